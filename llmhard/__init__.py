@@ -1,0 +1,26 @@
+"""LLMs, the Hard Way: a GPT built from single scalars, and everything below it."""
+
+import sys
+
+from llmhard.version import __version__
+
+try:
+    from llmhard.autograd import DomainError, Matrix, Value, Vector, adam_update, concat, no_grad
+except ModuleNotFoundError as missing:
+    if missing.name != "llmhard.autograd":
+        raise
+    message = "the engine is not compiled yet; run: python setup.py build_ext --inplace"
+    if sys.argv[0] == "-m":  # python -m llmhard: a person at a prompt, not a program that imports
+        raise SystemExit(f"llmhard: {message}") from None
+    raise ImportError(f"llmhard: {message}") from None
+
+__all__ = [
+    "DomainError",
+    "Matrix",
+    "Value",
+    "Vector",
+    "__version__",
+    "adam_update",
+    "concat",
+    "no_grad",
+]

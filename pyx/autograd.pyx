@@ -1,0 +1,1121 @@
+"""The autograd engine: Value, Vector and Matrix, and the walk that differentiates them.
+
+Every number of a computation is a *scalar* with `data` and `grad`. Scalars live in *nodes*: a
+`Value` made by `a * b` is a node of one scalar, the result of `matrix @ vector` is a node whose
+scalars are neighbours in memory, a *run*, so that one record and one loop serve them all. A node
+knows its operation and its inputs; together the nodes are the computation graph.
+
+`Value`, `Vector` and `Matrix` are handles: small Python objects that keep one node alive. Nodes
+count their handles and the nodes that use them as inputs, and go when nobody is left. The graph
+can have no cycle, since inputs are older than what is computed from them.
+"""
+cimport cython
+from cpython.float cimport PyFloat_Check
+from cpython.long cimport PyLong_Check
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from libc.math cimport floor, isfinite, isinf
+from libc.stdint cimport uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from kernels cimport (
+    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SOFTMAX, SQRT, SUB,
+    SUM, TANH, VECMAT, VIEW, adam, add_scaled, dot, local_1, local_a, local_b, matvec,
+    matvec_backward, run1, run1_backward, run2, run2_backward, run_sum, softmax, softmax_backward,
+    value1, value2, vecmat, vecmat_backward,
+)
+
+from numbers import Real
+
+NAMES = {
+    LEAF: "", CUSTOM: "custom", ADD: "+", SUB: "-", MUL: "*", DIV: "/", POW: "**", NEG: "neg",
+    EXP: "exp", LOG: "log", RELU: "relu", TANH: "tanh", SQRT: "sqrt", SUM: "sum", DOT: "dot",
+    MATVEC: "dot", VECMAT: "dot", SOFTMAX: "softmax", GATHER: "copy",
+}
+
+
+class DomainError(ValueError, ArithmeticError):
+    """A logarithm, root or power that is not a real number."""
+
+
+# ================================================================ nodes
+
+cdef struct Node:
+    int op
+    int rank                # 0: a Value, 1: a Vector, 2: a Matrix
+    int refs                # handles, views, and nodes that have this one as an input
+    bint constant           # a plain number in a formula, such as the 2 in x ** 2
+    bint has_grad           # a backward or an assignment has written to grad
+    Py_ssize_t rows, cols   # the scalars: rows * cols of them (a Vector is one row)
+    Py_ssize_t stride       # from one row to the next, in scalars
+    double *data
+    double *grad            # NULL until needed
+    void *data_block        # what to free: data and grad begin at the next cache line
+    void *grad_block
+    Node *base              # a view's scalars belong to this node; NULL: they are our own
+    Node **inputs
+    Py_ssize_t n_inputs
+    double *local           # of a single Value: the local gradient towards each input
+    unsigned int version    # counts assignments to data
+    unsigned int recorded   # the versions of the inputs, added up, when data was computed
+    uint64_t visit          # the last traversal that came here
+    Node *next              # the list of nodes about to be freed
+    Node *input_pair[2]     # where inputs, local, data and grad point if there are few
+    double local_pair[2]
+    double own[2]
+
+
+cdef enum:
+    CACHE_LINE = 64         # bytes; also the widest vector register
+
+
+cdef inline double *aligned(void *block) noexcept:
+    """The first cache line inside a block with CACHE_LINE bytes to spare; NULL stays NULL."""
+    if block is NULL:
+        return NULL
+    return <double *>((<uintptr_t>block + CACHE_LINE - 1) & ~<uintptr_t>(CACHE_LINE - 1))
+
+
+cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
+                    Py_ssize_t n_inputs) except NULL:
+    """A node with room for its scalars (data not set) and inputs (not linked)."""
+    cdef Node *node = <Node *>PyMem_Calloc(1, sizeof(Node))
+    if node is NULL:
+        raise MemoryError()
+    node.op, node.rank, node.rows, node.cols, node.stride = op, rank, rows, cols, cols
+    node.inputs, node.local = node.input_pair, node.local_pair
+    if rows * cols == 1:
+        node.data, node.grad = &node.own[0], &node.own[1]
+    else:
+        node.data_block = PyMem_Malloc(rows * cols * sizeof(double) + CACHE_LINE)
+        node.data = aligned(node.data_block)
+    if n_inputs > 2:
+        node.inputs = <Node **>PyMem_Malloc(n_inputs * sizeof(Node *))
+        node.local = <double *>PyMem_Malloc(n_inputs * sizeof(double))
+    if node.data is NULL or node.inputs is NULL or node.local is NULL:
+        free_node(node)
+        raise MemoryError()
+    return node
+
+
+cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
+                double *data) except NULL:
+    """A node that shows some of another's scalars: the same memory under another shape."""
+    cdef Node *node = new_node(VIEW, rank, 1, 1, 0)     # 1, 1: no memory of its own
+    node.rows, node.cols, node.stride, node.data, node.grad = rows, cols, stride, data, NULL
+    node.base = storage(of)
+    node.base.refs += 1
+    return node
+
+
+cdef Node *constant(double data) except NULL:
+    cdef Node *node = new_node(LEAF, 0, 1, 1, 0)
+    node.constant = True
+    node.data[0] = data
+    return node
+
+
+cdef void free_node(Node *node) noexcept:
+    PyMem_Free(node.data_block)
+    PyMem_Free(node.grad_block)
+    if node.inputs is not node.input_pair:
+        PyMem_Free(node.inputs)
+        PyMem_Free(node.local)
+    PyMem_Free(node)
+
+
+cdef void release(Node *node) noexcept:
+    """Give up one reference. Frees what nobody refers to any more: by a list, not by recursion."""
+    cdef Node *dead = NULL
+    cdef Node *child
+    cdef Py_ssize_t i
+    node.refs -= 1
+    if node.refs == 0:
+        dead = node
+    while dead is not NULL:
+        node = dead
+        dead = node.next
+        for i in range(node.n_inputs + (node.base is not NULL)):
+            child = node.inputs[i] if i < node.n_inputs else node.base
+            child.refs -= 1
+            if child.refs == 0:
+                child.next = dead
+                dead = child
+        free_node(node)
+
+
+cdef void discard(Node *node) noexcept:
+    """Free a node that was never given to anybody; others are left alone."""
+    if node.refs == 0:
+        node.refs = 1
+        release(node)
+
+
+cdef inline void link(Node *node, Node *input) noexcept:
+    node.inputs[node.n_inputs] = input
+    node.n_inputs += 1
+    input.refs += 1
+
+
+cdef inline Node *storage(Node *node) noexcept nogil:
+    return node if node.base is NULL else node.base
+
+
+cdef inline Py_ssize_t size(Node *node) noexcept nogil:
+    return node.rows * node.cols
+
+
+cdef int need_grad(Node *node) except -1:
+    """Make node.grad point at memory, zeros at first."""
+    cdef Node *owner = storage(node)
+    if owner.grad is NULL:
+        owner.grad_block = PyMem_Calloc(size(owner) * sizeof(double) + CACHE_LINE, 1)
+        owner.grad = aligned(owner.grad_block)
+        if owner.grad is NULL:
+            raise MemoryError()
+    if node is not owner:
+        node.grad = owner.grad + (node.data - owner.data)
+    return 0
+
+
+cdef unsigned int versions(Node *node) noexcept nogil:
+    """Changes whenever the data of the node or of one of its inputs is assigned to."""
+    cdef unsigned int total = node.version
+    cdef Py_ssize_t i
+    for i in range(node.n_inputs):
+        total += storage(node.inputs[i]).version
+    return total
+
+
+# ================================================================ one operation
+
+cdef inline bint is_single(Node *node) noexcept nogil:
+    """One scalar computed from single scalars: it remembers its local gradients."""
+    return node.op <= SQRT and node.rank == 0
+
+
+cdef void forward(Node *node) noexcept nogil:
+    """Compute node.data from the inputs."""
+    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef Py_ssize_t i, n
+    cdef double *out = node.data
+    if op <= CUSTOM:
+        return
+    elif op <= POW:
+        if node.rank == 0:
+            out[0] = value2(op, a.data[0], b.data[0])
+            node.local[0] = local_a(op, a.data[0], b.data[0])
+            node.local[1] = (0.0 if op == POW and b.constant
+                             else local_b(op, a.data[0], b.data[0]))
+        else:
+            run2(op, node.cols, out, a.data, a.rank, b.data, b.rank)
+    elif op <= SQRT:
+        if node.rank == 0:
+            out[0] = value1(op, a.data[0])
+            node.local[0] = local_1(op, a.data[0], out[0])
+        else:
+            run1(op, node.cols, out, a.data)
+    elif op == SUM:
+        out[0] = run_sum(a.cols, a.data)
+    elif op == DOT:
+        out[0] = dot(a.cols, a.data, b.data)
+    elif op == MATVEC:
+        matvec(a.rows, a.cols, a.stride, out, a.data, b.data)
+    elif op == VECMAT:
+        vecmat(b.rows, b.cols, b.stride, out, a.data, b.data)
+    elif op == SOFTMAX:
+        softmax(node.cols, out, a.data)
+    else:
+        for i in range(node.n_inputs):
+            n = node.inputs[i].cols
+            memcpy(out, node.inputs[i].data, n * sizeof(double))
+            out += n
+
+
+cdef void backward(Node *node) noexcept nogil:
+    """Add to each input's grad what node.grad means for it: the chain rule."""
+    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef Py_ssize_t i, n
+    cdef double *g = node.grad
+    if is_single(node):
+        for i in range(node.n_inputs):
+            node.inputs[i].grad[0] += node.local[i] * g[0]
+    elif op <= POW:
+        run2_backward(op, node.cols, g, a.data, a.rank, a.grad, b.data, b.rank,
+                      NULL if op == POW and b.constant else b.grad)
+    elif op <= SQRT:
+        run1_backward(op, node.cols, node.data, g, a.data, a.grad)
+    elif op == SUM:
+        for i in range(a.cols):
+            a.grad[i] += g[0]
+    elif op == DOT:
+        add_scaled(a.cols, a.grad, g[0], b.data)
+        add_scaled(a.cols, b.grad, g[0], a.data)
+    elif op == MATVEC:
+        matvec_backward(a.rows, a.cols, a.stride, g, a.data, a.grad, b.data, b.grad)
+    elif op == VECMAT:
+        vecmat_backward(b.rows, b.cols, b.stride, g, a.data, a.grad, b.data, b.grad)
+    elif op == SOFTMAX:
+        softmax_backward(node.cols, node.data, g, a.grad)
+    else:
+        for i in range(node.n_inputs):
+            n = node.inputs[i].cols
+            add_scaled(n, node.inputs[i].grad, 1.0, g)
+            g += n
+
+
+cdef inline bint keeps_gradient(Node *node) noexcept nogil:
+    """True if backward gives the recorded gradient whatever happened to the inputs since."""
+    return (is_single(node) or node.op == ADD or node.op == SUB or node.op == NEG
+            or node.op == SUM or node.op == GATHER)
+
+
+cdef int check_unchanged(Node *node) except -1:
+    if not keeps_gradient(node) and versions(node) != node.recorded:
+        raise RuntimeError(
+            f"an input of the recorded operation '{NAMES[node.op]}' was changed in place "
+            f"(by .data = ... or by a training step) after it was recorded, so its gradient "
+            f"would be wrong: compute the result again, then call backward()")
+    return 0
+
+
+# ================================================================ the tape
+
+cdef struct Frame:
+    Node *node
+    Py_ssize_t child
+
+cdef uint64_t visits = 0
+
+
+@cython.final
+cdef class Tape:
+    """All operations that a root depends on, inputs before what is computed from them."""
+    cdef Node **nodes
+    cdef Py_ssize_t count, room
+
+    def __dealloc__(self):
+        PyMem_Free(self.nodes)
+
+    cdef int append(self, Node *node) except -1:
+        cdef Node **grown
+        if self.count == self.room:
+            grown = <Node **>PyMem_Realloc(self.nodes, (2 * self.room + 64) * sizeof(Node *))
+            if grown is NULL:
+                raise MemoryError()
+            self.nodes = grown
+            self.room = 2 * self.room + 64
+        self.nodes[self.count] = node
+        self.count += 1
+        return 0
+
+    cdef int collect(self, Node *root) except -1:
+        """Depth-first search with a stack of its own. Leaves and views stay off the tape."""
+        global visits
+        cdef Py_ssize_t room = 64, depth = 1
+        cdef Frame *stack = <Frame *>PyMem_Malloc(room * sizeof(Frame))
+        cdef Frame *grown
+        cdef Frame *top
+        cdef Node *node
+        cdef Node *child
+        if stack is NULL:
+            raise MemoryError()
+        visits += 1
+        try:
+            root.visit = visits
+            stack[0].node, stack[0].child = root, 0
+            while depth:
+                top = &stack[depth - 1]
+                node = top.node
+                if top.child < node.n_inputs + (node.base is not NULL):
+                    child = node.inputs[top.child] if top.child < node.n_inputs else node.base
+                    top.child += 1
+                    if child.visit != visits:
+                        child.visit = visits
+                        if depth == room:
+                            grown = <Frame *>PyMem_Realloc(stack, 2 * room * sizeof(Frame))
+                            if grown is NULL:
+                                raise MemoryError()
+                            stack = grown
+                            room *= 2
+                        stack[depth].node, stack[depth].child = child, 0
+                        depth += 1
+                else:
+                    depth -= 1
+                    need_grad(node)
+                    if node.op > VIEW:
+                        self.append(node)
+        finally:
+            PyMem_Free(stack)
+        return 0
+
+    cdef int run_backward(self, Node *root) except -1:
+        """Gradients of root, added to what every scalar's grad holds already."""
+        cdef Py_ssize_t i, j, n
+        cdef Node *node
+        cdef list earlier = []
+        cdef bytes kept
+        for i in range(self.count):
+            check_unchanged(self.nodes[i])
+        # An inner scalar that has a gradient from before would pass it on a second time.
+        for i in range(self.count):
+            node = self.nodes[i]
+            if node.has_grad:
+                n = size(node) * sizeof(double)
+                earlier.append((i, (<char *>node.grad)[:n]))
+                memset(node.grad, 0, n)
+            node.has_grad = True
+        root.grad[0] += 1.0
+        storage(root).has_grad = True
+        with nogil:
+            for i in range(self.count - 1, -1, -1):
+                backward(self.nodes[i])
+        for i, kept in earlier:
+            node = self.nodes[i]
+            for j in range(size(node)):
+                node.grad[j] += (<const double *><const char *>kept)[j]
+        return 0
+
+
+# ================================================================ handles
+
+cdef bint recording = True
+cdef Node *adopted = NULL       # the node for the handle that is being made
+
+
+cdef class no_grad:
+    """`with no_grad():` computes without recording, so that nothing is kept for backward().
+
+    Results are leaves: they have data but neither children nor, later, a gradient to pass on.
+    """
+    cdef bint outer
+
+    def __enter__(self):
+        global recording
+        self.outer = recording
+        recording = False
+        return self
+
+    def __exit__(self, *exception):
+        global recording
+        recording = self.outer
+
+
+cdef Node *finish(Node *node) noexcept:
+    """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
+    cdef Py_ssize_t i
+    forward(node)
+    if recording:
+        node.recorded = versions(node)
+    else:
+        for i in range(node.n_inputs):
+            release(node.inputs[i])
+        node.n_inputs = 0
+        node.op = LEAF
+    return node
+
+
+cdef object handle(Node *node):
+    global adopted
+    adopted = node
+    if node.rank == 0:
+        return Value.__new__(Value)
+    if node.rank == 1:
+        return Vector.__new__(Vector)
+    return Matrix.__new__(Matrix)
+
+
+cdef inline bint is_number(object x):
+    return PyFloat_Check(x) or PyLong_Check(x) or isinstance(x, Real)
+
+
+cdef double number(object x) except? -1.0:
+    if not is_number(x):
+        raise TypeError(f"data and gradients are numbers, not {type(x).__name__}: {x!r:.40}")
+    return x
+
+
+cdef Node *operand(object x) except? NULL:
+    """The node of a Value or Vector, a new constant for a number, NULL for anything else."""
+    cdef Node *node
+    if isinstance(x, Handle):
+        node = (<Handle>x).node
+        return node if node.rank < 2 else NULL
+    if is_number(x):
+        return constant(x)
+    return NULL
+
+
+cdef object elementwise2(int op, object x, object y):
+    """x op y for Values, Vectors and numbers, at least one of them a Value or Vector."""
+    cdef Node *a = operand(x)
+    cdef Node *b = operand(y)
+    cdef Node *node
+    if a is NULL or b is NULL:
+        if a is not NULL:
+            discard(a)
+        if b is not NULL:
+            discard(b)
+        return NotImplemented
+    try:
+        if a.rank == 0 and b.rank == 0:
+            check_domain2(op, a.data[0], b.data[0])
+        elif a.rank and b.rank and a.cols != b.cols:
+            raise ValueError(f"'{NAMES[op]}' needs two Vectors of the same length, "
+                             f"not {a.cols} and {b.cols}")
+        node = new_node(op, max(a.rank, b.rank), 1, max(a.cols, b.cols), 2)
+    except BaseException:
+        discard(a)
+        discard(b)
+        raise
+    link(node, a)
+    link(node, b)
+    return handle(finish(node))
+
+
+cdef object elementwise1(int op, Handle x):
+    cdef Node *a = x.node
+    cdef Node *node
+    if a.rank == 2:
+        raise TypeError(f"'{NAMES[op]}' is not defined for a Matrix; apply it to the rows, "
+                        f"which are Vectors")
+    if a.rank == 0:
+        check_domain1(op, a.data[0])
+    node = new_node(op, a.rank, 1, a.cols, 1)
+    link(node, a)
+    return handle(finish(node))
+
+
+cdef int check_domain2(int op, double a, double b) except -1:
+    """Single Values refuse what plain Python numbers refuse; runs give inf or nan (IEEE 754)."""
+    if op == DIV and b == 0.0:
+        raise ZeroDivisionError(f"division of {a} by zero")
+    if op == POW:
+        if a == 0.0 and b < 0.0:
+            raise ZeroDivisionError(f"zero cannot be raised to the negative power {b}")
+        if a < 0.0 and isfinite(b) and b != floor(b):
+            raise DomainError(f"{a} ** {b} is not a real number")
+        if isfinite(a) and isfinite(b) and isinf(value2(op, a, b)):
+            raise OverflowError(f"{a} ** {b} is too large for a float")
+    return 0
+
+
+cdef int check_domain1(int op, double a) except -1:
+    if op == LOG and a <= 0.0:
+        raise DomainError(f"log({a}) is undefined: log needs a positive number")
+    if op == SQRT and a < 0.0:
+        raise DomainError(f"sqrt({a}) is not a real number")
+    if op == EXP and isfinite(a) and isinf(value1(op, a)):
+        raise OverflowError(f"exp({a}) is too large for a float")
+    return 0
+
+
+cdef class Handle:
+    """What Value, Vector and Matrix share: a node kept alive, arithmetic, elementwise functions.
+
+    `+ - * / **` work between Values, Vectors and plain numbers. Between a Vector and a Value or
+    number, the single one is used for every element; two Vectors must have the same length.
+    Two handles are equal when they stand for the same scalars, not when the numbers agree.
+    """
+    cdef Node *node
+
+    def __cinit__(self):
+        global adopted
+        self.node = adopted if adopted is not NULL else new_node(LEAF, 0, 1, 1, 0)
+        adopted = NULL
+        self.node.refs += 1
+
+    def __dealloc__(self):
+        if self.node is not NULL:
+            release(self.node)
+
+    cdef int replace(self, Node *node) except -1:
+        node.refs += 1
+        release(self.node)
+        self.node = node
+        return 0
+
+    cdef int changed(self) except -1:
+        storage(self.node).version += 1
+        return 0
+
+    def __eq__(self, other):
+        cdef Node *mine = self.node
+        cdef Node *theirs
+        if not isinstance(other, Handle):
+            return NotImplemented
+        theirs = (<Handle>other).node
+        return (mine.data is theirs.data and mine.rank == theirs.rank
+                and mine.rows == theirs.rows and mine.cols == theirs.cols)
+
+    def __hash__(self):
+        return hash(<uintptr_t>self.node.data)
+
+    def __add__(self, other):
+        return elementwise2(ADD, self, other)
+
+    def __radd__(self, other):
+        return elementwise2(ADD, other, self)
+
+    def __sub__(self, other):
+        return elementwise2(SUB, self, other)
+
+    def __rsub__(self, other):
+        return elementwise2(SUB, other, self)
+
+    def __mul__(self, other):
+        return elementwise2(MUL, self, other)
+
+    def __rmul__(self, other):
+        return elementwise2(MUL, other, self)
+
+    def __truediv__(self, other):
+        return elementwise2(DIV, self, other)
+
+    def __rtruediv__(self, other):
+        return elementwise2(DIV, other, self)
+
+    def __pow__(self, other, modulo):
+        if modulo is not None:
+            return NotImplemented
+        return elementwise2(POW, self, other)
+
+    def __rpow__(self, other, modulo):
+        if modulo is not None:
+            return NotImplemented
+        return elementwise2(POW, other, self)
+
+    def __neg__(self):
+        return elementwise1(NEG, self)
+
+    def exp(self):
+        """e to the power of each element; a single Value raises OverflowError above 709.78."""
+        return elementwise1(EXP, self)
+
+    def log(self):
+        """The natural logarithm; a single Value raises DomainError unless positive."""
+        return elementwise1(LOG, self)
+
+    def relu(self):
+        """max(0, x); the local gradient at 0 is 0."""
+        return elementwise1(RELU, self)
+
+    def tanh(self):
+        """The hyperbolic tangent."""
+        return elementwise1(TANH, self)
+
+    def sqrt(self):
+        """The square root; a single Value raises DomainError if negative."""
+        return elementwise1(SQRT, self)
+
+
+cdef class Value(Handle):
+    """One number that remembers how it was computed.
+
+    Value(data) makes a leaf. Arithmetic on Values records the operation, so that backward() can
+    find the derivative of the result with respect to every number that it was computed from.
+
+    Value(data, children, local_grads) records an operation of your own: its result, the Values
+    it was computed from, and the derivative of the result with respect to each of them.
+
+    >>> x = Value(3.0)
+    >>> y = x * x + 1
+    >>> y.backward()
+    >>> y.data, x.grad
+    (10.0, 6.0)
+    """
+
+    def __init__(self, data=0.0, children=(), local_grads=()):
+        cdef double value = number(data)
+        cdef Node *node
+        cdef Py_ssize_t i
+        if not children:
+            self.replace(new_node(LEAF, 0, 1, 1, 0))
+            self.node.data[0] = value
+            return
+        children = tuple(children)
+        if isinstance(local_grads, str) or len(local_grads) != len(children):
+            raise TypeError("Value(data, children, local_grads) needs one local gradient, "
+                            "a number, for each child")
+        for child in children:
+            if not isinstance(child, Value):
+                raise TypeError(f"children are Values, not {type(child).__name__}")
+        gradients = [float(number(g)) for g in local_grads]
+        self.replace(new_node(CUSTOM, 0, 1, 1, len(children)))
+        node = self.node
+        node.data[0] = value
+        for i in range(<Py_ssize_t>len(children)):
+            link(node, (<Handle>children[i]).node)
+            node.local[i] = gradients[i]
+        finish(node)
+
+    @property
+    def data(self):
+        """The number, a float. Assigning to it does not change what was computed from it."""
+        return self.node.data[0]
+
+    @data.setter
+    def data(self, value):
+        self.node.data[0] = number(value)
+        self.changed()
+
+    @property
+    def grad(self):
+        """d root / d self, summed over the backward() calls since it was last set; 0.0 at first."""
+        if storage(self.node).grad is NULL:
+            return 0.0
+        need_grad(self.node)
+        return self.node.grad[0]
+
+    @grad.setter
+    def grad(self, value):
+        cdef double gradient = number(value)
+        need_grad(self.node)
+        self.node.grad[0] = gradient
+        storage(self.node).has_grad = True
+
+    def backward(self):
+        """Add the derivative of this Value with respect to each scalar below it to its grad.
+
+        Calling it again adds again, as in PyTorch; set the grads to 0 in between. Single Values
+        use the local gradients as of their recording. Raises RuntimeError, before any grad is
+        touched, if data that a run needs for its gradient was changed since.
+        """
+        cdef Tape tape = Tape.__new__(Tape)
+        tape.collect(self.node)
+        tape.run_backward(self.node)
+
+    @property
+    def op(self):
+        """The name of the operation that made this scalar; '' for a leaf."""
+        cdef Py_ssize_t index
+        return NAMES[origin(self.node, &index).op]
+
+    @property
+    def children(self):
+        """The Values that this one was computed from, a tuple."""
+        return tuple([child for child, _ in inputs_of(self.node)])
+
+    @property
+    def local_grads(self):
+        """The local gradients, d self / d child for each of `children`, a tuple of floats.
+
+        Inside a run they are computed from the data when asked; raises RuntimeError if that was
+        changed after the recording.
+        """
+        return tuple([local for _, local in inputs_of(self.node)])
+
+    # The names that micrograd and microgpt use.
+
+    @property
+    def _op(self):
+        return self.op
+
+    @property
+    def _prev(self):
+        return set(self.children)
+
+    @property
+    def _children(self):
+        return self.children
+
+    @property
+    def _local_grads(self):
+        return self.local_grads
+
+    def __repr__(self):
+        return f"Value(data={self.data}, grad={self.grad})"
+
+
+cdef class Vector(Handle):
+    """A run of neighbouring scalars, each of them a Value: `vector[3]` is one.
+
+    Vector([1.0, 2.0]) makes leaves; Vector([value, ...]) copies single Values into a run, and
+    the gradient flows back to them. Operations on a Vector are recorded once for all of it.
+    Where a plain number would raise (a logarithm of 0), elements become inf or nan instead.
+
+    >>> v = Vector([1.0, 2.0, 3.0])
+    >>> (v @ v).data, len(v), v[1:].data
+    (14.0, 3, [2.0, 3.0])
+    """
+
+    def __init__(self, elements):
+        cdef Node *node
+        cdef Py_ssize_t i
+        elements = list(elements)
+        if not elements:
+            raise ValueError("a Vector needs at least one element")
+        if any([isinstance(x, Value) for x in elements]):
+            self.replace(gather([x if isinstance(x, Value) else Value(x) for x in elements], 1))
+            return
+        values = [float(number(x)) for x in elements]
+        node = new_node(LEAF, 1, 1, len(values), 0)
+        for i in range(<Py_ssize_t>len(values)):
+            node.data[i] = values[i]
+        self.replace(node)
+
+    @property
+    def data(self):
+        """The numbers, a new list of floats. Assign as many, in a sequence, to change them."""
+        return [self.node.data[i] for i in range(self.node.cols)]
+
+    @data.setter
+    def data(self, values):
+        assign(self.node.data, values, self.node.cols)
+        self.changed()
+
+    @property
+    def grad(self):
+        """The gradients, a new list of floats. Assign a sequence, or one number for all."""
+        need_grad(self.node)
+        return [self.node.grad[i] for i in range(self.node.cols)]
+
+    @grad.setter
+    def grad(self, values):
+        need_grad(self.node)
+        assign(self.node.grad, values, self.node.cols)
+        storage(self.node).has_grad = True
+
+    def __len__(self):
+        return self.node.cols
+
+    def __getitem__(self, index):
+        """vector[i] is a Value, vector[i:j] a Vector; both show the same scalars, not copies."""
+        cdef Node *node = self.node
+        cdef Py_ssize_t start, stop
+        if isinstance(index, slice):
+            start, stop = span(index, node.cols)
+            return handle(view(node, 1, 1, stop - start, stop - start, node.data + start))
+        start = position(index, node.cols, "Vector")
+        return handle(view(node, 0, 1, 1, 1, node.data + start))
+
+    def __iter__(self):
+        return iter([self[i] for i in range(self.node.cols)])
+
+    def __matmul__(self, other):
+        """vector @ vector is the dot product, a Value; vector @ matrix adds up the matrix's rows,
+        each times its element: a Vector of `matrix.shape[1]`."""
+        cdef Node *a = self.node
+        cdef Node *b
+        cdef Node *node
+        if isinstance(other, Vector):
+            b = (<Handle>other).node
+            if a.cols != b.cols:
+                raise ValueError(f"a dot product needs two Vectors of the same length, "
+                                 f"not {a.cols} and {b.cols}")
+            node = new_node(DOT, 0, 1, 1, 2)
+        elif isinstance(other, Matrix):
+            b = (<Handle>other).node
+            if a.cols != b.rows:
+                raise ValueError(f"vector @ matrix needs one element for each row: "
+                                 f"{a.cols} elements, {b.rows} rows")
+            node = new_node(VECMAT, 1, 1, b.cols, 2)
+        else:
+            return NotImplemented
+        link(node, a)
+        link(node, b)
+        return handle(finish(node))
+
+    def sum(self):
+        """The sum of the elements, a Value."""
+        cdef Node *node = new_node(SUM, 0, 1, 1, 1)
+        link(node, self.node)
+        return handle(finish(node))
+
+    def softmax(self):
+        """exp(x_i) / sum_j exp(x_j), a Vector of the same length that sums to 1.
+
+        Subtracts the largest element first: the quotient stays the same, and exp cannot overflow.
+        """
+        cdef Node *node = new_node(SOFTMAX, 1, 1, self.node.cols, 1)
+        link(node, self.node)
+        return handle(finish(node))
+
+    def __repr__(self):
+        return f"Vector({listing(self.data)}, length {len(self)})"
+
+
+cdef class Matrix(Handle):
+    """Rows of neighbouring scalars: `matrix[2]` is a Vector, `matrix[2][0]` a Value.
+
+    Matrix([[1.0, 2.0], [3.0, 4.0]]) makes leaves; Matrix([vector, ...]) copies Vectors into rows,
+    and the gradient flows back to them.
+
+    >>> m = Matrix([[1.0, 2.0], [3.0, 4.0]])
+    >>> (m @ Vector([1.0, 1.0])).data, m[:, 1:].data
+    ([3.0, 7.0], [[2.0], [4.0]])
+    """
+
+    def __init__(self, rows):
+        cdef Node *node
+        cdef Py_ssize_t r, cols
+        rows = list(rows)
+        if not rows or isinstance(rows[0], Value) or is_number(rows[0]):
+            raise ValueError("a Matrix needs at least one row, and each row is a sequence")
+        if all([isinstance(row, Vector) for row in rows]):
+            vectors = rows
+        elif any([isinstance(row, Vector) or any([isinstance(x, Value) for x in row])
+                  for row in rows]):
+            vectors = [row if isinstance(row, Vector) else Vector(row) for row in rows]
+        else:
+            vectors = None
+        cols = len(rows[0])
+        for row in rows:
+            if len(row) != cols or cols == 0:
+                raise ValueError(f"the rows of a Matrix have one length, at least 1: "
+                                 f"found {cols} and {len(row)}")
+        if vectors is not None:
+            self.replace(gather(vectors, 2))
+            return
+        node = new_node(LEAF, 2, len(rows), cols, 0)
+        node.refs = 1
+        try:
+            for r in range(node.rows):
+                assign(node.data + r * cols, rows[r], cols)
+            self.replace(node)
+        finally:
+            release(node)
+
+    @staticmethod
+    def frombytes(content, Py_ssize_t rows, Py_ssize_t cols):
+        """A leaf Matrix of [rows, cols] from row-major float64 bytes (this machine's byte order).
+
+        Raises ValueError if the length is not rows * cols * 8 or a size is below 1.
+        """
+        cdef const unsigned char[::1] buffer = content
+        cdef Node *node
+        if rows < 1 or cols < 1 or len(buffer) != rows * cols * 8:
+            raise ValueError(f"[{rows}, {cols}] float64 numbers do not fit {len(buffer)} bytes")
+        node = new_node(LEAF, 2, rows, cols, 0)
+        memcpy(node.data, &buffer[0], rows * cols * sizeof(double))
+        return handle(node)
+
+    def tobytes(self):
+        """The data as row-major float64 bytes (this machine's byte order)."""
+        cdef Node *node = self.node
+        return b"".join([(<char *>(node.data + r * node.stride))[:node.cols * sizeof(double)]
+                         for r in range(node.rows)])
+
+    @property
+    def shape(self):
+        """(rows, columns)"""
+        return self.node.rows, self.node.cols
+
+    @property
+    def data(self):
+        """The numbers, a new list of lists of floats. Assign the same shape to change them."""
+        return [row.data for row in self]
+
+    @data.setter
+    def data(self, rows):
+        for row, values in zip(self, table(rows, self.node.rows, self.node.cols), strict=True):
+            row.data = values
+
+    @property
+    def grad(self):
+        """The gradients, a new list of lists of floats. Assign the same shape, or one number."""
+        return [row.grad for row in self]
+
+    @grad.setter
+    def grad(self, rows):
+        if is_number(rows):
+            rows = [[rows] * self.node.cols] * self.node.rows
+        for row, values in zip(self, table(rows, self.node.rows, self.node.cols), strict=True):
+            row.grad = values
+
+    def __len__(self):
+        return self.node.rows
+
+    def __getitem__(self, index):
+        """matrix[i] is a row, a Vector; matrix[i:j] and matrix[i:j, k:l] are Matrices. All show
+        the same scalars, not copies."""
+        cdef Node *node = self.node
+        cdef Py_ssize_t top, bottom, left = 0, right = node.cols
+        if isinstance(index, tuple):
+            if len(index) != 2 or not all([isinstance(part, slice) for part in index]):
+                raise TypeError("a Matrix takes matrix[i], matrix[i:j] or matrix[i:j, k:l]; "
+                                "for one scalar write matrix[i][j]")
+            left, right = span(index[1], node.cols)
+            index = index[0]
+        if isinstance(index, slice):
+            top, bottom = span(index, node.rows)
+            return handle(view(node, 2, bottom - top, right - left, node.stride,
+                               node.data + top * node.stride + left))
+        top = position(index, node.rows, "Matrix")
+        return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * node.stride))
+
+    def __iter__(self):
+        return iter([self[i] for i in range(self.node.rows)])
+
+    def __matmul__(self, other):
+        """matrix @ vector: the dot product of each row with the vector, `matrix.shape[0]` long."""
+        cdef Node *m = self.node
+        cdef Node *x
+        cdef Node *node
+        if not isinstance(other, Vector):
+            return NotImplemented
+        x = (<Handle>other).node
+        if m.cols != x.cols:
+            raise ValueError(f"matrix @ vector needs one element for each column: "
+                             f"{m.cols} columns, {x.cols} elements")
+        node = new_node(MATVEC, 1, 1, m.rows, 2)
+        link(node, m)
+        link(node, x)
+        return handle(finish(node))
+
+    def __repr__(self):
+        return f"Matrix({self.node.rows} rows of {self.node.cols})"
+
+
+cdef Node *gather(list parts, int rank) except NULL:
+    """One run of the scalars of Values and Vectors, in order; of rank 2 if each is a row."""
+    cdef Py_ssize_t total = 0
+    cdef Node *node
+    for part in parts:
+        total += (<Handle>part).node.cols
+    if rank == 2:
+        node = new_node(GATHER, 2, len(parts), total // len(parts), len(parts))
+    else:
+        node = new_node(GATHER, 1, 1, total, len(parts))
+    for part in parts:
+        link(node, (<Handle>part).node)
+    return finish(node)
+
+
+def concat(parts):
+    """One Vector of the elements of all `parts` (Vectors or Values), one after another."""
+    parts = list(parts)
+    for part in parts:
+        if not isinstance(part, (Value, Vector)):
+            raise TypeError(f"concat joins Vectors and Values, not {type(part).__name__}")
+    if not parts:
+        raise ValueError("concat needs at least one Vector")
+    return handle(gather(parts, 1))
+
+
+def adam_update(Handle parameter, Handle m, Handle v, *, double lr, double beta1, double beta2,
+                double eps, int t):
+    """One step of Adam on a leaf, in place; then its gradient is zero.
+
+    With g the gradient: m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2, then
+    data -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps), as in Kingma and Ba,
+    "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
+
+    `m` and `v` are leaves of the same shape, zeros at first; `t` counts the steps from 1. Raises
+    ValueError if one of the three is not a leaf, or the shapes differ, or t is below 1.
+    """
+    cdef Node *p = parameter.node
+    if t < 1:
+        raise ValueError(f"t counts the steps from 1; it is {t}")
+    for other in (parameter, m, v):
+        node = (<Handle>other).node
+        if node.op != LEAF or node.rows != p.rows or node.cols != p.cols:
+            raise ValueError("adam_update needs three leaves of the same shape")
+    need_grad(p)
+    with nogil:
+        adam(size(p), p.data, p.grad, m.node.data, v.node.data, lr / (1.0 - beta1 ** t),
+             beta1, beta2, eps, (1.0 - beta2 ** t) ** -0.5)
+    parameter.changed()
+    m.changed()
+    v.changed()
+
+
+# ================================================================ looking inside
+
+cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
+    """The node that computed a Value's scalar, and which of its scalars it is."""
+    cdef Node *owner = storage(node)
+    index[0] = node.data - owner.data
+    return owner
+
+
+cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
+    if run.rank == 0:
+        return handle(run)
+    return handle(view(run, 0, 1, 1, 1, run.data + row * run.stride + col))
+
+
+cdef list inputs_of(Node *value):
+    """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
+    cdef Py_ssize_t i, j = 0
+    cdef Node *node = origin(value, &i)
+    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef double x, y
+    check_unchanged(node)
+    if is_single(node):
+        return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
+    if op <= POW:
+        x, y = a.data[i * a.rank], b.data[i * b.rank]
+        return [(scalar(a, 0, i), local_a(op, x, y)),
+                (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
+    if op <= SQRT:
+        return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
+    if op == SUM:
+        return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
+    if op == DOT:
+        return ([(scalar(a, 0, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
+    if op == MATVEC:
+        return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[i * a.stride + j]) for j in range(a.cols)])
+    if op == VECMAT:
+        return ([(scalar(a, 0, j), b.data[j * b.stride + i]) for j in range(b.rows)]
+                + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
+    if op == SOFTMAX:
+        return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
+                for j in range(a.cols)]
+    for j in range(node.n_inputs):
+        if i < node.inputs[j].cols:
+            break
+        i -= node.inputs[j].cols
+    return [(scalar(node.inputs[j], 0, i), 1.0)]
+
+
+# ================================================================ small helpers
+
+cdef int assign(double *to, object values, Py_ssize_t n) except -1:
+    """Write n numbers, or one number n times; nothing if one of them is not a number."""
+    cdef Py_ssize_t i
+    cdef list numbers
+    if is_number(values):
+        numbers = [float(values)] * n
+    else:
+        numbers = [float(number(x)) for x in values]
+    if len(numbers) != n:
+        raise ValueError(f"{n} numbers are needed here, not {len(numbers)}")
+    for i in range(n):
+        to[i] = numbers[i]
+    return 0
+
+
+cdef list table(object rows, Py_ssize_t n_rows, Py_ssize_t n_cols):
+    """Rows of numbers, checked as a whole before any of them is used."""
+    checked = [[float(number(x)) for x in row] for row in rows]
+    if len(checked) != n_rows or any([len(row) != n_cols for row in checked]):
+        raise ValueError(f"{n_rows} rows of {n_cols} numbers are needed here")
+    return checked
+
+
+cdef (Py_ssize_t, Py_ssize_t) span(slice index, Py_ssize_t length) except *:
+    start, stop, step = index.indices(length)
+    if step != 1 or stop <= start:
+        raise IndexError(f"a slice shows at least one neighbouring element: "
+                         f"[{start}:{stop}:{step}] of {length} does not")
+    return start, stop
+
+
+cdef Py_ssize_t position(object index, Py_ssize_t length, str kind) except -1:
+    cdef Py_ssize_t i = index
+    if i < -length or i >= length:
+        raise IndexError(f"index {i} is outside a {kind} of {length}")
+    return i + length if i < 0 else i
+
+
+cdef str listing(list numbers):
+    shown = ", ".join([f"{x:.6g}" for x in numbers[:6]])
+    return f"[{shown}, ...]" if len(numbers) > 6 else f"[{shown}]"
