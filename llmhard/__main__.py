@@ -1,0 +1,3 @@
+from llmhard.cli import main
+
+raise SystemExit(main())

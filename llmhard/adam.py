@@ -1,0 +1,42 @@
+"""Adam, the optimizer: how far each parameter moves, given its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmhard.autograd import Matrix, adam_update
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015): steps along a running mean of the gradients, each scaled by a
+    running root mean square, both corrected for having started at zero.
+
+        m = beta1 m + (1 - beta1) g            v = beta2 v + (1 - beta2) g^2
+        data -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    `m` and `v` have the shapes of the parameters, `t` counts the steps.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Matrix],
+        beta1: float = 0.85,
+        beta2: float = 0.99,
+        eps: float = 1e-8,
+    ) -> None:
+        self.parameters = list(parameters)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.m = [_zeros(p) for p in self.parameters]
+        self.v = [_zeros(p) for p in self.parameters]
+        self.t = 0
+
+    def step(self, lr: float) -> None:
+        """Move every parameter once, at the learning rate `lr`, and set all gradients to zero."""
+        self.t += 1
+        for p, m, v in zip(self.parameters, self.m, self.v, strict=True):
+            adam_update(p, m, v, lr=lr, beta1=self.beta1, beta2=self.beta2, eps=self.eps, t=self.t)
+
+
+def _zeros(like: Matrix) -> Matrix:
+    rows, cols = like.shape
+    return Matrix.frombytes(bytes(8 * rows * cols), rows, cols)

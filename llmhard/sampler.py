@@ -1,0 +1,114 @@
+"""The sampler: from logits to a probability for each next token, to a choice, to a sentence."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import isfinite
+
+from llmhard.autograd import Vector, no_grad
+from llmhard.layers import softmax
+from llmhard.model import GPT, KVCache
+from llmhard.tokenizer import BOS
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. Raises ValueError if a setting is out of range.
+
+    temperature  divides the logits: below 1 likely tokens become likelier, above 1 less so;
+                 0 always takes the likeliest (greedy)
+    top_k        keep the k likeliest tokens; 0 keeps all
+    top_p        keep the smallest set of tokens whose probabilities add up to at least p, the
+                 likeliest first (nucleus sampling, Holtzman et al. 2020); 1 keeps all
+
+    Temperature comes first, then top-k, then top-p on what that left; the kept tokens'
+    probabilities are scaled to sum to 1. Of equally likely tokens the lower id goes first.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.temperature) or self.temperature < 0:
+            raise ValueError(
+                f"temperature is a number of at least 0 (0 is greedy), not {self.temperature}"
+            )
+        if self.top_k < 0:
+            raise ValueError(f"top-k is 0 (keep all) or a number of tokens, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top-p is above 0 and at most 1 (keep all), not {self.top_p}")
+
+    def probabilities(self, logits: Vector) -> list[float]:
+        """The probability of each token as the next one; shape [vocab_size], sums to 1.
+
+        Raises ArithmeticError if the logits are not finite.
+        """
+        numbers = logits.data
+        largest = max(numbers)
+        if not isfinite(sum(numbers)):
+            raise ArithmeticError("the model's logits are not finite numbers")
+        if self.temperature == 0:
+            likeliest = numbers.index(largest)
+            return [float(token == likeliest) for token in range(len(numbers))]
+        # The largest becomes 0, so that dividing by a tiny temperature cannot give inf - inf.
+        p = softmax((logits - largest) / self.temperature).data
+        if not self.top_k and self.top_p == 1:
+            return p
+        order = sorted(range(len(p)), key=lambda token: -p[token])
+        if self.top_k:
+            order = order[: self.top_k]
+        if self.top_p < 1:
+            order = order[: _nucleus([p[token] for token in order], self.top_p)]
+        total = sum(p[token] for token in order)
+        kept = set(order)
+        return [p[token] / total if token in kept else 0.0 for token in range(len(p))]
+
+
+def _nucleus(descending: Sequence[float], top_p: float) -> int:
+    """How many of the descending probabilities, scaled to sum to 1, add up to top_p."""
+    target = top_p * sum(descending)
+    for count, total in enumerate(accumulate(descending), start=1):
+        if total >= target:
+            return count
+    return len(descending)
+
+
+def choose(probabilities: Sequence[float], rng: random.Random) -> int:
+    """A token, drawn with these probabilities."""
+    return rng.choices(range(len(probabilities)), probabilities)[0]
+
+
+def generate(
+    model: GPT,
+    rng: random.Random,
+    sampling: Sampling = Sampling(),
+    prompt: Sequence[int] = (),
+) -> list[int]:
+    """The tokens of one sentence, the prompt's included, without BOS.
+
+    It ends where the model says BOS or, cut short, when block_size tokens are read. Raises
+    ValueError if the prompt leaves no room for a token to follow. Keeps no graph.
+    """
+    if len(prompt) >= model.config.block_size:
+        raise ValueError(
+            f"the prompt has {len(prompt)} words; with a context of {model.config.block_size} "
+            f"tokens it can have at most {model.config.block_size - 1}"
+        )
+    with no_grad():
+        cache = KVCache(model.config.n_layer)
+        logits = model(BOS, cache)
+        for token in prompt:
+            logits = model(token, cache)
+        sentence = list(prompt)
+        while True:
+            token = choose(sampling.probabilities(logits), rng)
+            if token == BOS:
+                return sentence
+            sentence.append(token)
+            if len(cache) == model.config.block_size:
+                return sentence
+            logits = model(token, cache)
