@@ -27,11 +27,10 @@ if int(setuptools.__version__.split(".")[0]) < 77:
 # Each of these gives up something that the engine never asks for, and gets vector code for it:
 #   math-errno       sqrt and exp need not set errno, which nobody reads
 #   trapping-math    no floating-point exception is turned into a signal
-#   signed-zeros     -0.0 may become 0.0
-#   associative-math a sum may be added up in several lanes: other rounding, the same every run
-# -ffast-math would add two things that are not safe: it assumes that NaN never occurs, which
-# breaks the checks for it, and it makes the whole process treat denormal numbers as zero.
-SAFE_MATH = ["-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math"]
+# -ffast-math would add what is not safe: sums in an order of the compiler's choice, the belief
+# that NaN never occurs, which breaks the checks for it, and, for the whole process, denormal
+# numbers that count as zero.
+SAFE_MATH = ["-fno-math-errno", "-fno-trapping-math"]
 NATIVE = ["-march=native", "-mprefer-vector-width=512"]
 
 

@@ -5,7 +5,17 @@ import sys
 from llmhard.version import __version__
 
 try:
-    from llmhard.autograd import DomainError, Matrix, Value, Vector, adam_update, concat, no_grad
+    from llmhard.autograd import (
+        DomainError,
+        Index,
+        Matrix,
+        Tape,
+        Value,
+        Vector,
+        adam_update,
+        concat,
+        no_grad,
+    )
 except ModuleNotFoundError as missing:
     if missing.name != "llmhard.autograd":
         raise
@@ -16,7 +26,9 @@ except ModuleNotFoundError as missing:
 
 __all__ = [
     "DomainError",
+    "Index",
     "Matrix",
+    "Tape",
     "Value",
     "Vector",
     "__version__",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import random
 import sys
@@ -16,11 +17,12 @@ from typing import Any, NoReturn
 
 from llmhard import corpus, model_file
 from llmhard.model import GPT, Config
-from llmhard.sampler import Sampling, generate
+from llmhard.sampler import Reader, Sampling, generate
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import LEARNING_RATE, TrainingDivergedError, train
 from llmhard.version import __version__
 
+MAX_PARAMETERS = 100_000_000
 LAST_STEPS = 500  # the final loss is the mean over this many steps
 
 OnStep = Callable[[int, float], None] | None
@@ -42,25 +44,40 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows as \u...
+            stream.reconfigure(errors="backslashreplace")
     program = "python -m llmhard" if sys.argv[0].endswith("__main__.py") else "llmhard"
     try:
         options = _parser(program).parse_args(arguments)
         options.run(options)
-        sys.stdout.flush()
+        if sys.stdout:  # None if it was closed before the start
+            sys.stdout.flush()
     except UsageError as error:
-        print(f"llmhard: {error}", file=sys.stderr)
+        _complain(str(error))
         return 2
     except MemoryError:
-        print("llmhard: there is not enough memory for a model of this size", file=sys.stderr)
+        _complain("there is not enough memory for a model of this size")
         return 2
     except KeyboardInterrupt:
-        print("llmhard: interrupted; nothing was saved", file=sys.stderr)
+        _complain("interrupted")
         return 130
     except BrokenPipeError:
         # Whoever reads our output has seen enough; keep Python's exit from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # the disk that stdout is redirected to is full, for one
+        _complain(f"cannot write the output: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
     return 0
+
+
+def _complain(message: str) -> None:
+    """One line on stderr, whatever the message quotes."""
+    if sys.stderr:  # None if it was closed; print would take stdout instead
+        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        print(f"llmhard: {line}", file=sys.stderr)
 
 
 # ---------------------------------------------------------------- train
@@ -69,8 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_train(options: argparse.Namespace) -> None:
     say = _silence if options.quiet else print
     out = Path(options.out)
-    _check_writable(out)
-    data = options.data or corpus.default_path()
+    data = corpus.default_path() if options.data is None else options.data
+    _check_writable(out, data)
     with _explained(f"cannot read sentences from {data}"):
         sentences = corpus.read_sentences(data)
 
@@ -91,12 +108,16 @@ def run_train(options: argparse.Namespace) -> None:
     say(f"sentences   {len(sentences):,}")
     say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {len(tokenizer.words):,} words and BOS")
     say(f"parameters  {config.n_parameters():,}")
+    if config.n_parameters() > MAX_PARAMETERS:
+        raise UsageError(
+            f"a model of {config.n_parameters():,} parameters is too large to train here"
+        )
     long = sum(len(document) > config.block_size + 1 for document in documents)
     if long:
-        print(
-            f"llmhard: {long:,} sentences are longer than the context of {config.block_size} "
-            f"tokens; of these only the beginning is learned",
-            file=sys.stderr,
+        sentences_are = "1 sentence is" if long == 1 else f"{long:,} sentences are"
+        _complain(
+            f"{sentences_are} longer than the context of {config.block_size} tokens; "
+            f"only the beginning is learned"
         )
 
     model = GPT.initialize(config, rng)
@@ -122,12 +143,16 @@ def _silence(_: str) -> None:
     pass
 
 
-def _check_writable(out: Path) -> None:
+def _check_writable(out: Path, data: str | os.PathLike[str]) -> None:
     """Find out before the training whether its result can be saved."""
-    if out.exists() and not out.is_file():
-        raise UsageError(f"cannot write {out}: it is not a file")
-    with _explained(f"cannot write {out}"), tempfile.TemporaryFile(dir=out.resolve().parent):
-        pass
+    with _explained(f"cannot write {out}"):
+        if out.exists():
+            if not out.is_file():
+                raise UsageError(f"cannot write {out}: it is not a file")
+            if Path(data).exists() and out.samefile(data):
+                raise UsageError(f"cannot write {out}: that is the file with the sentences")
+        with tempfile.TemporaryFile(dir=out.resolve().parent):
+            pass
 
 
 @contextmanager
@@ -138,14 +163,14 @@ def _progress(steps: int, quiet: bool) -> Iterator[OnStep]:
     def line(step: int, loss: float) -> None:
         recent.append(loss)
         if step % max(1, steps // 10) == 0 or step == steps:
-            print(
-                f"step {step:,} of {steps:,}  loss {sum(recent) / len(recent):.4f}", file=sys.stderr
-            )
+            if sys.stderr:
+                mean = sum(recent) / len(recent)
+                print(f"step {step:,} of {steps:,}  loss {mean:.4f}", file=sys.stderr)
             recent.clear()
 
     if quiet:
         yield None
-    elif not sys.stderr.isatty():
+    elif not sys.stderr or not sys.stderr.isatty():
         yield line
     else:
         # Imported only here: it takes a good part of the time that `sample` as a whole takes.
@@ -163,18 +188,21 @@ def _progress(steps: int, quiet: bool) -> Iterator[OnStep]:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("{task.speed:,.0f} steps/s"),
+            TextColumn("{task.fields[speed]:,.0f} steps/s"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         ) as progress:
-            task = progress.add_task("training", total=steps, loss=float("nan"))
+            task = progress.add_task("training", total=steps, loss=float("nan"), speed=0.0)
+            began = time.perf_counter()
 
             def bar(step: int, loss: float) -> None:
                 recent.append(loss)
                 if step % 20 == 0 or step == steps:
                     del recent[:-100]
                     mean = sum(recent) / len(recent)
-                    progress.update(task, completed=step, loss=mean)
+                    progress.update(
+                        task, completed=step, loss=mean, speed=step / (time.perf_counter() - began)
+                    )
 
             yield bar
 
@@ -183,16 +211,20 @@ def _progress(steps: int, quiet: bool) -> Iterator[OnStep]:
 
 
 def run_sample(options: argparse.Namespace) -> None:
-    if not Path(options.model).exists():
-        raise UsageError(f"there is no model {options.model}; train one first: llmhard train")
     with _explained(f"cannot read the model {options.model}"):
-        saved = model_file.load(options.model)
+        try:
+            saved = model_file.load(options.model)
+        except FileNotFoundError:
+            raise UsageError(
+                f"there is no model {options.model}; train one first: llmhard train"
+            ) from None
     try:
         sampling = Sampling(options.temperature, options.top_k, options.top_p)
         prompt = saved.tokenizer.encode(options.prompt)
         rng = random.Random(options.seed)
+        reader = Reader(saved.model)
         for _ in range(options.n):
-            print(saved.tokenizer.decode(generate(saved.model, rng, sampling, prompt)))
+            print(saved.tokenizer.decode(generate(reader, rng, sampling, prompt)))
     except (ValueError, ArithmeticError) as error:
         raise UsageError(str(error)) from None
 
@@ -207,6 +239,8 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{what}: {error.strerror}") from None
+    except RuntimeError as error:  # how Python up to 3.12 says that links lead in a circle
+        raise UsageError(f"{what}: {error}") from None
     except (corpus.CorpusError, model_file.ModelFileError) as error:
         raise UsageError(f"{what}: {error}") from None
 

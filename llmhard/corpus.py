@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -32,6 +33,8 @@ def read_sentences(path: str | os.PathLike[str]) -> list[str]:
         raise CorpusError(
             f"it is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}"
         ) from None
+    if control := re.search("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]", text):
+        raise CorpusError(f"it is not plain text: it has the control character {control[0]!r}")
     sentences = [" ".join(line.split()) for line in text.splitlines() if line.split()]
     if not sentences:
         raise CorpusError("there are no sentences in it")

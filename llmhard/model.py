@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from math import sqrt
+from types import MappingProxyType
 
-from llmhard.autograd import Matrix, Vector, concat
+from llmhard.autograd import Index, Matrix, Vector, concat
 from llmhard.layers import linear, rmsnorm, softmax
 
 INIT_STD = 0.08
@@ -48,7 +49,8 @@ class Config:
         return shapes | {"lm_head.weight": (self.vocab_size, n)}
 
     def n_parameters(self) -> int:
-        return sum(rows * cols for rows, cols in self.shapes().values())
+        n = self.n_embd
+        return (2 * self.vocab_size + self.block_size) * n + self.n_layer * 12 * n * n
 
 
 @dataclass
@@ -79,7 +81,8 @@ class GPT:
         if shapes != config.shapes():
             raise ValueError(_difference(shapes, config.shapes()))
         self.config = config
-        self.parameters = {name: parameters[name] for name in config.shapes()}
+        # Read-only: a graph recorded with one matrix must not outlive its place in the model.
+        self.parameters = MappingProxyType({name: parameters[name] for name in config.shapes()})
 
     @classmethod
     def initialize(cls, config: Config, rng: random.Random) -> GPT:
@@ -92,12 +95,14 @@ class GPT:
             },
         )
 
-    def __call__(self, token: int, cache: KVCache) -> Vector:
+    def __call__(self, token: int | Index, cache: KVCache) -> Vector:
         """The logits [vocab_size] of what follows `token`, and `cache` grown by this token.
 
         The token's position is the number of tokens in the cache. Raises IndexError if the
         token is not in the vocabulary or the cache holds block_size tokens already.
         """
+        if int(token) < 0:
+            raise IndexError(f"{int(token)} is not a token: they count from 0")
         w = self.parameters
         x = w["wte.weight"][token] + w["wpe.weight"][len(cache)]
         x = rmsnorm(x)

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from array import array
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,12 @@ METADATA_KEY = "llmhard"
 
 
 class ModelFileError(ValueError):
-    """A file that is not a model of ours; the message says in what respect."""
+    """A file that is not a model of ours; the message, one short line, says in what respect."""
+
+    def __init__(self, message: str) -> None:
+        # It quotes the file, which may hold anything: line ends, commands to the terminal, books.
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message[:300])
+        super().__init__(shown if len(message) <= 300 else shown + " ...")
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,9 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
         raise ModelFileError(f"its metadata lacks {METADATA_KEY!r}, so llmhard did not write it")
     try:
         described = json.loads(metadata[METADATA_KEY])
-        config = Config(**described["config"])
-        tokenizer = Tokenizer([_checked(word, str) for word in described["vocabulary"]])
+        sizes = _checked(described["config"], dict)
+        config = Config(**{field.name: sizes.pop(field.name) for field in fields(Config)}, **sizes)
+        tokenizer = Tokenizer(_checked(described["vocabulary"], list))
         training = described["training"]
         record = TrainingRecord(
             steps=_checked(training["steps"], int),
@@ -92,6 +98,8 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
             final_loss=_checked(training["final_loss"], float),
             version=_checked(training["version"], str),
         )
+        if record.steps < 0 or not isfinite(record.final_loss):
+            raise ValueError("its training record holds numbers that cannot be")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"its metadata is damaged: {error}") from None
     if tokenizer.vocab_size != config.vocab_size:
@@ -99,6 +107,8 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
             f"its vocabulary has {tokenizer.vocab_size} tokens, its configuration says "
             f"{config.vocab_size}"
         )
+    if config.n_layer > len(tensors):  # before anything is made for each layer
+        raise ModelFileError(f"it has too few tensors for {config.n_layer} layers")
     parameters = {}
     for name, tensor in tensors.items():
         if tensor["dtype"] != "F64" or len(tensor["shape"]) != 2 or 0 in tensor["shape"]:
@@ -119,8 +129,8 @@ def _metadata(content: bytes) -> dict[str, str]:
     The format: 8 bytes with the length of the header, then the header, a JSON object.
     """
     length = int.from_bytes(content[:8], "little")
-    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    return metadata
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__")
+    return metadata or {}
 
 
 def _little_endian(content: bytes) -> array[float]:
@@ -139,7 +149,7 @@ def _checked(value: Any, kind: type) -> Any:
 
 def _write_atomically(path: Path, content: bytes) -> None:
     path = path.resolve()  # through a link to the file itself
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".llmhard-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -151,5 +161,5 @@ def _write_atomically(path: Path, content: bytes) -> None:
         Path(name).chmod(0o666 & ~umask)
         Path(name).replace(path)
     except BaseException:
-        Path(name).unlink()
+        Path(name).unlink(missing_ok=True)
         raise

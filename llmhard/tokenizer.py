@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+# Commands to the terminal and halves of characters, neither of which can be written.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 BOS = 0  # the id of the token that stands before and after every sentence
 
@@ -25,8 +29,8 @@ class Tokenizer:
         if len(self._ids) != len(self.words):
             raise ValueError("a vocabulary holds each word once")
         for word in self.words:
-            if word.split() != [word]:
-                raise ValueError(f"a word is letters without spaces, not {word!r}")
+            if not isinstance(word, str) or word.split() != [word] or _UNPRINTABLE.search(word):
+                raise ValueError(f"a word is letters without spaces, not {word!r:.40}")
 
     @classmethod
     def from_sentences(cls, sentences: Iterable[str]) -> Tokenizer:

@@ -13,15 +13,18 @@ cimport cython
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.number cimport PyNumber_AsSsize_t
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.limits cimport INT_MAX
 from libc.math cimport floor, isfinite, isinf
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from kernels cimport (
-    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SOFTMAX, SQRT, SUB,
-    SUM, TANH, VECMAT, VIEW, adam, add_scaled, dot, local_1, local_a, local_b, matvec,
-    matvec_backward, run1, run1_backward, run2, run2_backward, run_sum, softmax, softmax_backward,
-    value1, value2, vecmat, vecmat_backward,
+    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
+    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, VIEW, adam, add_scaled, dot, lanes, local_1, local_a,
+    local_b, matvecs, matvecs_backward_inputs, matvecs_backward_matrix, run1, run1_backward, run2,
+    run2_backward, run_sum, softmax, softmax_backward, value1, value2, vecmat, vecmat_backward,
 )
 
 from numbers import Real
@@ -40,32 +43,41 @@ class DomainError(ValueError, ArithmeticError):
 # ================================================================ nodes
 
 cdef struct Node:
-    int op
-    int rank                # 0: a Value, 1: a Vector, 2: a Matrix
+    signed char op
+    signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
+    unsigned char constant  # a plain number in a formula, such as the 2 in x ** 2
+    unsigned char has_grad  # a backward or an assignment has written to grad
     int refs                # handles, views, and nodes that have this one as an input
-    bint constant           # a plain number in a formula, such as the 2 in x ** 2
-    bint has_grad           # a backward or an assignment has written to grad
-    Py_ssize_t rows, cols   # the scalars: rows * cols of them (a Vector is one row)
-    Py_ssize_t stride       # from one row to the next, in scalars
+    int rows, cols          # the scalars: rows * cols of them (a Vector is one row)
+    int stride              # from one row to the next, in scalars
+    int n_inputs
     double *data
     double *grad            # NULL until needed
     void *data_block        # what to free: data and grad begin at the next cache line
     void *grad_block
     Node *base              # a view's scalars belong to this node; NULL: they are our own
     Node **inputs
-    Py_ssize_t n_inputs
     double *local           # of a single Value: the local gradient towards each input
-    unsigned int version    # counts assignments to data
-    unsigned int recorded   # the versions of the inputs, added up, when data was computed
+    int depth               # more than that of every input; 0 for leaves
+    int tally, place        # of a matrix: for putting together the operations that use it
+    Py_ssize_t offset       # of a SELECT: where in its input it begins
+    PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
+    uint64_t changed        # the value of `changes` when data was last assigned to
+    uint64_t computed       # the value of `changes` when data was last computed
     uint64_t visit          # the last traversal that came here
     Node *next              # the list of nodes about to be freed
     Node *input_pair[2]     # where inputs, local, data and grad point if there are few
     double local_pair[2]
     double own[2]
 
+cdef class Handle
+cdef class Index
+
+cdef uint64_t changes = 0       # how often the data of any leaf was assigned to
+cdef uint64_t visits = 0        # how many traversals there have been
 
 cdef enum:
-    CACHE_LINE = 64         # bytes; also the widest vector register
+    CACHE_LINE = 64             # bytes; also the widest vector register
 
 
 cdef inline double *aligned(void *block) noexcept:
@@ -78,7 +90,10 @@ cdef inline double *aligned(void *block) noexcept:
 cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
                     Py_ssize_t n_inputs) except NULL:
     """A node with room for its scalars (data not set) and inputs (not linked)."""
-    cdef Node *node = <Node *>PyMem_Calloc(1, sizeof(Node))
+    cdef Node *node
+    if rows > INT_MAX or cols > INT_MAX or n_inputs > INT_MAX:
+        raise MemoryError()
+    node = <Node *>PyMem_Calloc(1, sizeof(Node))
     if node is NULL:
         raise MemoryError()
     node.op, node.rank, node.rows, node.cols, node.stride = op, rank, rows, cols, cols
@@ -104,7 +119,40 @@ cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t
     node.rows, node.cols, node.stride, node.data, node.grad = rows, cols, stride, data, NULL
     node.base = storage(of)
     node.base.refs += 1
+    node.depth = of.depth
+    if of.op == SELECT:
+        node.op = SELECT
+        node.offset = data - of.data
+        link(node, of)
     return node
+
+
+cdef Node *select(Node *of, Index index) except NULL:
+    """A view of the row of a Matrix, or element of a Vector, that an Index names. It moves when
+    the operations are replayed with another value of the Index."""
+    cdef Node *node
+    if of.rank == 2:
+        node = view(of, 1, 1, of.cols, of.cols, of.data)
+    else:
+        node = view(of, 0, 1, 1, 1, of.data)
+    if node.op != SELECT:
+        node.op = SELECT
+        link(node, of)
+    node.index = <PyObject *>index
+    Py_INCREF(index)
+    follow_index(node)
+    forward(node, NULL)
+    return node
+
+
+cdef int follow_index(Node *node) except -1:
+    cdef Node *of = node.inputs[0]
+    cdef Py_ssize_t where = (<Index>node.index).where
+    cdef Py_ssize_t length = of.rows if of.rank == 2 else of.cols
+    if where < 0 or where >= length:
+        raise outside(where, length, of.rank)
+    node.offset = where * (of.stride if of.rank == 2 else 1)
+    return 0
 
 
 cdef Node *constant(double data) except NULL:
@@ -120,6 +168,8 @@ cdef void free_node(Node *node) noexcept:
     if node.inputs is not node.input_pair:
         PyMem_Free(node.inputs)
         PyMem_Free(node.local)
+    if node.index is not NULL:
+        Py_DECREF(<object>node.index)
     PyMem_Free(node)
 
 
@@ -127,7 +177,7 @@ cdef void release(Node *node) noexcept:
     """Give up one reference. Frees what nobody refers to any more: by a list, not by recursion."""
     cdef Node *dead = NULL
     cdef Node *child
-    cdef Py_ssize_t i
+    cdef int i
     node.refs -= 1
     if node.refs == 0:
         dead = node
@@ -154,6 +204,8 @@ cdef inline void link(Node *node, Node *input) noexcept:
     node.inputs[node.n_inputs] = input
     node.n_inputs += 1
     input.refs += 1
+    if node.depth <= input.depth:
+        node.depth = input.depth + 1
 
 
 cdef inline Node *storage(Node *node) noexcept nogil:
@@ -161,7 +213,7 @@ cdef inline Node *storage(Node *node) noexcept nogil:
 
 
 cdef inline Py_ssize_t size(Node *node) noexcept nogil:
-    return node.rows * node.cols
+    return <Py_ssize_t>node.rows * node.cols
 
 
 cdef int need_grad(Node *node) except -1:
@@ -177,30 +229,41 @@ cdef int need_grad(Node *node) except -1:
     return 0
 
 
-cdef unsigned int versions(Node *node) noexcept nogil:
-    """Changes whenever the data of the node or of one of its inputs is assigned to."""
-    cdef unsigned int total = node.version
-    cdef Py_ssize_t i
-    for i in range(node.n_inputs):
-        total += storage(node.inputs[i]).version
-    return total
-
-
 # ================================================================ one operation
 
 cdef inline bint is_single(Node *node) noexcept nogil:
     """One scalar computed from single scalars: it remembers its local gradients."""
-    return node.op <= SQRT and node.rank == 0
+    return node.rank == 0 and CUSTOM <= node.op <= SQRT
 
 
-cdef void forward(Node *node) noexcept nogil:
-    """Compute node.data from the inputs."""
-    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:
+    """Multiply one matrix with the vectors of `count` nodes."""
+    cdef double *x[POSITIONS]
+    cdef double *out[POSITIONS]
+    cdef Node *m = nodes[0].inputs[0]
+    cdef Py_ssize_t first = 0, n, t
+    while first < count:
+        n = count - first if count - first < POSITIONS else POSITIONS
+        for t in range(n):
+            x[t] = nodes[first + t].inputs[1].data
+            out[t] = nodes[first + t].data
+        matvecs(n, m.rows, m.cols, m.stride, out, m.data, x, scratch)
+        first += n
+
+
+cdef void forward(Node *node, lanes *scratch) noexcept nogil:
+    """Compute node.data from the inputs; `scratch` has room for the columns of a MATVEC."""
+    cdef Node *a = node.inputs[0]
     cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
     cdef int op = node.op
     cdef Py_ssize_t i, n
     cdef double *out = node.data
-    if op <= CUSTOM:
+    node.computed = changes
+    if op == SELECT:
+        node.data = a.data + node.offset
+        if node.base.grad is not NULL:
+            node.grad = node.base.grad + (node.data - node.base.data)
+    elif op <= CUSTOM:
         return
     elif op <= POW:
         if node.rank == 0:
@@ -221,7 +284,7 @@ cdef void forward(Node *node) noexcept nogil:
     elif op == DOT:
         out[0] = dot(a.cols, a.data, b.data)
     elif op == MATVEC:
-        matvec(a.rows, a.cols, a.stride, out, a.data, b.data)
+        forward_matvecs(&node, 1, scratch)
     elif op == VECMAT:
         vecmat(b.rows, b.cols, b.stride, out, a.data, b.data)
     elif op == SOFTMAX:
@@ -233,14 +296,41 @@ cdef void forward(Node *node) noexcept nogil:
             out += n
 
 
+cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
+    """What the gradients of `count` products with one matrix mean for their vectors."""
+    cdef double *g[POSITIONS]
+    cdef double *gx[POSITIONS]
+    cdef Node *m = nodes[0].inputs[0]
+    cdef Py_ssize_t first = 0, n, t
+    while first < count:
+        n = count - first if count - first < POSITIONS else POSITIONS
+        for t in range(n):
+            g[t] = nodes[first + t].grad
+            gx[t] = nodes[first + t].inputs[1].grad
+        matvecs_backward_inputs(n, m.rows, m.cols, m.stride, g, m.data, gx)
+        first += n
+
+
+cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
+    """What they mean for the matrix; `pointers` has room for two for each node."""
+    cdef Node *m = nodes[0].inputs[0]
+    cdef Py_ssize_t t
+    for t in range(count):
+        pointers[t] = nodes[t].grad
+        pointers[count + t] = nodes[t].inputs[1].data
+    matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
+
+
 cdef void backward(Node *node) noexcept nogil:
-    """Add to each input's grad what node.grad means for it: the chain rule."""
-    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+    """Add to each input's grad what node.grad means for it: the chain rule. Not for MATVEC."""
+    cdef Node *a = node.inputs[0]
     cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
     cdef int op = node.op
     cdef Py_ssize_t i, n
     cdef double *g = node.grad
-    if is_single(node):
+    if op == SELECT:
+        return
+    elif is_single(node):
         for i in range(node.n_inputs):
             node.inputs[i].grad[0] += node.local[i] * g[0]
     elif op <= POW:
@@ -254,8 +344,6 @@ cdef void backward(Node *node) noexcept nogil:
     elif op == DOT:
         add_scaled(a.cols, a.grad, g[0], b.data)
         add_scaled(a.cols, b.grad, g[0], a.data)
-    elif op == MATVEC:
-        matvec_backward(a.rows, a.cols, a.stride, g, a.data, a.grad, b.data, b.grad)
     elif op == VECMAT:
         vecmat_backward(b.rows, b.cols, b.stride, g, a.data, a.grad, b.data, b.grad)
     elif op == SOFTMAX:
@@ -268,111 +356,363 @@ cdef void backward(Node *node) noexcept nogil:
 
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
-    """True if backward gives the recorded gradient whatever happened to the inputs since."""
-    return (is_single(node) or node.op == ADD or node.op == SUB or node.op == NEG
-            or node.op == SUM or node.op == GATHER)
+    """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
+    return (is_single(node) or node.op <= SUB or node.op == NEG or node.op == SUM
+            or node.op == GATHER)
+
+
+cdef inline bint is_stale(Node *node) noexcept nogil:
+    """True if an input has been replayed since, or changed in a way that matters."""
+    cdef Node *child
+    cdef Node *owner
+    cdef bint kept = keeps_gradient(node)
+    cdef int i
+    for i in range(node.n_inputs):
+        child = node.inputs[i]
+        owner = storage(child)
+        if (child.computed > node.computed or owner.computed > node.computed
+                or not kept and owner.changed > node.computed):
+            return True
+    return not kept and node.changed > node.computed
 
 
 cdef int check_unchanged(Node *node) except -1:
-    if not keeps_gradient(node) and versions(node) != node.recorded:
+    if is_stale(node):
         raise RuntimeError(
-            f"an input of the recorded operation '{NAMES[node.op]}' was changed in place "
-            f"(by .data = ... or by a training step) after it was recorded, so its gradient "
-            f"would be wrong: compute the result again, then call backward()")
+            f"an input of the recorded operation '{NAMES[node.op]}' was changed after it was "
+            f"recorded (by .data = ..., a training step or a replay), so its gradient would be "
+            f"wrong: compute the result again, then call backward()")
     return 0
 
 
 # ================================================================ the tape
 
-cdef struct Frame:
-    Node *node
-    Py_ssize_t child
+@cython.final
+cdef class Index:
+    """A whole number that may change between replays: `matrix[Index(3)]` is a row, `vector[...]`
+    an element, and a Tape that is replayed after `index.value = 5` shows row 5 instead.
 
-cdef uint64_t visits = 0
+    Unlike an int it does not count from the end. Elsewhere it can be used like one.
+    """
+    cdef Py_ssize_t where
+
+    def __init__(self, value):
+        self.value = value
+
+    @property
+    def value(self):
+        return self.where
+
+    @value.setter
+    def value(self, value):
+        self.where = PyNumber_AsSsize_t(value, IndexError)
+
+    def __index__(self):
+        return self.where
+
+    def __repr__(self):
+        return f"Index({self.where})"
 
 
 @cython.final
 cdef class Tape:
-    """All operations that a root depends on, inputs before what is computed from them."""
-    cdef Node **nodes
-    cdef Py_ssize_t count, room
+    """All that a Value or Vector was computed from, ready to be computed again: forward() with
+    what the leaves' `.data` and the Indexes hold by now, backward() for the gradients of that.
+
+    A replay does what recording the same operations again would do, to the same bits, but without
+    Python. Plain numbers in the formula stay as they were recorded, and so does whatever Python
+    decided on the way (an `if` on some `.data`, the number of turns of a loop).
+
+    >>> x = Value(2.0)
+    >>> y = x * x
+    >>> tape = Tape(y)
+    >>> x.data = 5.0
+    >>> tape.forward()
+    >>> tape.backward()
+    >>> y.data, x.grad
+    (25.0, 10.0)
+
+    Tape(root, after=tape) leaves out what is on the other Tape (or on the one that it comes after),
+    taking those numbers as given; such a Tape has no backward().
+    """
+    cdef readonly Handle root
+    cdef Tape after
+    cdef Node **nodes           # the operations, inputs before what is computed from them
+    cdef Node **products        # the matvecs with a leaf matrix, those of one matrix together
+    cdef double **pointers      # for backward_matrix: two for each product
+    cdef lanes *scratch         # for forward_matvecs
+    cdef Py_ssize_t count, room, n_products, n_cols
+    cdef bint has_custom        # an operation that only Python knows is on the tape
+    cdef uint64_t computed      # the value of `changes` when forward() was last called
+
+    def __cinit__(self, Handle root not None, Tape after=None):
+        if root.node.rank == 2:
+            raise TypeError("a Tape leads to a Value or a Vector, not to a Matrix")
+        self.root = root
+        self.after = after
+        self.collect(root.node)
+        self.sort(root.node.depth)
+        self.gather_products()
 
     def __dealloc__(self):
         PyMem_Free(self.nodes)
+        PyMem_Free(self.products)
+        PyMem_Free(self.pointers)
+        PyMem_Free(self.scratch)
 
-    cdef int append(self, Node *node) except -1:
+    def __len__(self):
+        return self.count
+
+    cdef int visit(self, Node *node) except -1:
+        """Put an operation on the tape, unless it is there. Leaves and still views stay off."""
         cdef Node **grown
-        if self.count == self.room:
-            grown = <Node **>PyMem_Realloc(self.nodes, (2 * self.room + 64) * sizeof(Node *))
-            if grown is NULL:
-                raise MemoryError()
-            self.nodes = grown
-            self.room = 2 * self.room + 64
-        self.nodes[self.count] = node
-        self.count += 1
+        if node.visit == visits:
+            return 0
+        node.visit = visits
+        need_grad(node)
+        if node.op == VIEW:
+            self.visit(node.base)       # not itself a view
+        elif node.op != LEAF:
+            if self.count == self.room:
+                grown = <Node **>PyMem_Realloc(self.nodes, (2 * self.room + 64) * sizeof(Node *))
+                if grown is NULL:
+                    raise MemoryError()
+                self.nodes = grown
+                self.room = 2 * self.room + 64
+            self.nodes[self.count] = node
+            self.count += 1
+            self.has_custom |= node.op == CUSTOM
         return 0
 
     cdef int collect(self, Node *root) except -1:
-        """Depth-first search with a stack of its own. Leaves and views stay off the tape."""
+        """Find everything that root depends on; the tape itself is the list of what to look at."""
         global visits
-        cdef Py_ssize_t room = 64, depth = 1
-        cdef Frame *stack = <Frame *>PyMem_Malloc(room * sizeof(Frame))
-        cdef Frame *grown
-        cdef Frame *top
+        cdef Py_ssize_t done = 0
         cdef Node *node
-        cdef Node *child
-        if stack is NULL:
-            raise MemoryError()
+        cdef Tape earlier = self.after
+        cdef Py_ssize_t j
+        cdef int i
         visits += 1
-        try:
-            root.visit = visits
-            stack[0].node, stack[0].child = root, 0
-            while depth:
-                top = &stack[depth - 1]
-                node = top.node
-                if top.child < node.n_inputs + (node.base is not NULL):
-                    child = node.inputs[top.child] if top.child < node.n_inputs else node.base
-                    top.child += 1
-                    if child.visit != visits:
-                        child.visit = visits
-                        if depth == room:
-                            grown = <Frame *>PyMem_Realloc(stack, 2 * room * sizeof(Frame))
-                            if grown is NULL:
-                                raise MemoryError()
-                            stack = grown
-                            room *= 2
-                        stack[depth].node, stack[depth].child = child, 0
-                        depth += 1
-                else:
-                    depth -= 1
-                    need_grad(node)
-                    if node.op > VIEW:
-                        self.append(node)
-        finally:
-            PyMem_Free(stack)
+        while earlier is not None:
+            for j in range(earlier.count):
+                earlier.nodes[j].visit = visits
+            earlier = earlier.after
+        self.visit(root)
+        while done < self.count:
+            node = self.nodes[done]
+            for i in range(node.n_inputs):
+                self.visit(node.inputs[i])
+            done += 1
         return 0
 
-    cdef int run_backward(self, Node *root) except -1:
-        """Gradients of root, added to what every scalar's grad holds already."""
+    cdef int sort(self, Py_ssize_t deepest) except -1:
+        """Order by depth; at one depth, the products with one matrix stand together, last."""
+        global visits
+        cdef Py_ssize_t i, first, last, place
+        cdef Node *node
+        cdef Node *m
+        cdef Node **unsorted = self.nodes
+        cdef Node **by_depth = <Node **>PyMem_Malloc((self.count + 1) * sizeof(Node *))
+        cdef Py_ssize_t *ends = <Py_ssize_t *>PyMem_Calloc(deepest + 2, sizeof(Py_ssize_t))
+        try:
+            if by_depth is NULL or ends is NULL:
+                raise MemoryError()
+            for i in range(self.count):
+                ends[unsorted[i].depth + 1] += 1
+            for i in range(deepest + 1):
+                ends[i + 1] += ends[i]
+            for i in range(self.count):
+                node = unsorted[i]
+                by_depth[ends[node.depth]] = node
+                ends[node.depth] += 1
+            first = 0
+            while first < self.count:
+                last = first
+                while last < self.count and by_depth[last].depth == by_depth[first].depth:
+                    last += 1
+                visits += 1
+                place = first
+                for i in range(first, last):
+                    node = by_depth[i]
+                    if node.op != MATVEC:
+                        unsorted[place] = node
+                        place += 1
+                        continue
+                    m = node.inputs[0]
+                    if m.visit != visits:
+                        m.visit, m.tally = visits, 0
+                    m.tally += 1
+                for i in range(first, last):
+                    node = by_depth[i]
+                    if node.op != MATVEC:
+                        continue
+                    m = node.inputs[0]
+                    if m.tally:
+                        m.place = place
+                        place += m.tally
+                        m.tally = 0
+                    unsorted[m.place] = node
+                    m.place += 1
+                first = last
+        finally:
+            PyMem_Free(by_depth)
+            PyMem_Free(ends)
+        return 0
+
+    cdef int gather_products(self) except -1:
+        """List the products with each leaf matrix: its gradient is added up once, at the end."""
+        global visits
+        cdef Py_ssize_t i, place = 0
+        cdef Node *node
+        cdef Node *m
+        visits += 1
+        for i in range(self.count):
+            node = self.nodes[i]
+            if node.op == MATVEC:
+                m = node.inputs[0]
+                self.n_products += 1
+                self.n_cols = max(self.n_cols, m.cols)
+                if m.visit != visits:
+                    m.visit, m.tally = visits, 0
+                m.tally += 1
+        if self.n_products == 0:
+            return 0
+        self.scratch = <lanes *>PyMem_Malloc(self.n_cols * sizeof(lanes))
+        self.products = <Node **>PyMem_Malloc(self.n_products * sizeof(Node *))
+        self.pointers = <double **>PyMem_Malloc(2 * self.n_products * sizeof(double *))
+        if self.scratch is NULL or self.products is NULL or self.pointers is NULL:
+            raise MemoryError()
+        for i in range(self.count):
+            node = self.nodes[i]
+            if node.op == MATVEC and node.inputs[0].op == LEAF:
+                m = node.inputs[0]
+                if m.tally:
+                    m.place = place
+                    place += m.tally
+                    m.tally = 0
+                self.products[m.place] = node
+                m.place += 1
+        self.n_products = place
+        return 0
+
+    cdef inline Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
+        """Where the products with the matrix of nodes[first], at its depth, end."""
+        cdef Node *node = self.nodes[first]
+        cdef Py_ssize_t i = first + 1
+        while (i < self.count and self.nodes[i].op == MATVEC
+               and self.nodes[i].inputs[0] == node.inputs[0]
+               and self.nodes[i].depth == node.depth):
+            i += 1
+        return i
+
+    def forward(self):
+        """Compute everything again, from the leaves and Indexes to the root.
+
+        Raises, before anything is computed, IndexError if an Index points outside its run, and
+        TypeError if there is a Value(data, children, local_grads), which only Python can compute.
+        Numbers for which a function is undefined give inf or nan here (IEEE 754), no exception.
+        """
+        global changes
+        cdef Py_ssize_t i, end
+        cdef Node *node
+        if self.has_custom:
+            raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
+        for i in range(self.count):
+            node = self.nodes[i]
+            if node.index is not NULL:
+                follow_index(node)
+        changes += 1                # what is computed from these numbers elsewhere is stale now
+        self.computed = changes
+        with nogil:
+            i = 0
+            while i < self.count:
+                node = self.nodes[i]
+                if node.op == MATVEC:
+                    end = self.batch(i)
+                    forward_matvecs(self.nodes + i, end - i, self.scratch)
+                    while i < end:
+                        self.nodes[i].computed = changes
+                        i += 1
+                else:
+                    forward(node, NULL)
+                    i += 1
+
+    def backward(self):
+        """Add the derivative of the root, a Value, with respect to each leaf to the leaf's grad.
+
+        The grads of the scalars in between are those of this call alone. Raises RuntimeError if
+        data was changed in place since it was computed, TypeError if the root is a Vector or
+        the Tape comes after another.
+        """
+        cdef Py_ssize_t i
+        cdef Node *node
+        if self.root.node.rank != 0 or self.after is not None:
+            raise TypeError("backward() starts from a single Value, and from a whole Tape")
+        if self.computed != changes:
+            self.check()
+        with nogil:
+            for i in range(self.count):
+                node = self.nodes[i]
+                if node.base is NULL:
+                    memset(node.grad, 0, size(node) * sizeof(double))
+                    node.has_grad = True
+            self.run_backward()
+
+    cdef int check(self) except -1:
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            check_unchanged(self.nodes[i])
+        return 0
+
+    cdef void run_backward(self) noexcept nogil:
+        cdef Node *root = self.root.node
+        cdef Node *node
+        cdef Py_ssize_t first, i = self.count - 1
+        root.grad[0] += 1.0
+        storage(root).has_grad = True
+        while i >= 0:
+            node = self.nodes[i]
+            if node.op == MATVEC:
+                first = i
+                while (first > 0 and self.nodes[first - 1].op == MATVEC
+                       and self.nodes[first - 1].inputs[0] == node.inputs[0]
+                       and self.nodes[first - 1].depth == node.depth):
+                    first -= 1
+                backward_matvecs(self.nodes + first, i + 1 - first)
+                if node.inputs[0].op != LEAF:
+                    backward_matrix(self.nodes + first, i + 1 - first, self.pointers)
+                i = first
+            else:
+                backward(node)
+            i -= 1
+        first = 0
+        while first < self.n_products:
+            i = first + 1
+            node = self.products[first]
+            while i < self.n_products and self.products[i].inputs[0] == node.inputs[0]:
+                i += 1
+            backward_matrix(self.products + first, i - first, self.pointers)
+            first = i
+
+    cdef int accumulate(self) except -1:
+        """backward() for Value.backward(): what inner scalars' grads held already is kept, too."""
         cdef Py_ssize_t i, j, n
         cdef Node *node
         cdef list earlier = []
         cdef bytes kept
-        for i in range(self.count):
-            check_unchanged(self.nodes[i])
+        self.check()
         # An inner scalar that has a gradient from before would pass it on a second time.
         for i in range(self.count):
             node = self.nodes[i]
+            if node.base is not NULL:
+                continue
             if node.has_grad:
                 n = size(node) * sizeof(double)
                 earlier.append((i, (<char *>node.grad)[:n]))
                 memset(node.grad, 0, n)
             node.has_grad = True
-        root.grad[0] += 1.0
-        storage(root).has_grad = True
         with nogil:
-            for i in range(self.count - 1, -1, -1):
-                backward(self.nodes[i])
+            self.run_backward()
         for i, kept in earlier:
             node = self.nodes[i]
             for j in range(size(node)):
@@ -382,7 +722,7 @@ cdef class Tape:
 
 # ================================================================ handles
 
-cdef bint recording = True
+cdef int not_recording = 0      # how many `with no_grad()` blocks we are in
 cdef Node *adopted = NULL       # the node for the handle that is being made
 
 
@@ -391,41 +731,56 @@ cdef class no_grad:
 
     Results are leaves: they have data but neither children nor, later, a gradient to pass on.
     """
-    cdef bint outer
 
     def __enter__(self):
-        global recording
-        self.outer = recording
-        recording = False
+        global not_recording
+        not_recording += 1
         return self
 
     def __exit__(self, *exception):
-        global recording
-        recording = self.outer
+        global not_recording
+        not_recording -= 1
 
 
-cdef Node *finish(Node *node) noexcept:
+cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
     """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
-    cdef Py_ssize_t i
-    forward(node)
-    if recording:
-        node.recorded = versions(node)
-    else:
+    cdef int i
+    forward(node, scratch)
+    if not_recording:
         for i in range(node.n_inputs):
             release(node.inputs[i])
-        node.n_inputs = 0
-        node.op = LEAF
+        node.op, node.n_inputs, node.depth = LEAF, 0, 0
     return node
+
+
+cdef lanes *columns = NULL      # room for the columns of a matrix, while the GIL is held
+cdef Py_ssize_t n_columns = 0
+
+
+cdef lanes *scratch_for(Py_ssize_t n) except NULL:
+    global columns, n_columns
+    cdef lanes *grown
+    if n > n_columns:
+        grown = <lanes *>PyMem_Realloc(columns, n * sizeof(lanes))
+        if grown is NULL:
+            raise MemoryError()
+        columns, n_columns = grown, n
+    return columns
 
 
 cdef object handle(Node *node):
     global adopted
     adopted = node
-    if node.rank == 0:
-        return Value.__new__(Value)
-    if node.rank == 1:
-        return Vector.__new__(Vector)
-    return Matrix.__new__(Matrix)
+    try:
+        if node.rank == 0:
+            return Value.__new__(Value)
+        if node.rank == 1:
+            return Vector.__new__(Vector)
+        return Matrix.__new__(Matrix)
+    except MemoryError:
+        adopted = NULL
+        discard(node)
+        raise
 
 
 cdef inline bint is_number(object x):
@@ -494,9 +849,9 @@ cdef int check_domain2(int op, double a, double b) except -1:
     if op == DIV and b == 0.0:
         raise ZeroDivisionError(f"division of {a} by zero")
     if op == POW:
-        if a == 0.0 and b < 0.0:
+        if a == 0.0 and b < 0.0 and isfinite(b):
             raise ZeroDivisionError(f"zero cannot be raised to the negative power {b}")
-        if a < 0.0 and isfinite(b) and b != floor(b):
+        if a < 0.0 and isfinite(a) and isfinite(b) and b != floor(b):
             raise DomainError(f"{a} ** {b} is not a real number")
         if isfinite(a) and isfinite(b) and isinf(value2(op, a, b)):
             raise OverflowError(f"{a} ** {b} is too large for a float")
@@ -521,10 +876,12 @@ cdef class Handle:
     Two handles are equal when they stand for the same scalars, not when the numbers agree.
     """
     cdef Node *node
+    cdef bint ready     # has the node that it will keep
 
     def __cinit__(self):
         global adopted
-        self.node = adopted if adopted is not NULL else new_node(LEAF, 0, 1, 1, 0)
+        self.ready = adopted is not NULL
+        self.node = adopted if self.ready else new_node(LEAF, 0, 1, 1, 0)
         adopted = NULL
         self.node.refs += 1
 
@@ -532,14 +889,21 @@ cdef class Handle:
         if self.node is not NULL:
             release(self.node)
 
-    cdef int replace(self, Node *node) except -1:
+    cdef int adopt(self, Node *node) except -1:
+        """For __init__: a second one would pull the scalars from under those who use them."""
+        if self.ready:
+            discard(node)
+            raise TypeError(f"this {type(self).__name__} has its scalars; make a new one instead")
         node.refs += 1
         release(self.node)
         self.node = node
+        self.ready = True
         return 0
 
     cdef int changed(self) except -1:
-        storage(self.node).version += 1
+        global changes
+        changes += 1
+        storage(self.node).changed = changes
         return 0
 
     def __eq__(self, other):
@@ -548,11 +912,13 @@ cdef class Handle:
         if not isinstance(other, Handle):
             return NotImplemented
         theirs = (<Handle>other).node
+        if mine.op == SELECT or theirs.op == SELECT:    # what they show may change
+            return mine is theirs
         return (mine.data is theirs.data and mine.rank == theirs.rank
                 and mine.rows == theirs.rows and mine.cols == theirs.cols)
 
     def __hash__(self):
-        return hash(<uintptr_t>self.node.data)
+        return hash(<uintptr_t>self.node if self.node.op == SELECT else <uintptr_t>self.node.data)
 
     def __add__(self, other):
         return elementwise2(ADD, self, other)
@@ -632,25 +998,24 @@ cdef class Value(Handle):
         cdef double value = number(data)
         cdef Node *node
         cdef Py_ssize_t i
-        if not children:
-            self.replace(new_node(LEAF, 0, 1, 1, 0))
-            self.node.data[0] = value
-            return
-        children = tuple(children)
-        if isinstance(local_grads, str) or len(local_grads) != len(children):
+        children, local_grads = list(children), list(local_grads)
+        if len(local_grads) != len(children):
             raise TypeError("Value(data, children, local_grads) needs one local gradient, "
                             "a number, for each child")
+        if not children:
+            self.adopt(new_node(LEAF, 0, 1, 1, 0))
+            self.node.data[0] = value
+            return
         for child in children:
             if not isinstance(child, Value):
                 raise TypeError(f"children are Values, not {type(child).__name__}")
         gradients = [float(number(g)) for g in local_grads]
-        self.replace(new_node(CUSTOM, 0, 1, 1, len(children)))
-        node = self.node
+        node = new_node(CUSTOM, 0, 1, 1, len(children))
         node.data[0] = value
         for i in range(<Py_ssize_t>len(children)):
             link(node, (<Handle>children[i]).node)
             node.local[i] = gradients[i]
-        finish(node)
+        self.adopt(finish(node))
 
     @property
     def data(self):
@@ -684,9 +1049,8 @@ cdef class Value(Handle):
         use the local gradients as of their recording. Raises RuntimeError, before any grad is
         touched, if data that a run needs for its gradient was changed since.
         """
-        cdef Tape tape = Tape.__new__(Tape)
-        tape.collect(self.node)
-        tape.run_backward(self.node)
+        cdef Tape tape = Tape(self)
+        tape.accumulate()
 
     @property
     def op(self):
@@ -749,13 +1113,13 @@ cdef class Vector(Handle):
         if not elements:
             raise ValueError("a Vector needs at least one element")
         if any([isinstance(x, Value) for x in elements]):
-            self.replace(gather([x if isinstance(x, Value) else Value(x) for x in elements], 1))
+            self.adopt(gather([x if isinstance(x, Value) else Value(x) for x in elements], 1))
             return
         values = [float(number(x)) for x in elements]
         node = new_node(LEAF, 1, 1, len(values), 0)
         for i in range(<Py_ssize_t>len(values)):
             node.data[i] = values[i]
-        self.replace(node)
+        self.adopt(node)
 
     @property
     def data(self):
@@ -789,7 +1153,9 @@ cdef class Vector(Handle):
         if isinstance(index, slice):
             start, stop = span(index, node.cols)
             return handle(view(node, 1, 1, stop - start, stop - start, node.data + start))
-        start = position(index, node.cols, "Vector")
+        if isinstance(index, Index):
+            return handle(select(node, index))
+        start = position(index, node.cols, 1)
         return handle(view(node, 0, 1, 1, 1, node.data + start))
 
     def __iter__(self):
@@ -855,6 +1221,7 @@ cdef class Matrix(Handle):
         rows = list(rows)
         if not rows or isinstance(rows[0], Value) or is_number(rows[0]):
             raise ValueError("a Matrix needs at least one row, and each row is a sequence")
+        rows = [row if isinstance(row, Vector) else list(row) for row in rows]
         if all([isinstance(row, Vector) for row in rows]):
             vectors = rows
         elif any([isinstance(row, Vector) or any([isinstance(x, Value) for x in row])
@@ -862,25 +1229,27 @@ cdef class Matrix(Handle):
             vectors = [row if isinstance(row, Vector) else Vector(row) for row in rows]
         else:
             vectors = None
-        cols = len(rows[0])
-        for row in rows:
-            if len(row) != cols or cols == 0:
+        lengths = [(<Handle>row).node.cols if isinstance(row, Vector) else len(row)
+                   for row in rows]
+        cols = lengths[0]
+        for length in lengths:
+            if length != cols or cols == 0:
                 raise ValueError(f"the rows of a Matrix have one length, at least 1: "
-                                 f"found {cols} and {len(row)}")
+                                 f"found {cols} and {length}")
         if vectors is not None:
-            self.replace(gather(vectors, 2))
+            self.adopt(gather(vectors, 2))
             return
         node = new_node(LEAF, 2, len(rows), cols, 0)
         node.refs = 1
         try:
             for r in range(node.rows):
                 assign(node.data + r * cols, rows[r], cols)
-            self.replace(node)
+            self.adopt(node)
         finally:
             release(node)
 
     @staticmethod
-    def frombytes(content, Py_ssize_t rows, Py_ssize_t cols):
+    def frombytes(content, rows, cols):
         """A leaf Matrix of [rows, cols] from row-major float64 bytes (this machine's byte order).
 
         Raises ValueError if the length is not rows * cols * 8 or a size is below 1.
@@ -890,7 +1259,7 @@ cdef class Matrix(Handle):
         if rows < 1 or cols < 1 or len(buffer) != rows * cols * 8:
             raise ValueError(f"[{rows}, {cols}] float64 numbers do not fit {len(buffer)} bytes")
         node = new_node(LEAF, 2, rows, cols, 0)
-        memcpy(node.data, &buffer[0], rows * cols * sizeof(double))
+        memcpy(node.data, &buffer[0], len(buffer))
         return handle(node)
 
     def tobytes(self):
@@ -944,7 +1313,9 @@ cdef class Matrix(Handle):
             top, bottom = span(index, node.rows)
             return handle(view(node, 2, bottom - top, right - left, node.stride,
                                node.data + top * node.stride + left))
-        top = position(index, node.rows, "Matrix")
+        if isinstance(index, Index):
+            return handle(select(node, index))
+        top = position(index, node.rows, 2)
         return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * node.stride))
 
     def __iter__(self):
@@ -964,7 +1335,7 @@ cdef class Matrix(Handle):
         node = new_node(MATVEC, 1, 1, m.rows, 2)
         link(node, m)
         link(node, x)
-        return handle(finish(node))
+        return handle(finish(node, scratch_for(m.cols)))
 
     def __repr__(self):
         return f"Matrix({self.node.rows} rows of {self.node.cols})"
@@ -996,8 +1367,8 @@ def concat(parts):
     return handle(gather(parts, 1))
 
 
-def adam_update(Handle parameter, Handle m, Handle v, *, double lr, double beta1, double beta2,
-                double eps, int t):
+def adam_update(Handle parameter not None, Handle m not None, Handle v not None, *,
+                double lr, double beta1, double beta2, double eps, int t):
     """One step of Adam on a leaf, in place; then its gradient is zero.
 
     With g the gradient: m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2, then
@@ -1047,6 +1418,8 @@ cdef list inputs_of(Node *value):
     cdef int op = node.op
     cdef double x, y
     check_unchanged(node)
+    if op == LEAF:
+        return []
     if is_single(node):
         return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
     if op <= POW:
@@ -1109,11 +1482,16 @@ cdef (Py_ssize_t, Py_ssize_t) span(slice index, Py_ssize_t length) except *:
     return start, stop
 
 
-cdef Py_ssize_t position(object index, Py_ssize_t length, str kind) except -1:
-    cdef Py_ssize_t i = index
+cdef Py_ssize_t position(object index, Py_ssize_t length, int rank) except -1:
+    cdef Py_ssize_t i = PyNumber_AsSsize_t(index, IndexError)
     if i < -length or i >= length:
-        raise IndexError(f"index {i} is outside a {kind} of {length}")
+        raise outside(i, length, rank)
     return i + length if i < 0 else i
+
+
+cdef object outside(Py_ssize_t i, Py_ssize_t length, int rank):
+    return IndexError(f"index {i} is outside a {'Matrix' if rank == 2 else 'Vector'} of "
+                      f"{length}{' rows' if rank == 2 else ''}")
 
 
 cdef str listing(list numbers):

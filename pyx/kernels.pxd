@@ -8,7 +8,7 @@ from libc.math cimport INFINITY, exp, log, pow, sqrt, tanh
 
 
 cdef enum Op:
-    LEAF, VIEW, CUSTOM,                             # no arithmetic of their own
+    LEAF, VIEW, SELECT, CUSTOM,                     # no arithmetic of their own
     ADD, SUB, MUL, DIV, POW,                        # elementwise, two operands
     NEG, EXP, LOG, RELU, TANH, SQRT,                # elementwise, one operand
     SUM, DOT, MATVEC, VECMAT, SOFTMAX, GATHER       # on whole runs
@@ -131,6 +131,8 @@ cdef inline void back_loop2(int op, Py_ssize_t n, const double *g,
         for i in range(n):
             total += g[i] * local_a(op, a[0], b[i * step_b])
         ga[0] += total
+    if gb is NULL:              # a plain exponent
+        return
     total = 0.0
     if step_b:
         for i in range(n):
@@ -212,20 +214,58 @@ cdef inline void run1_backward(int op, Py_ssize_t n, const double *out, const do
 
 
 # ---------------------------------------------------------------- sums and products of runs
+# A sum is rounded differently in every order of adding. The order here is fixed by the source,
+# whatever the compiler and however many positions a call computes at once, so that a step gives
+# the same bits recorded or replayed.
+
+cdef extern from *:
+    """
+    /* Eight neighbouring numbers, in one register or in as many as the processor needs. */
+    typedef double lanes __attribute__((vector_size(64), aligned(8), __may_alias__));
+    typedef long long lane_bits __attribute__((vector_size(64), aligned(8), __may_alias__));
+    """
+    ctypedef double lanes           # + - * / work on each of the eight
+    ctypedef long long lane_bits    # the same 64 bytes as whole numbers
+
+
+cdef inline double across(const lanes *eight) noexcept nogil:
+    cdef const double *a = <const double *>eight
+    return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+
 
 cdef inline double run_sum(Py_ssize_t n, const double *a) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i = 8
     cdef double total = 0.0
-    for i in range(n):
+    cdef lanes sums
+    if n < 8:
+        i = 0
+    else:
+        sums = (<const lanes *>a)[0]
+        while i + 8 <= n:
+            sums += (<const lanes *>(a + i))[0]
+            i += 8
+        total = across(&sums)
+    while i < n:
         total += a[i]
+        i += 1
     return total
 
 
 cdef inline double dot(Py_ssize_t n, const double *a, const double *b) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i = 8
     cdef double total = 0.0
-    for i in range(n):
+    cdef lanes sums
+    if n < 8:
+        i = 0
+    else:
+        sums = (<const lanes *>a)[0] * (<const lanes *>b)[0]
+        while i + 8 <= n:
+            sums += (<const lanes *>(a + i))[0] * (<const lanes *>(b + i))[0]
+            i += 8
+        total = across(&sums)
+    while i < n:
         total += a[i] * b[i]
+        i += 1
     return total
 
 
@@ -237,57 +277,143 @@ cdef inline void add_scaled(Py_ssize_t n, double *out, double scale,
         out[i] += scale * a[i]
 
 
-# A matrix has `rows` rows of `cols` neighbouring numbers; row r begins at m + r * stride.
-# For the widths of the default model, `cols` is a constant at the call, which lets the compiler
-# unroll the inner loops and keep a whole row in registers.
+# ---------------------------------------------------------------- matrix times vectors
+# A matrix has `rows` rows of `cols` neighbouring numbers; row r begins at m + r * stride. It is
+# multiplied with up to POSITIONS vectors at once (in training, one for each position of the
+# sentence), so that each of its numbers is fetched once for all of them.
 
-cdef inline void matvec_loop(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride, double *out,
-                             const double *m, const double *x) noexcept nogil:
-    cdef Py_ssize_t r
+cdef enum:
+    POSITIONS = 8
+
+
+cdef inline void matvecs(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
+                         double **out, const double *m, double **x, lanes *xt) noexcept nogil:
+    """out[t] = m x[t] for t < count; `xt` has room for `cols` lanes.
+
+    Each lane of xt[c] belongs to one position, and eight rows are in flight at once.
+    """
+    cdef double *packed = <double *>xt
+    cdef lanes tile[8]
+    cdef lanes v, a0, a1, a2, a3, a4, a5, a6, a7
+    cdef const double *w = m
+    cdef Py_ssize_t r = 0, c, t, k
+    for c in range(cols):
+        for t in range(POSITIONS):
+            packed[POSITIONS * c + t] = x[t][c] if t < count else 0.0
+    while r + 8 <= rows:
+        v = xt[0]
+        a0 = w[0] * v
+        a1 = w[stride] * v
+        a2 = w[2 * stride] * v
+        a3 = w[3 * stride] * v
+        a4 = w[4 * stride] * v
+        a5 = w[5 * stride] * v
+        a6 = w[6 * stride] * v
+        a7 = w[7 * stride] * v
+        for c in range(1, cols):
+            v = xt[c]
+            a0 += w[c] * v
+            a1 += w[c + stride] * v
+            a2 += w[c + 2 * stride] * v
+            a3 += w[c + 3 * stride] * v
+            a4 += w[c + 4 * stride] * v
+            a5 += w[c + 5 * stride] * v
+            a6 += w[c + 6 * stride] * v
+            a7 += w[c + 7 * stride] * v
+        tile[0], tile[1], tile[2], tile[3] = a0, a1, a2, a3
+        tile[4], tile[5], tile[6], tile[7] = a4, a5, a6, a7
+        for t in range(count):
+            for k in range(8):
+                out[t][r + k] = (<double *>tile)[POSITIONS * k + t]
+        r += 8
+        w += 8 * stride
+    while r < rows:
+        a0 = w[0] * xt[0]
+        for c in range(1, cols):
+            a0 += w[c] * xt[c]
+        tile[0] = a0
+        for t in range(count):
+            out[t][r] = (<double *>tile)[t]
+        r += 1
+        w += stride
+
+
+cdef inline void inputs_block(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t stride, double **g,
+                              const double *m, double **gx, Py_ssize_t c) noexcept nogil:
+    """32 columns of matvecs_backward_inputs, the sums in registers; `count` is a constant."""
+    cdef lanes sums[4][4]
+    cdef const lanes *w = <const lanes *>(m + c)
+    cdef Py_ssize_t r, t, j
+    for t in range(count):
+        for j in range(4):
+            sums[t][j] = g[t][0] * w[j]
+    for r in range(1, rows):
+        w = <const lanes *>(m + r * stride + c)
+        for t in range(count):
+            for j in range(4):
+                sums[t][j] += g[t][r] * w[j]
+    for t in range(count):
+        for j in range(4):
+            (<lanes *>(gx[t] + c))[j] += sums[t][j]
+
+
+cdef inline void matvecs_backward_inputs(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t cols,
+                                         Py_ssize_t stride, double **g, const double *m,
+                                         double **gx) noexcept nogil:
+    """gx[t] += m^T g[t]"""
+    cdef Py_ssize_t c = 0, t, r
+    cdef double total
+    while c + 32 <= cols:
+        t = 0
+        while t + 4 <= count:
+            inputs_block(4, rows, stride, g + t, m, gx + t, c)
+            t += 4
+        if t + 2 <= count:
+            inputs_block(2, rows, stride, g + t, m, gx + t, c)
+            t += 2
+        if t < count:
+            inputs_block(1, rows, stride, g + t, m, gx + t, c)
+        c += 32
+    while c < cols:
+        for t in range(count):
+            total = g[t][0] * m[c]
+            for r in range(1, rows):
+                total += g[t][r] * m[r * stride + c]
+            gx[t][c] += total
+        c += 1
+
+
+cdef inline void matvecs_backward_matrix(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t cols,
+                                         Py_ssize_t stride, double **g, double *gm,
+                                         double **x) noexcept nogil:
+    """gm += sum over t of g[t] x[t]^T, the last t first: in the order of going backward."""
+    cdef lanes s0, s1, s2, s3
+    cdef lanes *row
+    cdef const lanes *v
+    cdef Py_ssize_t r, c, t
     for r in range(rows):
-        out[r] = dot(cols, m + r * stride, x)
-
-
-cdef inline void matvec(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride, double *out,
-                        const double *m, const double *x) noexcept nogil:
-    if cols == 8:
-        matvec_loop(rows, 8, stride, out, m, x)
-    elif cols == 32:
-        matvec_loop(rows, 32, stride, out, m, x)
-    elif cols == 128:
-        matvec_loop(rows, 128, stride, out, m, x)
-    else:
-        matvec_loop(rows, cols, stride, out, m, x)
-
-
-cdef inline void matvec_back_loop(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
-                                  const double *g, const double *m, double *gm,
-                                  const double *x, double *gx) noexcept nogil:
-    cdef Py_ssize_t r
-    for r in range(rows):
-        add_scaled(cols, gm + r * stride, g[r], x)
-        add_scaled(cols, gx, g[r], m + r * stride)
-
-
-cdef inline void matvec_backward(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
-                                 const double *g, const double *m, double *gm,
-                                 const double *x, double *gx) noexcept nogil:
-    if cols == 8:
-        matvec_back_loop(rows, 8, stride, g, m, gm, x, gx)
-    elif cols == 32:
-        matvec_back_loop(rows, 32, stride, g, m, gm, x, gx)
-    elif cols == 128:
-        matvec_back_loop(rows, 128, stride, g, m, gm, x, gx)
-    else:
-        matvec_back_loop(rows, cols, stride, g, m, gm, x, gx)
+        c = 0
+        while c + 32 <= cols:
+            row = <lanes *>(gm + r * stride + c)
+            s0, s1, s2, s3 = row[0], row[1], row[2], row[3]
+            for t in range(count - 1, -1, -1):
+                v = <const lanes *>(x[t] + c)
+                s0 += g[t][r] * v[0]
+                s1 += g[t][r] * v[1]
+                s2 += g[t][r] * v[2]
+                s3 += g[t][r] * v[3]
+            row[0], row[1], row[2], row[3] = s0, s1, s2, s3
+            c += 32
+        for t in range(count - 1, -1, -1):
+            add_scaled(cols - c, gm + r * stride + c, g[t][r], x[t] + c)
 
 
 cdef inline void vecmat(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride, double *out,
                         const double *w, const double *m) noexcept nogil:
     cdef Py_ssize_t r, c
     for c in range(cols):
-        out[c] = 0.0
-    for r in range(rows):
+        out[c] = w[0] * m[c]
+    for r in range(1, rows):
         add_scaled(cols, out, w[r], m + r * stride)
 
 
@@ -300,15 +426,51 @@ cdef inline void vecmat_backward(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t st
         add_scaled(cols, gm + r * stride, w[r], g)
 
 
+# ---------------------------------------------------------------- softmax
+
+cdef inline lanes exp_lanes(lanes x) noexcept nogil:
+    """e**x for -708 <= x <= 0, to about 1e-16 relative.
+
+    x = k ln 2 + r with k whole and |r| <= ln(2) / 2; then e**x = 2**k e**r, with e**r by its
+    Taylor series and 2**k put into the exponent bits. ln 2 is in two parts so that k ln 2 is
+    exact (Cody and Waite, "Software Manual for the Elementary Functions", 1980).
+    """
+    cdef double to_whole = 6755399441055744.0   # 1.5 * 2**52: adding it rounds to a whole number
+    cdef lanes shifted = x * 1.4426950408889634 + to_whole
+    cdef lanes k = shifted - to_whole
+    cdef lanes r = x - k * 6.93147180369123816490e-01 - k * 1.90821492927058770002e-10
+    cdef lanes p = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r * r + r + 1.0
+    return <lanes>(<lane_bits>p + (<lane_bits>shifted << 52))
+
+
 cdef inline void softmax(Py_ssize_t n, double *out, const double *a) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef double biggest = -INFINITY
+    cdef Py_ssize_t i = 0
+    cdef double largest = -INFINITY
+    cdef double smallest = INFINITY
     cdef double scale
     for i in range(n):
-        if a[i] > biggest:
-            biggest = a[i]
-    for i in range(n):
-        out[i] = exp(a[i] - biggest)
+        largest = a[i] if a[i] > largest else largest
+        smallest = a[i] if a[i] < smallest else smallest
+    i = 0
+    # exp_lanes covers neither e**x that underflows nor NaN (whose sum is NaN, too)
+    if largest - smallest < 708.0 and run_sum(n, a) < INFINITY:
+        while i + 8 <= n:
+            (<lanes *>(out + i))[0] = exp_lanes((<const lanes *>(a + i))[0] - largest)
+            i += 8
+    while i < n:
+        out[i] = exp(a[i] - largest)
+        i += 1
     scale = 1.0 / run_sum(n, out)
     for i in range(n):
         out[i] *= scale
