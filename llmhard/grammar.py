@@ -1,0 +1,510 @@
+"""A grammar of first-grade English: it writes sentences and knows how likely each of them is.
+
+A grammar is a list of rules.  A rule names a symbol (a *nonterminal*, with a capital letter) and
+lists what may stand in its place; what is written in lower case is a word (a *terminal*) and stays.
+Replacing nonterminals until only words are left is a *derivation*:
+
+    Sentence -> Says -> One ActDoes -> mom ActDoes -> mom reads ASize Text -> ...
+    -> mom reads a big book
+
+How to read the tables:
+
+    NOUNS    Toy: ball bus/buses     Toy is ball or bus, Toys balls or buses, AToy a ball or a bus
+    OTHERS   Size: big little        Size is big or little, ASize a big or a little
+    RULES    Name = this | 3 that    Name is "this" or, three times as often, "that"
+    ACTIONS  Go = run home | Eat     GoDo is "run home" or EatDo, GoDoes "runs home" or EatDoes,
+                                     GoDid "ran home" or EatDid: only the first word changes
+
+The words of a class are equally likely.  No rule leads back to itself: the language is finite.
+
+The grammar is made for a tiny model.  The frequent words carry the meaning: who eats, wears, reads,
+swims or flies, what and where.  The rare words are nouns, and nearly all of them stand last, where
+any of them makes sense (mom sees the ...): the model meets each of them only a few times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import sys
+from bisect import bisect
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+# ------------------------------------------------------------------------------------- the words
+
+NOUNS = """
+# what the sentences are often about
+Pet:      cat dog
+Swimmer:  duck fish/fish
+Jumper:   frog rabbit
+Flyer:    bird bee owl
+Kid:      girl boy
+Sibling:  sister brother
+Toy:      ball car kite
+Hat:      hat coat shirt
+Text:     book letter
+Seat:     bed chair
+Low:      log box/boxes
+Place:    park zoo farm lake beach
+Snack:    apple egg pear banana
+# what is seen and liked now and then
+Animal:   horse cow pig hen goat fox/foxes sheep/sheep bear mouse/mice lion ant wolf/wolves
+          monkey tiger bug zebra turtle snake elephant lamb spider deer/deer kitten puppy/puppies
+          whale goose/geese snail robin chick camel rat seal crab hippo panda donkey worm shark
+          swan crow parrot bunny/bunnies moth beetle pony/ponies
+Thing:    cup truck bag drum block robot bell key balloon lamp pen doll cap bike spoon clock boat
+          plate pan wagon pot basket fork bowl brush/brushes jar map card phone puzzle tent broom
+          rope pail crayon stick shell sled ring bottle train bus/buses plane game picture pencil
+          candle toy sofa bench/benches desk table rug shelf/shelves mirror window door wall fence
+          ladder dress/dresses sock shoe scarf/scarves jacket sweater boot vest belt skirt mitten
+          flower leaf/leaves rock tree cloud star stamp flag horn rocket jet van tub mop sink
+          pillow button kettle hammer nail apron badge wheel sponge towel coin comb bead net stone
+          mug gift cart lock lid crate pin
+Person:   friend teacher doctor nurse farmer baker vet cook king queen singer dancer pilot driver
+          painter aunt uncle clown guard artist
+Food:     pizza carrot bean nut plum berry/berries grape cookie pie orange muffin peach/peaches
+          melon cherry/cherries potato/potatoes onion tomato/tomatoes pancake waffle
+Spot:     pool garden forest hill barn house river store shop school town field gate road pond
+          yard street castle bridge village
+"""
+
+OTHERS = """
+Name:     sam amy ben lily tom anna
+My:       my her his
+Meal:     soup rice bread cake milk
+Colour:   red blue green black white
+Size:     big little nice funny small
+Feeling:  happy sad hungry tired
+Number:   two three four five six seven eight nine ten
+Day:      monday tuesday wednesday thursday friday saturday sunday
+Month:    april june july
+"""
+
+# base form, third person singular, past tense
+VERBS = """
+eat eats ate       find finds found     fly flies flew      go goes went       have has had
+jump jumps jumped  like likes liked     look looks looked   play plays played  read reads read
+run runs ran       see sees saw         sleep sleeps slept  swim swims swam    want wants wanted
+wear wears wore
+"""
+
+# ------------------------------------------------------------------------------------- the rules
+
+ACTIONS = """
+# what people do
+Act      = 64 Meet | 8 Own | 7 Eat | 8 Go | 7 wear AColour Hat | 6 Play | 6 read ASize Text
+Meet     = 8 see Seen | 5 like Seen | 3 find Seen | 3 look at the Noun
+Own      = 2 have APet | 2 have AColour Toy | have Number Pets
+Eat      = eat some Meal | eat ASnack
+Go       = 2 go to the Place | run to the Place
+Play     = play with My Pet | play at the Place
+Past     = 16 see Seen | 6 find Seen | 3 go to the Place | 2 Eat | 2 have AColour Toy
+# what animals do
+Pet      = 2 run to the Place | sleep on the Seat
+Swimmer  = swim | 2 swim in the Water
+Jumper   = jump | 2 jump over the Low
+Flyer    = fly | 2 fly over the High
+"""
+
+RULES = """
+Sentence = 30 Says | 52 on Day Says | 18 in Month Says | 12 Able | 4 There | 2 My Toy is Colour
+         | 4 please look at Seen | 2 Being | 4 on Day Being
+Says     = 42 One ActDoes | 24 Many ActDo | 8 Anyone PastDid | 14 Nature
+One      = 8 mom | 8 dad | 5 she | 4 he | 2 the Kid | 3 My Sibling | 6 Name
+Many     = 6 i | 6 we | 3 they | the Kids
+Anyone   = 4 One | 3 Many
+Able     = 4 Anyone can see Seen | 2 One wants to see Seen | 2 Many want to see Seen
+         | 2 Anyone can Skill | One likes to Skill | Many like to Skill
+Skill    = swim | read | run | play | sleep | jump
+Being    = 2 One is Feeling | i am Feeling | we are Feeling | they are Feeling
+There    = there is ABeast at the Place | there are Number Beasts at the Place
+
+# animals
+Nature   = 2 the Pet PetDoes | 3 the Swimmer SwimmerDoes | 3 the Jumper JumperDoes
+         | 3 the Flyer FlyerDoes | Number Pets PetDo | Number Swimmers SwimmerDo
+         | Number Jumpers JumperDo | Number Flyers FlyerDo
+Water    = lake | river | pool
+High     = tree | house | park | zoo
+
+# what can be seen, liked and found: each noun about as often as the others
+Seen     = 80 the Noun | 8 the Size Noun | the Meal | 3 the Feeling Pet | 2 the Colour Toy
+         | 2 the Colour Hat | 2 the Number Beasts
+Noun     = Everyday | 7 Rare
+Everyday = Pet | Pets | 3 Beast | 3 Beasts | Kid | Kids | Sibling | Siblings | 2 Toy | 2 Toys
+         | 2 Hat | 2 Hats | 2 Text | 2 Texts | 2 Seat | 2 Seats | Low | Lows | 3 Place | 3 Places
+         | 2 Snack | 2 Snacks
+Rare     = 46 Animal | 46 Animals | 120 Thing | 120 Things | 21 Person | 21 Persons | 20 Food
+         | 20 Foods | 20 Spot | 20 Spots
+Beast    = 2 Pet | 2 Swimmer | 2 Jumper | 3 Flyer
+ABeast   = 2 APet | 2 ASwimmer | 2 AJumper | 3 AFlyer
+Beasts   = 2 Pets | 2 Swimmers | 2 Jumpers | 3 Flyers
+"""
+
+# Questions use the words of the sentences and have a start symbol of their own.
+QUESTIONS = """
+Question = 6 Can | 3 IsIt
+Can      = can the Pet PetDo | can the Swimmer SwimmerDo | can the Jumper JumperDo
+         | can the Flyer FlyerDo | 2 can One Skill | 2 can One see Seen
+IsIt     = is One Feeling | are they Feeling | is My Toy Colour | is the Pet at the Place
+"""
+
+# ----------------------------------------------------------------- from the tables to the grammar
+
+START, QUESTION = "Sentence", "Question"
+
+
+class Alternative(NamedTuple):
+    """What a symbol may become."""
+
+    weight: float  # relative to the other alternatives of the same symbol
+    items: tuple[str, ...]  # words in lower case, symbols with a capital letter
+
+
+Rules = dict[str, list[Alternative]]
+
+
+class NounForms(NamedTuple):
+    one: str
+    many: str
+
+
+class VerbForms(NamedTuple):
+    do: str  # base form
+    does: str  # third person singular
+    did: str  # past tense
+
+
+def _entries(table: str) -> dict[str, list[str]]:
+    """The entries "Name: word word" of a table, each on one line or more: name -> words."""
+    entries: dict[str, list[str]] = {}
+    for line in table.splitlines():
+        head, colon, body = line.rpartition(":")
+        if colon:
+            words = entries[head] = []
+        if line and not line.startswith("#"):
+            words.extend(body.split())
+    return entries
+
+
+def _noun_forms(entry: str) -> NounForms:
+    one, _, many = entry.partition("/")
+    return NounForms(one, many or one + "s")
+
+
+NOUN_FORMS: dict[str, list[NounForms]] = {
+    name: [_noun_forms(entry) for entry in entries] for name, entries in _entries(NOUNS).items()
+}
+VERB_FORMS: dict[str, VerbForms] = {
+    forms[0]: VerbForms(*forms)
+    for line in VERBS.splitlines()
+    for forms in zip(*[iter(line.split())] * 3, strict=True)
+}
+
+
+def with_article(word: str) -> str:
+    """`word` after "a" or "an": "a cat", "an egg" (its first letter decides: we have no "hour")."""
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def read_rules(table: str) -> Rules:
+    """Read the rules "Name = alternative | 3 alternative" of `table`.
+
+    Raises ValueError for a symbol defined twice and for an alternative without words.
+    """
+    rules: Rules = {}
+    name = ""
+    for line in table.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        head, equals, body = line.rpartition("=")
+        if equals:
+            name = head.strip()
+            if name in rules:
+                raise ValueError(f"{name} is defined twice")
+            rules[name] = []
+        for text in body.strip().removeprefix("|").split("|"):
+            items = text.split()
+            weight = float(items.pop(0)) if items and items[0].isdigit() else 1.0
+            if not items or not name:
+                raise ValueError(f"an alternative without words: {line!r}")
+            rules[name].append(Alternative(weight, tuple(items)))
+    return rules
+
+
+def _word_class(phrases: Sequence[str]) -> list[Alternative]:
+    return [Alternative(1.0, tuple(phrase.split())) for phrase in phrases]
+
+
+def _word_class_rules() -> Rules:
+    rules: Rules = {}
+    for name, nouns in NOUN_FORMS.items():
+        rules[name] = _word_class([noun.one for noun in nouns])
+        rules[name + "s"] = _word_class([noun.many for noun in nouns])
+        rules["A" + name] = _word_class([with_article(noun.one) for noun in nouns])
+    for name, words in _entries(OTHERS).items():
+        rules[name] = _word_class(words)
+        rules["A" + name] = _word_class([with_article(word) for word in words])
+    return rules
+
+
+def _action_rules() -> Rules:
+    rules: Rules = {}
+    for name, alternatives in read_rules(ACTIONS).items():
+        for form, suffix in enumerate(("Do", "Does", "Did")):
+            rules[name + suffix] = [
+                Alternative(
+                    weight,
+                    (first + suffix if first[0].isupper() else VERB_FORMS[first][form], *rest),
+                )
+                for weight, (first, *rest) in alternatives
+            ]
+    return rules
+
+
+def english_rules() -> Rules:
+    """All rules of this file.  Raises ValueError for a symbol defined in two tables."""
+    rules: Rules = {}
+    for part in (
+        _word_class_rules(),
+        _action_rules(),
+        read_rules(RULES),
+        read_rules(QUESTIONS),
+    ):
+        if twice := rules.keys() & part.keys():
+            raise ValueError(f"defined twice: {', '.join(sorted(twice))}")
+        rules |= part
+    return rules
+
+
+# -------------------------------------------------------------------------- what a grammar can do
+
+
+class Grammar:
+    """A probabilistic context-free grammar without recursion.
+
+    `rules` maps each symbol to its alternatives, `start` is the symbol of a whole sentence; rules
+    which `start` does not reach are left out.  Raises ValueError for a symbol without a rule, a
+    rule that leads back to itself, or a weight that is not positive.
+    """
+
+    def __init__(self, rules: Mapping[str, Sequence[Alternative]], start: str) -> None:
+        self.start = start
+        self._items: dict[str, list[tuple[str, ...]]] = {}
+        self._cumulative: dict[str, list[float]] = {}
+        # _starting[symbol][word]: (probability, items) of the alternatives that can begin with word
+        self._starting: dict[str, dict[str, list[tuple[float, tuple[str, ...]]]]] = {}
+        self._derivations: dict[str, int] = {}
+        self._add(start, rules, ())
+        self.words: tuple[str, ...] = tuple(
+            sorted({w for alts in self._items.values() for a in alts for w in a if w.islower()})
+        )
+
+    def _add(
+        self, symbol: str, rules: Mapping[str, Sequence[Alternative]], above: tuple[str, ...]
+    ) -> None:
+        """Enter `symbol` and all that it leads to; `above` are the symbols that led here."""
+        if symbol in above:
+            raise ValueError(f"{symbol} leads back to itself")
+        if symbol in self._items:
+            return
+        if not rules.get(symbol):
+            raise ValueError(f"no rule for {symbol}")
+        alternatives = rules[symbol]
+        if not all(alternative.weight > 0 for alternative in alternatives):
+            raise ValueError(f"a weight of {symbol} is not positive")
+        for item in (item for alternative in alternatives for item in alternative.items):
+            if not item.islower():
+                self._add(item, rules, (*above, symbol))
+        self._items[symbol] = [alternative.items for alternative in alternatives]
+        self._cumulative[symbol] = list(accumulate(a.weight for a in alternatives))
+        self._derivations[symbol] = sum(
+            math.prod(self._derivations.get(item, 1) for item in a.items) for a in alternatives
+        )
+        starting = self._starting[symbol] = {}
+        for weight, items in alternatives:
+            first = items[0]
+            for word in (first,) if first.islower() else self._starting[first]:
+                probability = weight / self._cumulative[symbol][-1]
+                starting.setdefault(word, []).append((probability, items))
+
+    def sample(self, rng: random.Random) -> str:
+        """One sentence, drawn with the probabilities of the grammar."""
+        words: list[str] = []
+        todo = [self.start]
+        while todo:
+            item = todo.pop()
+            if item.islower():
+                words.append(item)
+            else:
+                cumulative = self._cumulative[item]
+                # rng.random() and bisect give the same sentences in every version of Python
+                choice = bisect(cumulative, rng.random() * cumulative[-1], hi=len(cumulative) - 1)
+                todo.extend(reversed(self._items[item][choice]))
+        return " ".join(words)
+
+    def log_prob(self, sentence: str) -> float:
+        """The log-probability, in nats, that `sample` yields `sentence` (words and single spaces).
+
+        It is summed over all derivations; -inf when there is none.  Any text may be asked about.
+        """
+        words = sentence.split(" ")
+        known: dict[tuple[str, int], dict[int, float]] = {}
+
+        def inside(symbol: str, start: int) -> dict[int, float]:
+            """end -> probability that `symbol` becomes words[start:end] (inside probability)."""
+            if (symbol, start) in known:
+                return known[symbol, start]
+            found: dict[int, float] = {}
+            next_word = words[start] if start < len(words) else ""
+            for probability, items in self._starting[symbol].get(next_word, ()):
+                ends = {start: probability}
+                for item in items:
+                    longer: dict[int, float] = {}
+                    for end, so_far in ends.items():
+                        if not item.islower():
+                            for next_end, more in inside(item, end).items():
+                                longer[next_end] = longer.get(next_end, 0.0) + so_far * more
+                        elif end < len(words) and words[end] == item:
+                            longer[end + 1] = longer.get(end + 1, 0.0) + so_far
+                    ends = longer
+                for end, total in ends.items():
+                    found[end] = found.get(end, 0.0) + total
+            known[symbol, start] = found
+            return found
+
+        probability = inside(self.start, 0).get(len(words), 0.0)
+        return math.log(probability) if probability > 0 else -math.inf
+
+    def accepts(self, sentence: str) -> bool:
+        """Whether `sentence` (words and single spaces) can be derived."""
+        return self.log_prob(sentence) > -math.inf
+
+    def count_derivations(self) -> int:
+        """The number of derivations of the start symbol."""
+        return self._derivations[self.start]
+
+    def distinct(self, n: int, rng: random.Random) -> list[str]:
+        """`n` different sentences in the order in which they were drawn; repeats are thrown away.
+
+        Raises ValueError when `n` is negative or more than a tenth of the derivations: waiting for
+        the last unseen sentences would take for ever.
+        """
+        if not 0 <= n <= self.count_derivations() // 10:
+            raise ValueError(f"n must be from 0 to {self.count_derivations() // 10}, not {n}")
+        seen: dict[str, None] = {}
+        while len(seen) < n:
+            seen[self.sample(rng)] = None
+        return list(seen)
+
+
+SENTENCES = Grammar(english_rules(), START)
+QUESTION_SENTENCES = Grammar(english_rules(), QUESTION)
+WORDS: tuple[str, ...] = SENTENCES.words
+
+
+def sample(rng: random.Random) -> str:
+    """One sentence of 2 to 8 words drawn from the grammar."""
+    return SENTENCES.sample(rng)
+
+
+def log_prob(sentence: str) -> float:
+    """The log-probability of `sentence` in nats, over all derivations; -inf if it has none."""
+    return SENTENCES.log_prob(sentence)
+
+
+def accepts(sentence: str) -> bool:
+    """Whether `sentence` (words and single spaces) belongs to the grammar."""
+    return SENTENCES.accepts(sentence)
+
+
+def count_derivations() -> int:
+    """The number of derivations of a sentence."""
+    return SENTENCES.count_derivations()
+
+
+def corpus(n: int, seed: int) -> list[str]:
+    """`n` different sentences in drawing order.  Raises ValueError for an impossible `n`."""
+    return SENTENCES.distinct(n, random.Random(seed))
+
+
+def questions(n: int = 150, seed: int = 42) -> list[str]:
+    """`n` different questions of 2 to 8 words in drawing order, made of WORDS only.
+
+    Raises ValueError for an impossible `n`.
+    """
+    return QUESTION_SENTENCES.distinct(n, random.Random(seed))
+
+
+# ------------------------------------------------------------------------------------ the command
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write under another name first, so that nobody ever reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text("".join(line + "\n" for line in lines), encoding="ascii", newline="\n")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, without the usage."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"not a whole number from 0 on: {text!r}")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `python -m llmhard.grammar`; returns the exit code."""
+    parser = _Parser(
+        prog="python -m llmhard.grammar",
+        description="Write the corpus and the questions, or show what the grammar does.",
+        epilog="examples:\n"
+        "  python -m llmhard.grammar --out data\n"
+        "  python -m llmhard.grammar --sample 5 --seed 7\n"
+        '  python -m llmhard.grammar --score "mom reads a big book"\n',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seed", type=_count, default=42, help="seed of all draws (default 42)")
+    parser.add_argument("--out", type=Path, default=Path("data"), help="directory (default data)")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--sample", type=_count, metavar="N", help="print N sentences instead")
+    instead.add_argument("--score", metavar="SENTENCE", help="print its log-probability instead")
+    options = parser.parse_args(arguments)
+
+    if options.score is not None:
+        score = log_prob(options.score)
+        verdict = "accepted" if score > -math.inf else "not accepted"
+        print(f"{verdict}, log-probability {score:.4f} nats")
+    elif options.sample is not None:
+        rng = random.Random(options.seed)
+        for _ in range(options.sample):
+            print(sample(rng))
+    else:
+        files = {
+            "grade1_sentences.txt": corpus(30_000, options.seed),
+            "questions.txt": questions(150, options.seed),
+        }
+        try:
+            for name, lines in files.items():
+                _write_lines(options.out / name, lines)
+                print(f"wrote {options.out / name}: {len(lines)} lines")
+        except OSError as error:
+            parser.error(f"cannot write to {options.out}: {error.strerror}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
