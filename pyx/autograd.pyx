@@ -43,32 +43,51 @@ class DomainError(ValueError, ArithmeticError):
 # ================================================================ nodes
 
 cdef struct Node:
+    # What computing needs, in one cache line.
     signed char op
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
     unsigned char constant  # a plain number in a formula, such as the 2 in x ** 2
     unsigned char has_grad  # a backward or an assignment has written to grad
-    int refs                # handles, views, and nodes that have this one as an input
+    int n_inputs
     int rows, cols          # the scalars: rows * cols of them (a Vector is one row)
     int stride              # from one row to the next, in scalars
-    int n_inputs
+    int refs                # handles, views, and nodes that have this one as an input
     double *data
     double *grad            # NULL until needed
-    void *data_block        # what to free: data and grad begin at the next cache line
-    void *grad_block
-    Node *base              # a view's scalars belong to this node; NULL: they are our own
     Node **inputs
+    Node *input_pair[2]     # where inputs, local, data and grad point if there are few
+    double own[2]
+    double local_pair[2]
     double *local           # of a single Value: the local gradient towards each input
-    int depth               # more than that of every input; 0 for leaves
-    int tally, place        # of a matrix: for putting together the operations that use it
+    Node *base              # a view's scalars belong to this node; NULL: they are our own
     Py_ssize_t offset       # of a SELECT: where in its input it begins
     PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
     uint64_t changed        # the value of `changes` when data was last assigned to
     uint64_t computed       # the value of `changes` when data was last computed
     uint64_t visit          # the last traversal that came here
+    int depth               # more than that of every input; 0 for leaves
+    int tally, place        # of a matrix: for putting together the operations that use it
+    void *data_block        # what to free: data and grad begin at the next cache line
+    void *grad_block
+    Program *program        # where data and grad of a single Value on a replayed Tape live
     Node *next              # the list of nodes about to be freed
-    Node *input_pair[2]     # where inputs, local, data and grad point if there are few
-    double local_pair[2]
-    double own[2]
+
+# A replayed Tape keeps its single Values together, in the order of computing. They stay there
+# as long as the Tape or one of their nodes is left.
+cdef struct Step:
+    int op                  # BY_NODE: what it is stands in `node`, not here
+    double *a               # the inputs' data; their grads stand right behind
+    double *b
+    double own[2]           # data and grad
+    Node *node
+
+cdef struct Program:
+    Py_ssize_t refs
+    uint64_t computed       # the value of `changes` when it was last run
+    Step *steps
+
+cdef enum:
+    BY_NODE = -1
 
 cdef class Handle
 cdef class Index
@@ -162,7 +181,16 @@ cdef Node *constant(double data) except NULL:
     return node
 
 
+cdef void release_program(Program *program) noexcept:
+    program.refs -= 1
+    if program.refs == 0:
+        PyMem_Free(program.steps)
+        PyMem_Free(program)
+
+
 cdef void free_node(Node *node) noexcept:
+    if node.program is not NULL:
+        release_program(node.program)
     PyMem_Free(node.data_block)
     PyMem_Free(node.grad_block)
     if node.inputs is not node.input_pair:
@@ -236,6 +264,26 @@ cdef inline bint is_single(Node *node) noexcept nogil:
     return node.rank == 0 and CUSTOM <= node.op <= SQRT
 
 
+cdef inline uint64_t computed(Node *node) noexcept nogil:
+    """When the data was last computed."""
+    if node.program is not NULL and node.program.computed > node.computed:
+        return node.program.computed
+    return node.computed
+
+
+cdef inline void find_local(Node *node) noexcept nogil:
+    """The local gradients of a single Value, from the data of its inputs."""
+    cdef double a = node.inputs[0].data[0]
+    cdef double b
+    if node.op <= POW:
+        b = node.inputs[1].data[0]
+        node.local[0] = local_a(node.op, a, b)
+        node.local[1] = (0.0 if node.op == POW and node.inputs[1].constant
+                         else local_b(node.op, a, b))
+    else:
+        node.local[0] = local_1(node.op, a, node.data[0])
+
+
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:
     """Multiply one matrix with the vectors of `count` nodes."""
     cdef double *x[POSITIONS]
@@ -268,15 +316,13 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     elif op <= POW:
         if node.rank == 0:
             out[0] = value2(op, a.data[0], b.data[0])
-            node.local[0] = local_a(op, a.data[0], b.data[0])
-            node.local[1] = (0.0 if op == POW and b.constant
-                             else local_b(op, a.data[0], b.data[0]))
+            find_local(node)
         else:
             run2(op, node.cols, out, a.data, a.rank, b.data, b.rank)
     elif op <= SQRT:
         if node.rank == 0:
             out[0] = value1(op, a.data[0])
-            node.local[0] = local_1(op, a.data[0], out[0])
+            find_local(node)
         else:
             run1(op, node.cols, out, a.data)
     elif op == SUM:
@@ -331,6 +377,8 @@ cdef void backward(Node *node) noexcept nogil:
     if op == SELECT:
         return
     elif is_single(node):
+        if node.program is not NULL:    # whose replays do not update node.local
+            find_local(node)
         for i in range(node.n_inputs):
             node.inputs[i].grad[0] += node.local[i] * g[0]
     elif op <= POW:
@@ -357,7 +405,7 @@ cdef void backward(Node *node) noexcept nogil:
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
     """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
-    return (is_single(node) or node.op <= SUB or node.op == NEG or node.op == SUM
+    return (is_single(node) and node.program is NULL or node.op <= SUB or node.op == NEG or node.op == SUM
             or node.op == GATHER)
 
 
@@ -366,14 +414,15 @@ cdef inline bint is_stale(Node *node) noexcept nogil:
     cdef Node *child
     cdef Node *owner
     cdef bint kept = keeps_gradient(node)
+    cdef uint64_t since = computed(node)
     cdef int i
     for i in range(node.n_inputs):
         child = node.inputs[i]
         owner = storage(child)
-        if (child.computed > node.computed or owner.computed > node.computed
-                or not kept and owner.changed > node.computed):
+        if (computed(child) > since or computed(owner) > since
+                or not kept and owner.changed > since):
             return True
-    return not kept and node.changed > node.computed
+    return not kept and node.changed > since
 
 
 cdef int check_unchanged(Node *node) except -1:
@@ -383,6 +432,17 @@ cdef int check_unchanged(Node *node) except -1:
             f"recorded (by .data = ..., a training step or a replay), so its gradient would be "
             f"wrong: compute the result again, then call backward()")
     return 0
+
+
+cdef inline void backward2(int op, Step *step) noexcept nogil:
+    cdef double a = step.a[0], b = step.b[0], g = step.own[1]
+    step.a[1] += local_a(op, a, b) * g
+    if op != POW or not step.node.inputs[1].constant:
+        step.b[1] += local_b(op, a, b) * g
+
+
+cdef inline void backward1(int op, Step *step) noexcept nogil:
+    step.a[1] += local_1(op, step.a[0], step.own[0]) * step.own[1]
 
 
 # ================================================================ the tape
@@ -443,7 +503,8 @@ cdef class Tape:
     cdef lanes *scratch         # for forward_matvecs
     cdef Py_ssize_t count, room, n_products, n_cols
     cdef bint has_custom        # an operation that only Python knows is on the tape
-    cdef uint64_t computed      # the value of `changes` when forward() was last called
+    cdef bint fresh             # forward() has set the inner grads to 0
+    cdef Program *program       # NULL before the first forward()
 
     def __cinit__(self, Handle root not None, Tape after=None):
         if root.node.rank == 2:
@@ -459,6 +520,8 @@ cdef class Tape:
         PyMem_Free(self.products)
         PyMem_Free(self.pointers)
         PyMem_Free(self.scratch)
+        if self.program is not NULL:
+            release_program(self.program)
 
     def __len__(self):
         return self.count
@@ -621,21 +684,97 @@ cdef class Tape:
             node = self.nodes[i]
             if node.index is not NULL:
                 follow_index(node)
+        if self.program is NULL:
+            self.compile()
         changes += 1                # what is computed from these numbers elsewhere is stale now
-        self.computed = changes
         with nogil:
-            i = 0
-            while i < self.count:
-                node = self.nodes[i]
+            self.run_forward()
+        self.program.computed = changes
+        self.fresh = True
+
+    cdef int compile(self) except -1:
+        """Move the single Values that depend on single Values only into a Program."""
+        cdef Py_ssize_t i
+        cdef Node *node
+        cdef Step *step
+        cdef bint shared = False
+        cdef Program *program = <Program *>PyMem_Calloc(1, sizeof(Program))
+        if program is NULL:
+            raise MemoryError()
+        program.refs = 1
+        program.steps = <Step *>PyMem_Calloc(self.count + 1, sizeof(Step))
+        if program.steps is NULL:
+            PyMem_Free(program)
+            raise MemoryError()
+        self.program = program
+        for i in range(self.count):
+            shared |= self.nodes[i].program is not NULL     # by another Tape, which has moved it
+        for i in range(self.count):
+            node = self.nodes[i]
+            node.has_grad = True
+            step = &program.steps[i]
+            step.node = node
+            step.op = BY_NODE
+            if (is_single(node) and not shared and node.inputs[0].base is NULL
+                    and (node.n_inputs == 1 or node.inputs[1].base is NULL)):
+                step.op = node.op
+                step.own[0], step.own[1] = node.data[0], node.grad[0]
+                node.data, node.grad = &step.own[0], &step.own[1]
+                node.program = program
+                program.refs += 1
+        for i in range(self.count):
+            step = &program.steps[i]
+            if step.op != BY_NODE:
+                step.a = step.node.inputs[0].data
+                step.b = step.node.inputs[step.node.n_inputs - 1].data
+        return 0
+
+    cdef void run_forward(self) noexcept nogil:
+        cdef Py_ssize_t end, i = 0
+        cdef Node *node
+        cdef Step *step
+        while i < self.count:
+            step = &self.program.steps[i]
+            step.own[1] = 0.0
+            if step.op == ADD:
+                step.own[0] = value2(ADD, step.a[0], step.b[0])
+            elif step.op == SUB:
+                step.own[0] = value2(SUB, step.a[0], step.b[0])
+            elif step.op == MUL:
+                step.own[0] = value2(MUL, step.a[0], step.b[0])
+            elif step.op == DIV:
+                step.own[0] = value2(DIV, step.a[0], step.b[0])
+            elif step.op == POW:
+                step.own[0] = value2(POW, step.a[0], step.b[0])
+            elif step.op == NEG:
+                step.own[0] = value1(NEG, step.a[0])
+            elif step.op == EXP:
+                step.own[0] = value1(EXP, step.a[0])
+            elif step.op == LOG:
+                step.own[0] = value1(LOG, step.a[0])
+            elif step.op == RELU:
+                step.own[0] = value1(RELU, step.a[0])
+            elif step.op == TANH:
+                step.own[0] = value1(TANH, step.a[0])
+            elif step.op == SQRT:
+                step.own[0] = value1(SQRT, step.a[0])
+            else:
+                node = step.node
                 if node.op == MATVEC:
                     end = self.batch(i)
                     forward_matvecs(self.nodes + i, end - i, self.scratch)
                     while i < end:
-                        self.nodes[i].computed = changes
+                        self.clear(self.nodes[i])
                         i += 1
-                else:
-                    forward(node, NULL)
-                    i += 1
+                    continue
+                forward(node, NULL)
+                self.clear(node)
+            i += 1
+
+    cdef inline void clear(self, Node *node) noexcept nogil:
+        node.computed = changes
+        if node.base is NULL:
+            memset(node.grad, 0, size(node) * sizeof(double))
 
     def backward(self):
         """Add the derivative of the root, a Value, with respect to each leaf to the leaf's grad.
@@ -648,14 +787,16 @@ cdef class Tape:
         cdef Node *node
         if self.root.node.rank != 0 or self.after is not None:
             raise TypeError("backward() starts from a single Value, and from a whole Tape")
-        if self.computed != changes:
+        if self.program is NULL or self.program.computed != changes:
             self.check()
         with nogil:
-            for i in range(self.count):
-                node = self.nodes[i]
-                if node.base is NULL:
-                    memset(node.grad, 0, size(node) * sizeof(double))
+            if not self.fresh:
+                for i in range(self.count):
+                    node = self.nodes[i]
                     node.has_grad = True
+                    if node.base is NULL:
+                        memset(node.grad, 0, size(node) * sizeof(double))
+            self.fresh = False
             self.run_backward()
 
     cdef int check(self) except -1:
@@ -667,10 +808,37 @@ cdef class Tape:
     cdef void run_backward(self) noexcept nogil:
         cdef Node *root = self.root.node
         cdef Node *node
+        cdef Step *step
         cdef Py_ssize_t first, i = self.count - 1
         root.grad[0] += 1.0
         storage(root).has_grad = True
         while i >= 0:
+            if self.program is not NULL and self.program.steps[i].op != BY_NODE:
+                step = &self.program.steps[i]
+                if step.op == ADD:
+                    backward2(ADD, step)
+                elif step.op == SUB:
+                    backward2(SUB, step)
+                elif step.op == MUL:
+                    backward2(MUL, step)
+                elif step.op == DIV:
+                    backward2(DIV, step)
+                elif step.op == POW:
+                    backward2(POW, step)
+                elif step.op == NEG:
+                    backward1(NEG, step)
+                elif step.op == EXP:
+                    backward1(EXP, step)
+                elif step.op == LOG:
+                    backward1(LOG, step)
+                elif step.op == RELU:
+                    backward1(RELU, step)
+                elif step.op == TANH:
+                    backward1(TANH, step)
+                else:
+                    backward1(SQRT, step)
+                i -= 1
+                continue
             node = self.nodes[i]
             if node.op == MATVEC:
                 first = i
@@ -1421,6 +1589,8 @@ cdef list inputs_of(Node *value):
     if op == LEAF:
         return []
     if is_single(node):
+        if node.program is not NULL:
+            find_local(node)
         return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
     if op <= POW:
         x, y = a.data[i * a.rank], b.data[i * b.rank]

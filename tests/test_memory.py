@@ -271,9 +271,10 @@ def test_a_small_view_of_a_big_run():
     view.backward()
     assert view.children[0].grad == 2.0
     before = resident()
-    kept = [Vector([1.0] * 100_000)[5] for _ in range(3)]
+    kept = [Vector([1.0] * 100_000)[5] for _ in range(50)]
     del kept
-    assert resident() - before < 100_000 * 8 * 2
+    # What was freed may stay with the process for a while: a fifth of it is allowed here.
+    assert resident() - before < 100_000 * 8 * 50 / 5
 
 
 def test_a_slice_as_the_last_handle():
