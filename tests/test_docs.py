@@ -1,11 +1,14 @@
 """What the documents show is what the code does."""
 
 import doctest
+import random
+import re
 from pathlib import Path
 
 import pytest
 
-from llmhard import autograd
+from llmhard import autograd, grammar, model_file
+from llmhard.cli import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,3 +35,23 @@ def test_the_excerpt_of_the_model_in_the_readme_is_in_the_model():
     missing = [line for line in lines if line not in model]
     assert lines
     assert not missing
+
+
+def test_the_losses_in_the_training_document(tmp_path):
+    text = (ROOT / "docs" / "training.md").read_text()
+    stated = dict(re.findall(r"^\| (\d+) \| (\d\.\d+) \|$", text, re.MULTILINE))
+    assert set(stated) == {"42", "1", "2"}
+    out = tmp_path / "model.safetensors"
+    assert main(["train", "--seed", "1", "--quiet", "--out", str(out)]) == 0
+    # Other compilers round differently, and that grows; a wrong recipe is further off.
+    assert model_file.load(out).record.final_loss == pytest.approx(float(stated["1"]), abs=0.05)
+
+
+def test_the_entropy_in_the_training_document():
+    text = (ROOT / "docs" / "training.md").read_text()
+    (stated,) = re.findall(r"is (\d\.\d+) nats a token", text)
+    rng = random.Random(0)
+    sentences = [grammar.sample(rng) for _ in range(5000)]
+    tokens = sum(len(sentence.split()) + 1 for sentence in sentences)
+    measured = -sum(map(grammar.log_prob, sentences)) / tokens
+    assert measured == pytest.approx(float(stated), abs=0.02)
