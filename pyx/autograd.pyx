@@ -405,8 +405,8 @@ cdef void backward(Node *node) noexcept nogil:
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
     """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
-    return (is_single(node) and node.program is NULL or node.op <= SUB or node.op == NEG or node.op == SUM
-            or node.op == GATHER)
+    return (is_single(node) and node.program is NULL or node.op <= SUB or node.op == NEG
+            or node.op == SUM or node.op == GATHER)
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:
@@ -676,7 +676,7 @@ cdef class Tape:
         Numbers for which a function is undefined give inf or nan here (IEEE 754), no exception.
         """
         global changes
-        cdef Py_ssize_t i, end
+        cdef Py_ssize_t i
         cdef Node *node
         if self.has_custom:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
