@@ -791,13 +791,16 @@ def unbuilt(tmp_path):
 
 
 def test_without_the_engine_the_program_says_what_to_run(unbuilt):
-    env = ENV | {"PYTHONPATH": ""}
+    # -S: an editable installation would find the engine of the checkout.
     for arguments in (["train"], ["sample"], ["--help"]):
-        code, out, err = run(arguments, unbuilt, env=env)
-        assert code not in (0, None)
-        assert out == ""
-        assert_one_line(err)
-        assert "python setup.py build_ext --inplace" in err
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "llmhard", *arguments],
+            cwd=unbuilt, env=ENV | {"PYTHONPATH": ""}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode not in (0, None)
+        assert done.stdout == ""
+        assert_one_line(done.stderr)
+        assert "python setup.py build_ext --inplace" in done.stderr
 
 
 def test_without_the_engine_an_import_says_what_to_run(unbuilt):
@@ -808,7 +811,7 @@ def test_without_the_engine_an_import_says_what_to_run(unbuilt):
         "except ImportError as error: print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-S", "-c", code],
         cwd=unbuilt, env=ENV | {"PYTHONPATH": ""}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()
