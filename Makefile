@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint corpus clean
+.PHONY: build demo test lint sanitize corpus clean
 
 build: .venv/built
 
@@ -34,6 +34,20 @@ lint: .venv/extra-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx
+
+# The engine's tests with AddressSanitizer and UndefinedBehaviorSanitizer (gcc): some minutes.
+SANITIZED := build/sanitized
+sanitize: .venv/extra-test
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -r llmhard pyx data tests docs setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	rm -f $(SANITIZED)/llmhard/*.so
+	cd $(SANITIZED) && CFLAGS="-fsanitize=address,undefined -fno-sanitize=alignment -g -O1" \
+		$(CURDIR)/$(BIN)/python setup.py build_ext --inplace
+	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc PYTHONPATH=. \
+		$(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider -k "not little_memory" \
+		tests/test_value.py tests/test_runs.py tests/test_model.py tests/test_trainer.py \
+		tests/test_sampler.py tests/test_model_file.py
 
 # Write data/*.txt again from the grammar.
 corpus: build
