@@ -33,8 +33,16 @@ class Adam:
     def step(self, lr: float) -> None:
         """Move every parameter once, at the learning rate `lr`, and set all gradients to zero."""
         self.t += 1
-        for p, m, v in zip(self.parameters, self.m, self.v, strict=True):
-            adam_update(p, m, v, lr=lr, beta1=self.beta1, beta2=self.beta2, eps=self.eps, t=self.t)
+        adam_update(
+            self.parameters,
+            self.m,
+            self.v,
+            lr=lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            t=self.t,
+        )
 
 
 def _zeros(like: Matrix) -> Matrix:

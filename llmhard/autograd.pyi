@@ -147,9 +147,9 @@ class no_grad:
 
 def concat(parts: Iterable[Vector | Value]) -> Vector: ...
 def adam_update(
-    parameter: Value | Vector | Matrix,
-    m: Value | Vector | Matrix,
-    v: Value | Vector | Matrix,
+    parameters: Sequence[Value | Vector | Matrix],
+    means: Sequence[Value | Vector | Matrix],
+    squares: Sequence[Value | Vector | Matrix],
     *,
     lr: float,
     beta1: float,

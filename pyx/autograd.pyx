@@ -1535,31 +1535,43 @@ def concat(parts):
     return handle(gather(parts, 1))
 
 
-def adam_update(Handle parameter not None, Handle m not None, Handle v not None, *,
-                double lr, double beta1, double beta2, double eps, int t):
-    """One step of Adam on a leaf, in place; then its gradient is zero.
+def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
+                double eps, int t):
+    """One step of Adam on every parameter, a leaf, in place; then its gradient is zero.
 
     With g the gradient: m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2, then
     data -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps), as in Kingma and Ba,
     "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
 
-    `m` and `v` are leaves of the same shape, zeros at first; `t` counts the steps from 1. Raises
-    ValueError if one of the three is not a leaf, or the shapes differ, or t is below 1.
+    `means` and `squares` hold m and v: for each parameter a leaf of the same shape, zeros at
+    first. `t` counts the steps from 1. Raises, before anything is changed, ValueError if one of
+    them is no leaf, the shapes or numbers differ or t is below 1, TypeError if one is no handle.
     """
-    cdef Node *p = parameter.node
+    cdef Handle p, m, v
+    cdef double rate, v_scale
+    cdef list triples = list(zip(parameters, means, squares, strict=True))
     if t < 1:
         raise ValueError(f"t counts the steps from 1; it is {t}")
-    for other in (parameter, m, v):
-        node = (<Handle>other).node
-        if node.op != LEAF or node.rows != p.rows or node.cols != p.cols:
-            raise ValueError("adam_update needs three leaves of the same shape")
-    need_grad(p)
-    with nogil:
-        adam(size(p), p.data, p.grad, m.node.data, v.node.data, lr / (1.0 - beta1 ** t),
-             beta1, beta2, eps, (1.0 - beta2 ** t) ** -0.5)
-    parameter.changed()
-    m.changed()
-    v.changed()
+    for triple in triples:
+        for other in triple:
+            if not isinstance(other, Handle):
+                raise TypeError(f"a parameter is a Value, Vector or Matrix, "
+                                f"not {type(other).__name__}")
+        p, m, v = triple
+        for other in triple:
+            node = (<Handle>other).node
+            if (node.op != LEAF or node.rows != p.node.rows or node.cols != p.node.cols
+                    or node.rank != p.node.rank):
+                raise ValueError("adam_update needs three leaves of the same shape")
+        need_grad(p.node)
+    rate = lr / (1.0 - beta1 ** t)
+    v_scale = (1.0 - beta2 ** t) ** -0.5
+    for p, m, v in triples:
+        adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, rate, beta1, beta2,
+             eps, v_scale)
+        p.changed()
+        m.changed()
+        v.changed()
 
 
 # ================================================================ looking inside

@@ -338,23 +338,46 @@ cdef inline void matvecs(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t cols, Py_
         w += stride
 
 
-cdef inline void inputs_block(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t stride, double **g,
-                              const double *m, double **gx, Py_ssize_t c) noexcept nogil:
-    """32 columns of matvecs_backward_inputs, the sums in registers; `count` is a constant."""
-    cdef lanes sums[4][4]
+cdef inline void inputs_block(Py_ssize_t count, Py_ssize_t width, Py_ssize_t rows,
+                              Py_ssize_t stride, double **g, const double *m, double **gx,
+                              Py_ssize_t c) noexcept nogil:
+    """`width` lanes of columns of matvecs_backward_inputs, the sums in registers."""
+    cdef lanes sums[POSITIONS][2]
     cdef const lanes *w = <const lanes *>(m + c)
     cdef Py_ssize_t r, t, j
     for t in range(count):
-        for j in range(4):
+        for j in range(width):
             sums[t][j] = g[t][0] * w[j]
     for r in range(1, rows):
         w = <const lanes *>(m + r * stride + c)
         for t in range(count):
-            for j in range(4):
+            for j in range(width):
                 sums[t][j] += g[t][r] * w[j]
     for t in range(count):
-        for j in range(4):
+        for j in range(width):
             (<lanes *>(gx[t] + c))[j] += sums[t][j]
+
+
+cdef inline void inputs_blocks(Py_ssize_t count, Py_ssize_t width, Py_ssize_t rows,
+                               Py_ssize_t stride, double **g, const double *m, double **gx,
+                               Py_ssize_t c) noexcept nogil:
+    # constants at the call: only then can the compiler give each sum a register
+    if count == 1:
+        inputs_block(1, width, rows, stride, g, m, gx, c)
+    elif count == 2:
+        inputs_block(2, width, rows, stride, g, m, gx, c)
+    elif count == 3:
+        inputs_block(3, width, rows, stride, g, m, gx, c)
+    elif count == 4:
+        inputs_block(4, width, rows, stride, g, m, gx, c)
+    elif count == 5:
+        inputs_block(5, width, rows, stride, g, m, gx, c)
+    elif count == 6:
+        inputs_block(6, width, rows, stride, g, m, gx, c)
+    elif count == 7:
+        inputs_block(7, width, rows, stride, g, m, gx, c)
+    else:
+        inputs_block(8, width, rows, stride, g, m, gx, c)
 
 
 cdef inline void matvecs_backward_inputs(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t cols,
@@ -363,17 +386,12 @@ cdef inline void matvecs_backward_inputs(Py_ssize_t count, Py_ssize_t rows, Py_s
     """gx[t] += m^T g[t]"""
     cdef Py_ssize_t c = 0, t, r
     cdef double total
-    while c + 32 <= cols:
-        t = 0
-        while t + 4 <= count:
-            inputs_block(4, rows, stride, g + t, m, gx + t, c)
-            t += 4
-        if t + 2 <= count:
-            inputs_block(2, rows, stride, g + t, m, gx + t, c)
-            t += 2
-        if t < count:
-            inputs_block(1, rows, stride, g + t, m, gx + t, c)
-        c += 32
+    while c + 16 <= cols:
+        inputs_blocks(count, 2, rows, stride, g, m, gx, c)
+        c += 16
+    if c + 8 <= cols:
+        inputs_blocks(count, 1, rows, stride, g, m, gx, c)
+        c += 8
     while c < cols:
         for t in range(count):
             total = g[t][0] * m[c]
@@ -383,29 +401,43 @@ cdef inline void matvecs_backward_inputs(Py_ssize_t count, Py_ssize_t rows, Py_s
         c += 1
 
 
+cdef inline void matrix_block(Py_ssize_t count, Py_ssize_t height, Py_ssize_t stride, double **g,
+                              double *gm, double **x, Py_ssize_t r, Py_ssize_t c) noexcept nogil:
+    """`height` rows and 32 columns of matvecs_backward_matrix, the sums in registers."""
+    cdef lanes sums[4][4]
+    cdef const lanes *v
+    cdef Py_ssize_t t, i, j
+    for i in range(height):
+        for j in range(4):
+            sums[i][j] = (<lanes *>(gm + (r + i) * stride + c))[j]
+    for t in range(count - 1, -1, -1):
+        v = <const lanes *>(x[t] + c)
+        for i in range(height):
+            for j in range(4):
+                sums[i][j] += g[t][r + i] * v[j]
+    for i in range(height):
+        for j in range(4):
+            (<lanes *>(gm + (r + i) * stride + c))[j] = sums[i][j]
+
+
 cdef inline void matvecs_backward_matrix(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t cols,
                                          Py_ssize_t stride, double **g, double *gm,
                                          double **x) noexcept nogil:
     """gm += sum over t of g[t] x[t]^T, the last t first: in the order of going backward."""
-    cdef lanes s0, s1, s2, s3
-    cdef lanes *row
-    cdef const lanes *v
-    cdef Py_ssize_t r, c, t
-    for r in range(rows):
-        c = 0
-        while c + 32 <= cols:
-            row = <lanes *>(gm + r * stride + c)
-            s0, s1, s2, s3 = row[0], row[1], row[2], row[3]
+    cdef Py_ssize_t c = 0, r, t
+    while c + 32 <= cols:
+        r = 0
+        while r + 4 <= rows:
+            matrix_block(count, 4, stride, g, gm, x, r, c)
+            r += 4
+        while r < rows:
+            matrix_block(count, 1, stride, g, gm, x, r, c)
+            r += 1
+        c += 32
+    if c < cols:
+        for r in range(rows):
             for t in range(count - 1, -1, -1):
-                v = <const lanes *>(x[t] + c)
-                s0 += g[t][r] * v[0]
-                s1 += g[t][r] * v[1]
-                s2 += g[t][r] * v[2]
-                s3 += g[t][r] * v[3]
-            row[0], row[1], row[2], row[3] = s0, s1, s2, s3
-            c += 32
-        for t in range(count - 1, -1, -1):
-            add_scaled(cols - c, gm + r * stride + c, g[t][r], x[t] + c)
+                add_scaled(cols - c, gm + r * stride + c, g[t][r], x[t] + c)
 
 
 cdef inline void vecmat(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride, double *out,
@@ -519,7 +551,6 @@ cdef inline lanes root_lanes(lanes v) noexcept nogil:
     cdef lanes half = 0.5 * a
     cdef lanes y = <lanes>(half_the_exponent - (<lane_bits>a >> 1))
     cdef lanes root
-    y = y * (1.5 - half * y * y)
     y = y * (1.5 - half * y * y)
     y = y * (1.5 - half * y * y)
     y = y * (1.5 - half * y * y)

@@ -294,10 +294,10 @@ def test_a_slice_as_the_last_handle():
 # The runs are large enough to have memory pages of their own, which freeing gives back at once.
 HOSTILE = {
     "adam_update(None)": """
-        adam_update(None, None, None, lr=1.0, beta1=0.9, beta2=0.9, eps=1e-8, t=1)
+        adam_update([None], [None], [None], lr=1.0, beta1=0.9, beta2=0.9, eps=1e-8, t=1)
     """,
     "adam_update(x, None)": """
-        adam_update(Value(1.0), None, Value(1.0), lr=1.0, beta1=0.9, beta2=0.9, eps=1e-8, t=1)
+        adam_update([Value(1.0)], [None], [Value(1.0)], lr=1.0, beta1=0.9, beta2=0.9, eps=1e-8, t=1)
     """,
     "__init__ by the elements that are assigned": """
         v = Vector([1.0] * N)
