@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmhard.autograd import Matrix, adam_update
+from llmhard.autograd import Matrix, Tape, adam_update
 
 
 class Adam:
@@ -30,8 +30,11 @@ class Adam:
         self.v = [_zeros(p) for p in self.parameters]
         self.t = 0
 
-    def step(self, lr: float) -> None:
-        """Move every parameter once, at the learning rate `lr`, and set all gradients to zero."""
+    def step(self, lr: float, tape: Tape | None = None) -> None:
+        """Move every parameter once, at the learning rate `lr`, and set all gradients to zero.
+
+        With a `tape`, `tape.backward()` comes first; the two in one are faster.
+        """
         self.t += 1
         adam_update(
             self.parameters,
@@ -42,6 +45,7 @@ class Adam:
             beta2=self.beta2,
             eps=self.eps,
             t=self.t,
+            tape=tape,
         )
 
 

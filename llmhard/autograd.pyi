@@ -156,4 +156,5 @@ def adam_update(
     beta2: float,
     eps: float,
     t: int,
+    tape: Tape | None = None,
 ) -> None: ...

@@ -93,8 +93,7 @@ def train(
             loss = _finite(recording.loss.data)
             if step % STEPS_BETWEEN_SNAPSHOTS == 0:
                 snapshot = [p.tobytes() for p in parameters]
-            recording.tape.backward()
-            optimizer.step(lr * (1 - step / steps))
+            optimizer.step(lr * (1 - step / steps), recording.tape)  # after its backward()
             losses.append(loss)
             if on_step:
                 on_step(step + 1, loss)

@@ -22,9 +22,10 @@ from libc.string cimport memcpy, memset
 
 from kernels cimport (
     ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
-    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, VIEW, adam, add_scaled, dot, lanes, local_1, local_a,
-    local_b, matvecs, matvecs_backward_inputs, matvecs_backward_matrix, run1, run1_backward, run2,
-    run2_backward, run_sum, softmax, softmax_backward, value1, value2, vecmat, vecmat_backward,
+    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, VIEW, AdamStep, adam, adam_products, add_scaled, dot,
+    lanes, local_1, local_a, local_b, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
+    run1, run1_backward, run2, run2_backward, run_sum, softmax, softmax_backward, value1, value2,
+    vecmat, vecmat_backward,
 )
 
 from numbers import Real
@@ -48,6 +49,7 @@ cdef struct Node:
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
     unsigned char constant  # a plain number in a formula, such as the 2 in x ** 2
     unsigned char has_grad  # a backward or an assignment has written to grad
+    unsigned char used      # a leaf's grad may hold something other than zeros
     int n_inputs
     int rows, cols          # the scalars: rows * cols of them (a Vector is one row)
     int stride              # from one row to the next, in scalars
@@ -357,13 +359,19 @@ cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
         first += n
 
 
-cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
-    """What they mean for the matrix; `pointers` has room for two for each node."""
-    cdef Node *m = nodes[0].inputs[0]
+cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
+    """Put `count` gradients of products and then the `count` vectors into `pointers`."""
     cdef Py_ssize_t t
     for t in range(count):
         pointers[t] = nodes[t].grad
         pointers[count + t] = nodes[t].inputs[1].data
+
+
+cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
+    """What they mean for the matrix; `pointers` has room for two for each node."""
+    cdef Node *m = nodes[0].inputs[0]
+    point(nodes, count, pointers)
+    m.used = True
     matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
 
 
@@ -499,9 +507,10 @@ cdef class Tape:
     cdef Tape after
     cdef Node **nodes           # the operations, inputs before what is computed from them
     cdef Node **products        # the matvecs with a leaf matrix, those of one matrix together
+    cdef Node **leaves          # those that get a gradient in other ways than from a product
     cdef double **pointers      # for backward_matrix: two for each product
     cdef lanes *scratch         # for forward_matvecs
-    cdef Py_ssize_t count, room, n_products, n_cols
+    cdef Py_ssize_t count, room, n_products, n_leaves, n_cols
     cdef bint has_custom        # an operation that only Python knows is on the tape
     cdef bint fresh             # forward() has set the inner grads to 0
     cdef Program *program       # NULL before the first forward()
@@ -514,10 +523,12 @@ cdef class Tape:
         self.collect(root.node)
         self.sort(root.node.depth)
         self.gather_products()
+        self.gather_leaves()
 
     def __dealloc__(self):
         PyMem_Free(self.nodes)
         PyMem_Free(self.products)
+        PyMem_Free(self.leaves)
         PyMem_Free(self.pointers)
         PyMem_Free(self.scratch)
         if self.program is not NULL:
@@ -658,6 +669,32 @@ cdef class Tape:
         self.n_products = place
         return 0
 
+    cdef int gather_leaves(self) except -1:
+        global visits
+        cdef Node **grown
+        cdef Node *node
+        cdef Node *owner
+        cdef Py_ssize_t i, room = 0
+        cdef int j
+        visits += 1
+        for i in range(self.count):
+            node = self.nodes[i]
+            for j in range(node.n_inputs):
+                owner = storage(node.inputs[j])
+                if (owner.op != LEAF or owner.constant or owner.visit == visits
+                        or node.op == MATVEC and node.inputs[0] == owner and j == 0):
+                    continue
+                owner.visit = visits
+                if self.n_leaves == room:
+                    room = 2 * room + 16
+                    grown = <Node **>PyMem_Realloc(self.leaves, room * sizeof(Node *))
+                    if grown is NULL:
+                        raise MemoryError()
+                    self.leaves = grown
+                self.leaves[self.n_leaves] = owner
+                self.n_leaves += 1
+        return 0
+
     cdef inline Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
         """Where the products with the matrix of nodes[first], at its depth, end."""
         cdef Node *node = self.nodes[first]
@@ -783,21 +820,26 @@ cdef class Tape:
         data was changed in place since it was computed, TypeError if the root is a Vector or
         the Tape comes after another.
         """
+        self.begin_backward()
+        with nogil:
+            self.run_backward()
+            self.run_products()
+
+    cdef int begin_backward(self) except -1:
         cdef Py_ssize_t i
         cdef Node *node
         if self.root.node.rank != 0 or self.after is not None:
             raise TypeError("backward() starts from a single Value, and from a whole Tape")
         if self.program is NULL or self.program.computed != changes:
             self.check()
-        with nogil:
-            if not self.fresh:
-                for i in range(self.count):
-                    node = self.nodes[i]
-                    node.has_grad = True
-                    if node.base is NULL:
-                        memset(node.grad, 0, size(node) * sizeof(double))
-            self.fresh = False
-            self.run_backward()
+        if not self.fresh:
+            for i in range(self.count):
+                node = self.nodes[i]
+                node.has_grad = True
+                if node.base is NULL:
+                    memset(node.grad, 0, size(node) * sizeof(double))
+        self.fresh = False
+        return 0
 
     cdef int check(self) except -1:
         cdef Py_ssize_t i
@@ -806,12 +848,16 @@ cdef class Tape:
         return 0
 
     cdef void run_backward(self) noexcept nogil:
+        """All gradients but what the products mean for their leaf matrices."""
         cdef Node *root = self.root.node
         cdef Node *node
         cdef Step *step
         cdef Py_ssize_t first, i = self.count - 1
+        for first in range(self.n_leaves):
+            self.leaves[first].used = True
         root.grad[0] += 1.0
         storage(root).has_grad = True
+        storage(root).used = True
         while i >= 0:
             if self.program is not NULL and self.program.steps[i].op != BY_NODE:
                 step = &self.program.steps[i]
@@ -853,14 +899,21 @@ cdef class Tape:
             else:
                 backward(node)
             i -= 1
-        first = 0
+
+    cdef inline Py_ssize_t same_matrix(self, Py_ssize_t first) noexcept nogil:
+        """Where the products with the matrix of products[first] end."""
+        cdef Py_ssize_t i = first + 1
+        while (i < self.n_products
+               and self.products[i].inputs[0] == self.products[first].inputs[0]):
+            i += 1
+        return i
+
+    cdef void run_products(self) noexcept nogil:
+        cdef Py_ssize_t end, first = 0
         while first < self.n_products:
-            i = first + 1
-            node = self.products[first]
-            while i < self.n_products and self.products[i].inputs[0] == node.inputs[0]:
-                i += 1
-            backward_matrix(self.products + first, i - first, self.pointers)
-            first = i
+            end = self.same_matrix(first)
+            backward_matrix(self.products + first, end - first, self.pointers)
+            first = end
 
     cdef int accumulate(self) except -1:
         """backward() for Value.backward(): what inner scalars' grads held already is kept, too."""
@@ -881,6 +934,7 @@ cdef class Tape:
             node.has_grad = True
         with nogil:
             self.run_backward()
+            self.run_products()
         for i, kept in earlier:
             node = self.nodes[i]
             for j in range(size(node)):
@@ -1209,6 +1263,7 @@ cdef class Value(Handle):
         need_grad(self.node)
         self.node.grad[0] = gradient
         storage(self.node).has_grad = True
+        storage(self.node).used = True
 
     def backward(self):
         """Add the derivative of this Value with respect to each scalar below it to its grad.
@@ -1310,6 +1365,7 @@ cdef class Vector(Handle):
         need_grad(self.node)
         assign(self.node.grad, values, self.node.cols)
         storage(self.node).has_grad = True
+        storage(self.node).used = True
 
     def __len__(self):
         return self.node.cols
@@ -1536,7 +1592,7 @@ def concat(parts):
 
 
 def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
-                double eps, int t):
+                double eps, int t, Tape tape=None):
     """One step of Adam on every parameter, a leaf, in place; then its gradient is zero.
 
     With g the gradient: m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2, then
@@ -1544,12 +1600,17 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
 
     `means` and `squares` hold m and v: for each parameter a leaf of the same shape, zeros at
-    first. `t` counts the steps from 1. Raises, before anything is changed, ValueError if one of
-    them is no leaf, the shapes or numbers differ or t is below 1, TypeError if one is no handle.
+    first. `t` counts the steps from 1. With a `tape`, its backward() comes first, and the
+    gradients of weight matrices go into Adam without passing through memory: the same bits,
+    sooner. Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
+    or numbers differ or t is below 1, TypeError if one is no handle, and what backward() raises.
     """
     cdef Handle p, m, v
-    cdef double rate, v_scale
+    cdef AdamStep step
+    cdef Node *matrix
+    cdef Py_ssize_t first, end
     cdef list triples = list(zip(parameters, means, squares, strict=True))
+    cdef dict fused = {}
     if t < 1:
         raise ValueError(f"t counts the steps from 1; it is {t}")
     for triple in triples:
@@ -1564,14 +1625,39 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
                     or node.rank != p.node.rank):
                 raise ValueError("adam_update needs three leaves of the same shape")
         need_grad(p.node)
-    rate = lr / (1.0 - beta1 ** t)
-    v_scale = (1.0 - beta2 ** t) ** -0.5
+    step.rate, step.beta1, step.beta2 = lr / (1.0 - beta1 ** t), beta1, beta2
+    step.eps, step.v_scale = eps, (1.0 - beta2 ** t) ** -0.5
+    if tape is not None:
+        tape.begin_backward()
+        with nogil:
+            tape.run_backward()
+        first = 0
+        while first < tape.n_products:
+            end = tape.same_matrix(first)
+            matrix = tape.products[first].inputs[0]
+            if matrix.used or matrix.cols % 32:
+                backward_matrix(tape.products + first, end - first, tape.pointers)
+            else:
+                fused[<uintptr_t>matrix] = first
+            first = end
     for p, m, v in triples:
-        adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, rate, beta1, beta2,
-             eps, v_scale)
+        found = fused.pop(<uintptr_t>p.node, None)
+        if found is None:
+            adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, &step)
+            p.node.used = False
+        else:
+            first = found
+            end = tape.same_matrix(first)
+            point(tape.products + first, end - first, tape.pointers)
+            adam_products(end - first, p.node.rows, p.node.cols, tape.pointers,
+                          tape.pointers + (end - first), p.node.data, m.node.data, v.node.data,
+                          &step)
         p.changed()
         m.changed()
         v.changed()
+    for found in fused.values():        # matrices that are not among the parameters
+        first = found
+        backward_matrix(tape.products + first, tape.same_matrix(first) - first, tape.pointers)
 
 
 # ================================================================ looking inside

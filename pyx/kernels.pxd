@@ -558,31 +558,75 @@ cdef inline lanes root_lanes(lanes v) noexcept nogil:
     return root + 0.5 * y * (a - root * root)
 
 
-cdef inline void adam(Py_ssize_t n, double *p, double *g, double *m, double *v,
-                      double rate, double beta1, double beta2, double eps,
-                      double v_scale) noexcept nogil:
-    """rate = lr / (1 - beta1**t) and v_scale = 1 / sqrt(1 - beta2**t) hold the bias corrections.
+# The numbers of one step. The bias corrections are in rate = lr / (1 - beta1**t) and in
+# v_scale = 1 / sqrt(1 - beta2**t).
+cdef struct AdamStep:
+    double rate, beta1, beta2, eps, v_scale
 
-    Sets g to zero as it goes: it is in the cache now.
-    """
+
+cdef inline void adam_lanes(double *p, lanes gradient, double *m, double *v,
+                            const AdamStep *step) noexcept nogil:
+    cdef lanes mean = step.beta1 * (<lanes *>m)[0] + (1.0 - step.beta1) * gradient
+    cdef lanes square = (step.beta2 * (<lanes *>v)[0]
+                         + (1.0 - step.beta2) * gradient * gradient)
+    (<lanes *>m)[0] = mean
+    (<lanes *>v)[0] = square
+    (<lanes *>p)[0] -= step.rate * mean / (root_lanes(square) * step.v_scale + step.eps)
+
+
+cdef inline void adam(Py_ssize_t n, double *p, double *g, double *m, double *v,
+                      const AdamStep *step) noexcept nogil:
+    """Update p, m and v by the gradient g, and set g to zero as it is in the cache now."""
     cdef Py_ssize_t i = 0
-    cdef lanes gradient, mean, square
-    cdef double one_gradient, one_mean, one_square
+    cdef lanes gradient
+    cdef double mean, square
     while i + 8 <= n:
         gradient = (<lanes *>(g + i))[0]
-        mean = beta1 * (<lanes *>(m + i))[0] + (1.0 - beta1) * gradient
-        square = beta2 * (<lanes *>(v + i))[0] + (1.0 - beta2) * gradient * gradient
-        (<lanes *>(m + i))[0] = mean
-        (<lanes *>(v + i))[0] = square
-        (<lanes *>(p + i))[0] -= rate * mean / (root_lanes(square) * v_scale + eps)
+        adam_lanes(p + i, gradient, m + i, v + i, step)
         (<lanes *>(g + i))[0] = gradient - gradient
         i += 8
     while i < n:
-        one_gradient = g[i]
-        one_mean = beta1 * m[i] + (1.0 - beta1) * one_gradient
-        one_square = beta2 * v[i] + (1.0 - beta2) * one_gradient * one_gradient
-        m[i] = one_mean
-        v[i] = one_square
-        p[i] -= rate * one_mean / (sqrt(one_square) * v_scale + eps)
+        mean = step.beta1 * m[i] + (1.0 - step.beta1) * g[i]
+        square = step.beta2 * v[i] + (1.0 - step.beta2) * g[i] * g[i]
+        m[i] = mean
+        v[i] = square
+        p[i] -= step.rate * mean / (sqrt(square) * step.v_scale + step.eps)
         g[i] = 0.0
         i += 1
+
+
+cdef inline void adam_block(Py_ssize_t count, Py_ssize_t height, Py_ssize_t cols, double **g,
+                            double **x, Py_ssize_t r, Py_ssize_t c, double *p, double *m,
+                            double *v, const AdamStep *step) noexcept nogil:
+    """matrix_block, begun at zero, with the sums going into Adam instead of to memory."""
+    cdef lanes sums[4][4]
+    cdef const lanes *row
+    cdef Py_ssize_t t, i, j, at
+    row = <const lanes *>(x[count - 1] + c)
+    for i in range(height):
+        for j in range(4):
+            sums[i][j] = g[count - 1][r + i] * row[j]
+    for t in range(count - 2, -1, -1):
+        row = <const lanes *>(x[t] + c)
+        for i in range(height):
+            for j in range(4):
+                sums[i][j] += g[t][r + i] * row[j]
+    for i in range(height):
+        for j in range(4):
+            at = (r + i) * cols + c + 8 * j
+            adam_lanes(p + at, sums[i][j], m + at, v + at, step)
+
+
+cdef inline void adam_products(Py_ssize_t count, Py_ssize_t rows, Py_ssize_t cols, double **g,
+                               double **x, double *p, double *m, double *v,
+                               const AdamStep *step) noexcept nogil:
+    """Adam with the gradient sum over t of g[t] x[t]^T, for `cols` a multiple of 32."""
+    cdef Py_ssize_t c, r = 0
+    while r + 4 <= rows:
+        for c in range(0, cols, 32):
+            adam_block(count, 4, cols, g, x, r, c, p, m, v, step)
+        r += 4
+    while r < rows:
+        for c in range(0, cols, 32):
+            adam_block(count, 1, cols, g, x, r, c, p, m, v, step)
+        r += 1
