@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import isfinite
+from math import isfinite, isnan
 
 from llmhard.autograd import Index, Tape, Vector, no_grad
 from llmhard.layers import softmax
@@ -47,16 +47,16 @@ class Sampling:
 
         Raises ArithmeticError if the logits are not finite.
         """
-        numbers = logits.data
-        largest = max(numbers)
-        if not isfinite(sum(numbers)):
-            raise ArithmeticError("the model's logits are not finite numbers")
-        if self.temperature == 0:
-            likeliest = numbers.index(largest)
-            return [float(token == likeliest) for token in range(len(numbers))]
-        # The largest becomes 0, so that dividing by a tiny temperature cannot give inf - inf.
         with no_grad():
-            p = softmax((logits - largest) / self.temperature).data
+            if not isfinite(logits.sum().data):
+                raise ArithmeticError("the model's logits are not finite numbers")
+            if self.temperature == 0:
+                numbers = logits.data
+                likeliest = numbers.index(max(numbers))
+                return [float(token == likeliest) for token in range(len(numbers))]
+            p = softmax(logits / self.temperature).data
+            if isnan(p[0]):  # a tiny temperature has made some of them infinite
+                p = softmax((logits - max(logits.data)) / self.temperature).data
         if not self.top_k and self.top_p == 1:
             return p
         order = sorted(range(len(p)), key=lambda token: -p[token])
