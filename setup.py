@@ -69,7 +69,13 @@ flags = accepted(["-O3", *SAFE_MATH, *(NATIVE if arch == "native" else [])])
 setuptools.setup(
     ext_modules=cythonize(
         [
-            setuptools.Extension(f"llmhard.{source.stem}", [str(source)], extra_compile_args=flags)
+            # Only a named libm gives exp, log and pow in their current versions.
+            setuptools.Extension(
+                f"llmhard.{source.stem}",
+                [str(source)],
+                extra_compile_args=flags,
+                libraries=[] if os.name == "nt" else ["m"],
+            )
             for source in sorted(Path("pyx").glob("*.pyx"))
         ],
         include_path=["pyx"],

@@ -22,10 +22,10 @@ from libc.string cimport memcpy, memset
 
 from kernels cimport (
     ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
-    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, VIEW, AdamStep, adam, adam_products, add_scaled, dot,
-    lanes, local_1, local_a, local_b, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
-    run1, run1_backward, run2, run2_backward, run_sum, softmax, softmax_backward, value1, value2,
-    vecmat, vecmat_backward,
+    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, VIEW, AdamStep, adam, adam_products, add_scaled,
+    denormals_are_zero, dot, lanes, local_1, local_a, local_b, matvecs, matvecs_backward_inputs,
+    matvecs_backward_matrix, run1, run1_backward, run2, run2_backward, run_sum, set_mode, softmax,
+    softmax_backward, value1, value2, vecmat, vecmat_backward,
 )
 
 from numbers import Real
@@ -77,11 +77,11 @@ cdef struct Node:
 # A replayed Tape keeps its single Values together, in the order of computing. They stay there
 # as long as the Tape or one of their nodes is left.
 cdef struct Step:
-    int op                  # BY_NODE: what it is stands in `node`, not here
+    int op                  # BY_NODE: what it is stands in the node, not here
     double *a               # the inputs' data; their grads stand right behind
     double *b
     double own[2]           # data and grad
-    Node *node
+    double fixed[2]         # a plain number that is one of the inputs, kept at hand
 
 cdef struct Program:
     Py_ssize_t refs
@@ -445,7 +445,7 @@ cdef int check_unchanged(Node *node) except -1:
 cdef inline void backward2(int op, Step *step) noexcept nogil:
     cdef double a = step.a[0], b = step.b[0], g = step.own[1]
     step.a[1] += local_a(op, a, b) * g
-    if op != POW or not step.node.inputs[1].constant:
+    if op != POW or step.b is not step.fixed:
         step.b[1] += local_b(op, a, b) * g
 
 
@@ -510,7 +510,8 @@ cdef class Tape:
     cdef Node **leaves          # those that get a gradient in other ways than from a product
     cdef double **pointers      # for backward_matrix: two for each product
     cdef lanes *scratch         # for forward_matvecs
-    cdef Py_ssize_t count, room, n_products, n_leaves, n_cols
+    cdef Node **selects         # those with an Index
+    cdef Py_ssize_t count, room, n_products, n_leaves, n_selects, n_cols
     cdef bint has_custom        # an operation that only Python knows is on the tape
     cdef bint fresh             # forward() has set the inner grads to 0
     cdef Program *program       # NULL before the first forward()
@@ -529,6 +530,7 @@ cdef class Tape:
         PyMem_Free(self.nodes)
         PyMem_Free(self.products)
         PyMem_Free(self.leaves)
+        PyMem_Free(self.selects)
         PyMem_Free(self.pointers)
         PyMem_Free(self.scratch)
         if self.program is not NULL:
@@ -582,7 +584,7 @@ cdef class Tape:
     cdef int sort(self, Py_ssize_t deepest) except -1:
         """Order by depth; at one depth, the products with one matrix stand together, last."""
         global visits
-        cdef Py_ssize_t i, first, last, place
+        cdef Py_ssize_t i, k, first, last, place
         cdef Node *node
         cdef Node *m
         cdef Node **unsorted = self.nodes
@@ -616,6 +618,14 @@ cdef class Tape:
                     if m.visit != visits:
                         m.visit, m.tally = visits, 0
                     m.tally += 1
+                if place - first <= 32:
+                    for i in range(first + 1, place):
+                        node = unsorted[i]
+                        k = i
+                        while k > first and unsorted[k - 1].op > node.op:
+                            unsorted[k] = unsorted[k - 1]
+                            k -= 1
+                        unsorted[k] = node
                 for i in range(first, last):
                     node = by_depth[i]
                     if node.op != MATVEC:
@@ -679,6 +689,15 @@ cdef class Tape:
         visits += 1
         for i in range(self.count):
             node = self.nodes[i]
+            if node.index is not NULL:
+                if self.n_selects % 64 == 0:
+                    grown = <Node **>PyMem_Realloc(self.selects,
+                                                   (self.n_selects + 64) * sizeof(Node *))
+                    if grown is NULL:
+                        raise MemoryError()
+                    self.selects = grown
+                self.selects[self.n_selects] = node
+                self.n_selects += 1
             for j in range(node.n_inputs):
                 owner = storage(node.inputs[j])
                 if (owner.op != LEAF or owner.constant or owner.visit == visits
@@ -714,13 +733,10 @@ cdef class Tape:
         """
         global changes
         cdef Py_ssize_t i
-        cdef Node *node
         if self.has_custom:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
-        for i in range(self.count):
-            node = self.nodes[i]
-            if node.index is not NULL:
-                follow_index(node)
+        for i in range(self.n_selects):
+            follow_index(self.selects[i])
         if self.program is NULL:
             self.compile()
         changes += 1                # what is computed from these numbers elsewhere is stale now
@@ -750,7 +766,6 @@ cdef class Tape:
             node = self.nodes[i]
             node.has_grad = True
             step = &program.steps[i]
-            step.node = node
             step.op = BY_NODE
             if (is_single(node) and not shared and node.inputs[0].base is NULL
                     and (node.n_inputs == 1 or node.inputs[1].base is NULL)):
@@ -762,16 +777,23 @@ cdef class Tape:
         for i in range(self.count):
             step = &program.steps[i]
             if step.op != BY_NODE:
-                step.a = step.node.inputs[0].data
-                step.b = step.node.inputs[step.node.n_inputs - 1].data
+                step.a = self.operand(step, self.nodes[i].inputs[0])
+                step.b = self.operand(step, self.nodes[i].inputs[self.nodes[i].n_inputs - 1])
         return 0
 
+    cdef double *operand(self, Step *step, Node *input) noexcept:
+        if not input.constant:
+            return input.data
+        step.fixed[0] = input.data[0]
+        return step.fixed
+
     cdef void run_forward(self) noexcept nogil:
-        cdef Py_ssize_t end, i = 0
+        cdef Py_ssize_t end, i = 0, count = self.count
         cdef Node *node
+        cdef Step *steps = self.program.steps
         cdef Step *step
-        while i < self.count:
-            step = &self.program.steps[i]
+        while i < count:
+            step = &steps[i]
             step.own[1] = 0.0
             if step.op == ADD:
                 step.own[0] = value2(ADD, step.a[0], step.b[0])
@@ -796,7 +818,7 @@ cdef class Tape:
             elif step.op == SQRT:
                 step.own[0] = value1(SQRT, step.a[0])
             else:
-                node = step.node
+                node = self.nodes[i]
                 if node.op == MATVEC:
                     end = self.batch(i)
                     forward_matvecs(self.nodes + i, end - i, self.scratch)
@@ -851,7 +873,9 @@ cdef class Tape:
         """All gradients but what the products mean for their leaf matrices."""
         cdef Node *root = self.root.node
         cdef Node *node
+        cdef Step *steps = NULL if self.program is NULL else self.program.steps
         cdef Step *step
+        cdef unsigned int mode = denormals_are_zero()
         cdef Py_ssize_t first, i = self.count - 1
         for first in range(self.n_leaves):
             self.leaves[first].used = True
@@ -859,8 +883,8 @@ cdef class Tape:
         storage(root).has_grad = True
         storage(root).used = True
         while i >= 0:
-            if self.program is not NULL and self.program.steps[i].op != BY_NODE:
-                step = &self.program.steps[i]
+            if steps is not NULL and steps[i].op != BY_NODE:
+                step = &steps[i]
                 if step.op == ADD:
                     backward2(ADD, step)
                 elif step.op == SUB:
@@ -899,6 +923,7 @@ cdef class Tape:
             else:
                 backward(node)
             i -= 1
+        set_mode(mode)
 
     cdef inline Py_ssize_t same_matrix(self, Py_ssize_t first) noexcept nogil:
         """Where the products with the matrix of products[first] end."""
