@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint sanitize corpus clean
+.PHONY: build demo test lint bench sanitize corpus clean
 
 build: .venv/built
 
@@ -34,6 +34,12 @@ lint: .venv/extra-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx
+
+# Write docs/benchmarks.md and .svg: about 10 minutes on a quiet machine. PyTorch and JAX take part
+# if they are there: .venv/bin/python -m pip install torch jax
+bench: .venv/extra-bench
+	$(BIN)/python -m benchmarks.run --check
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 # The engine's tests with AddressSanitizer and UndefinedBehaviorSanitizer (gcc): some minutes.
 SANITIZED := build/sanitized

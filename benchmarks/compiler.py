@@ -1,0 +1,58 @@
+"""Compiling the C baselines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from llmhard.model import Config
+
+HERE = Path(__file__).parent
+FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math"]
+
+
+def command() -> list[str]:
+    return os.environ.get("CC", "cc").split()
+
+
+def version() -> str:
+    try:
+        output = subprocess.run([*command(), "--version"], capture_output=True, text=True)
+    except OSError:
+        return "no C compiler"
+    return output.stdout.splitlines()[0] if output.stdout else "an unknown C compiler"
+
+
+def accepted_flags() -> list[str]:
+    """Those of FLAGS that the compiler knows on this machine."""
+    return [flag for flag in FLAGS if _compiles(["-Werror", flag, "-E", "-x", "c", os.devnull])]
+
+
+def compile_recipe(config: Config, program: Path, *defines: str) -> bool:
+    """The training baseline for a model of this size; False where it cannot be compiled."""
+    sizes = {
+        "VOCAB": config.vocab_size,
+        "N_LAYER": config.n_layer,
+        "N_EMBD": config.n_embd,
+        "N_HEAD": config.n_head,
+        "BLOCK_SIZE": config.block_size,
+    }
+    options = [f"-D{name}={size}" for name, size in sizes.items()]
+    options += [f"-D{name}" for name in defines]
+    return _compile(HERE / "baseline.c", program, options)
+
+
+def compile_irregular(program: Path) -> bool:
+    return _compile(HERE / "baseline_irregular.c", program, [])
+
+
+def _compile(source: Path, program: Path, options: list[str]) -> bool:
+    return _compiles([*accepted_flags(), *options, str(source), "-o", str(program), "-lm"])
+
+
+def _compiles(options: list[str]) -> bool:
+    try:
+        return subprocess.run([*command(), *options], capture_output=True).returncode == 0
+    except OSError:
+        return False

@@ -1,0 +1,571 @@
+"""How fast llmhard is, beside C, PyTorch, JAX and plain Python. Writes benchmarks.md and .svg.
+
+Each engine runs in a process of its own and starts from the same parameters and tokens. They take
+turns, round after round, so that a slow minute of the machine strikes all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from statistics import mean, median, stdev
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # so that this file can also be run by its path
+
+from benchmarks import check, compiler, engines, irregular  # noqa: E402
+from benchmarks.recipe import Recipe  # noqa: E402
+from llmhard.model import Config  # noqa: E402
+
+LABELS = {
+    "c": "C",
+    "c-intrinsics": "C, AVX-512 intrinsics in Adam",
+    "llmhard": "llmhard, replayed",
+    "llmhard-recorded": "llmhard, recorded every step",
+    "jax-scan": "JAX, one `lax.scan`",
+    "jax": "JAX, a jitted call a step",
+    "pytorch-fused": "PyTorch, fused Adam",
+    "pytorch": "PyTorch, plain Adam",
+    "python": "plain Python",
+}
+PARTS = ("training", "irregular", "growth", "program")
+LAST_STEPS = 500
+FIRST_LOSSES = 20
+PYTHON_STEPS = 20
+VISIBLE = 0.001  # a difference between losses
+
+Results = dict[str, list[dict[str, Any]]]
+
+
+@dataclass
+class Plan:
+    """How much to run."""
+
+    steps: int = 5000
+    rounds: int = 5
+    nudges: int = 30
+    irregular_share: float = 1.0
+    growth_steps: int = 200
+    growth_rounds: int = 3
+    widths: Sequence[int] = (32, 64, 128, 256)
+    layers: Sequence[int] = (1, 2, 4, 8)
+    positions: Sequence[int] = (4, 8, 16, 32, 64)
+    sentences: int = 1000
+    starts: int = 10
+
+
+QUICK = Plan(
+    steps=500,
+    rounds=2,
+    nudges=5,
+    irregular_share=0.1,
+    growth_steps=30,
+    growth_rounds=1,
+    widths=(32, 128),
+    layers=(2, 8),
+    positions=(8, 64),
+    sentences=100,
+    starts=3,
+)
+
+
+@dataclass
+class Report:
+    """The text of benchmarks.md, and what the plot shows."""
+
+    lines: list[str] = field(default_factory=list)
+    bars: dict[str, list[float]] = field(default_factory=dict)
+    growth: dict[str, dict[str, list[tuple[int, float]]]] = field(default_factory=dict)
+
+    def add(self, *lines: str) -> None:
+        self.lines += [*lines, ""]
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        ruler = ["---"] + ["---:"] * (len(header) - 1)
+        self.add(*(f"| {' | '.join(row)} |" for row in (header, ruler, *rows)))
+
+
+# ---------------------------------------------------------------- processes
+
+
+def run_engine(module: str, name: str, folder: Path, count: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", f"benchmarks.{module}", name, str(folder), str(count)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if result.returncode:
+        raise SystemExit(f"{name} failed:\n{result.stderr}")
+    report: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return report
+
+
+def run_rounds(module: str, counts: dict[str, int], folder: Path, rounds: int) -> Results:
+    """Each engine in turn, `rounds` times; `counts` says how many steps or iterations."""
+    results: Results = {name: [] for name in counts}
+    for i in range(rounds):
+        for name, count in counts.items():
+            if not (results[name] and "missing" in results[name][0]):
+                say(f"{module} round {i + 1} of {rounds}: {LABELS[name]}")
+                results[name].append(run_engine(module, name, folder, count))
+    return results
+
+
+def report_missing(report: Report, results: Results) -> Results:
+    """Name the engines that were skipped; returns the others."""
+    for name, runs in results.items():
+        if "missing" in runs[0]:
+            report.add(f"Skipped: {LABELS[name]}, because {runs[0]['missing']} is not installed.")
+    return {name: runs for name, runs in results.items() if "missing" not in runs[0]}
+
+
+def run_program(arguments: Sequence[str]) -> tuple[float, float]:
+    """Wall time in seconds and peak memory in MB of `python -m llmhard ...`."""
+    command = [sys.executable, "-m", "llmhard", *arguments]
+    start = perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = perf_counter() - start
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    return seconds, usage.ru_maxrss * unit / 1e6
+
+
+def say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def significant(x: float, digits: int = 3) -> str:
+    """Without an exponent: 1234.5 is 1,230 and 0.012345 is 0.0123."""
+    if not x:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(x)))
+    return f"{round(x, places):,.{max(places, 0)}f}"
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{significant(min(values))} to {significant(max(values))}"
+
+
+def ratio(x: float, base: float | None) -> str:
+    return f"{significant(x / base)}x" if base else ""
+
+
+# ---------------------------------------------------------------- the parts
+
+
+def report_training(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
+    recipe = Recipe.of_the_corpus(plan.steps)
+    recipe.write(folder)
+    names = list(names)
+    for name, program, defines in (
+        ("c", "baseline", []),
+        ("c-intrinsics", "baseline-intrinsics", ["INTRINSICS"]),
+    ):
+        if name in names and not compiler.compile_recipe(recipe.config, folder / program, *defines):
+            names.remove(name)
+            report.add(f"Skipped: {LABELS[name]}, which the C compiler here cannot compile.")
+    counts = {name: PYTHON_STEPS if name == "python" else plan.steps for name in names}
+    results = report_missing(report, run_rounds("engines", counts, folder, plan.rounds))
+
+    config = recipe.config
+    report.add("## Training")
+    report.add(
+        f"{config.n_parameters():,} parameters, {config.vocab_size} tokens, {config.n_layer} "
+        f"layers, width {config.n_embd}, {config.n_head} heads; {plan.steps:,} steps of one "
+        f"sentence, cross-entropy and Adam in double precision. One thread. {plan.rounds} rounds "
+        f"in which the engines take turns; the median, and the fastest and slowest round.",
+    )
+    steps = {
+        name: [1e3 * run["seconds"] / len(run["losses"]) for run in runs]
+        for name, runs in results.items()
+    }
+    base = median(steps["c"]) if "c" in steps else None
+    rows = []
+    for name, times in steps.items():
+        compiling = [run["compiling"] for run in results[name] if "compiling" in run]
+        rows.append(
+            [
+                LABELS[name],
+                significant(median(times)),
+                spread(times),
+                ratio(median(times), base),
+                f"{significant(median(compiling))} s" if compiling else "",
+            ]
+        )
+    report.table(["engine", "ms a step", "rounds", "beside C", "compiling, once"], rows)
+    report.add(
+        "- C: all positions of a sentence at once, gradients derived by hand, Adam fused with "
+        "them (`benchmarks/baseline.c`).",
+        "- llmhard: replayed, a sentence's length is recorded once; the recording is in the time.",
+        "- JAX: sentences padded to the longest one's length, with the rest masked. Its process is "
+        "tied to one processor where the system can do so.",
+        "- PyTorch: all positions of a sentence at once, eager, with "
+        "`scaled_dot_product_attention` and `rms_norm`.",
+        f"- Plain Python: an engine in the style of micrograd, over the first {PYTHON_STEPS} "
+        f"steps of the {plan.steps:,}.",
+    )
+    report.add("### They all do the same work")
+    reference = next(iter(results.values()))[0]["losses"]
+    rows = []
+    for name, runs in results.items():
+        losses = runs[0]["losses"]
+        apart = [abs(a - b) for a, b in zip(reference, losses, strict=False)]
+        agree = next((i for i, x in enumerate(apart) if x > VISIBLE), len(apart))
+        rows.append(
+            [
+                LABELS[name],
+                f"{losses[0]:.12f}",
+                f"{max(apart[:FIRST_LOSSES]):.1e}",
+                f"{agree:,} of {len(apart):,}",
+                f"{_final(losses):.4f}" if len(losses) == plan.steps else "",
+            ]
+        )
+    report.table(
+        [
+            "engine",
+            "first loss",
+            f"first {FIRST_LOSSES} losses differ by at most",
+            f"steps until one differs by {VISIBLE}",
+            f"mean of the last {min(LAST_STEPS, plan.steps)}",
+        ],
+        rows,
+    )
+    report.add("Differences are from the first row.")
+    if "c" in results:
+        finals = _finals_of_nudged(recipe, folder, plan.nudges)
+        report.add(
+            f"Differences in rounding grow as the training goes on. How far that alone leads: C, "
+            f"trained {plan.nudges} times more, each time with one random parameter changed in "
+            f"its last bit before the first step, ends with means from {min(finals):.4f} to "
+            f"{max(finals):.4f} (mean {mean(finals):.4f}, standard deviation "
+            f"{stdev(finals):.4f})."
+        )
+    report.bars = steps
+
+
+def _final(losses: Sequence[float]) -> float:
+    return mean(losses[-LAST_STEPS:])
+
+
+def _finals_of_nudged(recipe: Recipe, folder: Path, times: int) -> list[float]:
+    rng = random.Random(0)
+    finals = []
+    for _ in range(times):
+        recipe.nudged(rng).write(folder)
+        finals.append(_final(engines.c(folder, recipe.steps, "baseline")["losses"]))
+    return finals
+
+
+def report_irregular(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
+    names = [name for name in names if name in irregular.ENGINES]
+    if "c" in names and not compiler.compile_irregular(folder / "baseline_irregular"):
+        names.remove("c")
+    counts = {
+        name: max(1, round(irregular.ENGINES[name][1] * plan.irregular_share)) for name in names
+    }
+    results = report_missing(report, run_rounds("irregular", counts, folder, plan.rounds))
+    report.add("## An irregular graph of scalars")
+    report.add(
+        f"The graph of [Fastest Autograd in the West]"
+        f"(https://arogozhnikov.github.io/2023/12/28/fastest-autograd.html): from "
+        f"{len(irregular.LEAVES)} leaves, {irregular.N_OPERATIONS:,} operations in turn: softplus "
+        f"of the node 10 back; the sum of the nodes 30, 25, 20 and 15 back; the product of the "
+        f"nodes 20 and 10 back; softmax of the last four nodes, which is four nodes. Forward and "
+        f"backward from the last node, {irregular.N_ITERATIONS:,} times, in double precision. The "
+        f"leaves are the article's, 0, 1, ..., 99; all numbers stay finite."
+    )
+    scale = {name: irregular.N_ITERATIONS / count for name, count in counts.items()}
+    times = {
+        name: [run["seconds"] * scale[name] + run.get("recording", 0) for run in runs]
+        for name, runs in results.items()
+    }
+    base = median(times["c"]) if "c" in times else None
+    rows = []
+    for name, values in times.items():
+        extrapolated = counts[name] < irregular.N_ITERATIONS
+        last, gradients = results[name][0]["result"]
+        rows.append(
+            [
+                LABELS[name].replace(", plain Adam", "").replace("every step", "every time"),
+                significant(median(values)),
+                spread(values),
+                ratio(median(values), base),
+                f"from {counts[name]:,} iterations" if extrapolated else "",
+                f"{last:.12f}, {gradients:.12f}",
+            ]
+        )
+    header = ["engine", "seconds", "rounds", "beside C", "extrapolated"]
+    report.table([*header, "last node, sum of the last 100 gradients"], rows)
+    report.add(
+        "Published there, on an Apple M1, PyTorch in single precision; the seconds are not "
+        "comparable with those above:"
+    )
+    report.table(
+        ["engine", "seconds, published", "beside C"],
+        [
+            [name, significant(seconds), ratio(seconds, irregular.PUBLISHED["C"])]
+            for name, seconds in irregular.PUBLISHED.items()
+        ],
+    )
+
+
+def report_growth(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
+    names = [name for name in ("llmhard", "pytorch-fused") if name in names]
+    vocab_size = Recipe.of_the_corpus(1).config.vocab_size
+    positions = 7
+    growths: dict[str, list[tuple[int, Config, int]]] = {
+        "width": [(n, Config(vocab_size, n_embd=n), positions) for n in plan.widths],
+        "layers": [(n, Config(vocab_size, n_layer=n), positions) for n in plan.layers],
+        "positions": [(n, Config(vocab_size, block_size=max(16, n)), n) for n in plan.positions],
+    }
+    report.add("## How a step grows with the model")
+    report.add(
+        f"The median step in ms, on random sentences of one length: {positions} positions, unless "
+        f"it is their number that grows. Everything else is as in training above."
+    )
+    for what, sizes in growths.items():
+        rows = []
+        lines: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
+        slower = []
+        for size, config, length in sizes:
+            Recipe.of_random_tokens(config, length, plan.growth_steps).write(folder)
+            counts = dict.fromkeys(names, plan.growth_steps)
+            say(f"growth: {what} {size}")
+            results = run_rounds("engines", counts, folder, plan.growth_rounds)
+            times = {
+                name: 1e3 * median(run["median"] for run in runs)
+                for name, runs in results.items()
+                if "missing" not in runs[0]
+            }
+            for name, time in times.items():
+                lines[name].append((size, time))
+            if len(times) == 2 and times["llmhard"] > times["pytorch-fused"]:
+                slower.append(size)
+            quotient = times.get("pytorch-fused", math.nan) / times.get("llmhard", math.nan)
+            cells = [significant(times[name]) if name in times else "" for name in names]
+            rows.append([f"{size}", f"{config.n_parameters():,}", *cells, f"{quotient:.2f}x"])
+        header = [what, "parameters", *(LABELS[name] for name in names)]
+        report.table([*header, "PyTorch beside llmhard"], rows)
+        if slower:
+            report.add(f"PyTorch is faster from {what} {min(slower)} on.")
+        elif len(names) == 2:
+            report.add("llmhard is faster at each of these sizes.")
+        report.growth[what] = {name: line for name, line in lines.items() if line}
+
+
+def report_program(report: Report, plan: Plan, folder: Path) -> None:
+    model = str(folder / "model.safetensors")
+    train = ["train", "--quiet", "--steps", str(plan.steps), "--out", model]
+    say("program: train, sample, start")
+    trainings = [run_program(train) for _ in range(plan.rounds)]
+    samples = [run_program(["sample", "-n", "20", "--model", model]) for _ in range(plan.starts)]
+    starts = [run_program(["--version"]) for _ in range(plan.starts)]
+    command = [sys.executable, "-m", "benchmarks.sampling", model, str(plan.sentences)]
+    speeds = []
+    for _ in range(plan.rounds):
+        output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+        result = json.loads(output.stdout)
+        speeds.append(result["tokens"] / result["seconds"])
+    report.add("## The program as a whole")
+    rows = []
+    for what, unit, values in (
+        (f"`llmhard train`, {plan.steps:,} steps", "s", [s for s, _ in trainings]),
+        ("its peak memory", "MB", [memory for _, memory in trainings]),
+        ("`llmhard sample -n 20`", "s", [s for s, _ in samples]),
+        ("`llmhard --version`, which is the start alone", "s", [s for s, _ in starts]),
+        ("sampling at temperature 0.8 in one process", "tokens/s", speeds),
+    ):
+        rows.append([what, f"{significant(median(values))} {unit}", spread(values)])
+    report.table(["what", "median", "fastest to slowest, or least to most"], rows)
+
+
+# ---------------------------------------------------------------- machine and plot
+
+
+def report_machine(report: Report, versions: Sequence[str], load: str) -> None:
+    flags = " ".join(compiler.accepted_flags())
+    report.add("## The machine")
+    report.add(
+        f"- processor: {_processor()}, {os.cpu_count()} seen by the system",
+        f"- system: {platform.platform()}",
+        f"- compiler: {compiler.version()}, `{flags}`",
+        f"- {', '.join(sorted(set(versions) - {''}))}",
+        f"- date: {date.today().isoformat()}; {load}",
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+def plot(report: Report, path: Path) -> bool:
+    """Bars for training and lines for growth; False if matplotlib is missing."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        return False
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "llmhard", "font.size": 10})
+    from matplotlib import pyplot, ticker
+
+    rows = bool(report.bars) + bool(report.growth)
+    figure = pyplot.figure(figsize=(9, 3.9 * rows), layout="constrained")
+    grid = figure.add_gridspec(rows, max(1, len(report.growth)))
+    if report.bars:
+        axes = figure.add_subplot(grid[0, :])
+        names = list(reversed(report.bars))
+        middle = [median(report.bars[name]) for name in names]
+        below = [m - min(report.bars[name]) for m, name in zip(middle, names, strict=True)]
+        above = [max(report.bars[name]) - m for m, name in zip(middle, names, strict=True)]
+        colors = ["#c8553d" if name.startswith("llmhard") else "#8a9ba8" for name in names]
+        labels = [LABELS[name].replace("`", "") for name in names]
+        axes.barh(labels, middle, color=colors, xerr=[below, above], error_kw={"capsize": 3})
+        for y, m in enumerate(middle):
+            axes.annotate(significant(m), (m, y), (8, 0), textcoords="offset points", va="center")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(x=0.12)
+        axes.set_xlabel("milliseconds a training step (log scale; bars are medians)")
+        axes.spines[["top", "right"]].set_visible(False)
+    for column, (what, lines) in enumerate(report.growth.items()):
+        axes = figure.add_subplot(grid[-1, column])
+        for name, line in lines.items():
+            color = "#c8553d" if name == "llmhard" else "#8a9ba8"
+            axes.plot(*zip(*line, strict=True), marker="o", color=color, label=LABELS[name])
+        sizes = [size for size, _ in next(iter(lines.values()))]
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+        axes.set_xlabel(what)
+        axes.spines[["top", "right"]].set_visible(False)
+        if column == 0:
+            axes.set_ylabel("milliseconds a step")
+    if report.growth:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+    return True
+
+
+# ---------------------------------------------------------------- the command
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="What --quick and --only measure is printed, and written only with --out.",
+    )
+    parser.add_argument("--quick", action="store_true", help="a short check, under 2 minutes")
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        choices=[*PARTS, *LABELS],
+        help=f"a part ({', '.join(PARTS)}) or an engine ({', '.join(LABELS)}); "
+        f"can be given more than once",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="measure nothing; compare the gradients of C and llmhard, and the losses of all",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="for benchmarks.md and benchmarks.svg (default: docs)"
+    )
+    parser.add_argument("--steps", type=int, help="of training (default: 5000, or 500 if quick)")
+    parser.add_argument("--rounds", type=int, help="in turn (default: 5, or 2 if quick)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    plan = QUICK if options.quick else Plan()
+    plan.steps = options.steps or plan.steps
+    plan.rounds = options.rounds or plan.rounds
+    only = options.only or []
+    names = [name for name in LABELS if name in only] or list(LABELS)
+    parts = [part for part in PARTS if part in only]
+    if not parts:
+        parts = ["training", "irregular"] if only else list(PARTS)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if options.check:
+            of_module = {"engines": list(engines.ENGINES), "irregular": list(irregular.ENGINES)}
+            return 0 if check.check(folder, run_engine, of_module) else 1
+        report = measure(plan, folder, parts, names)
+    text = "\n".join(report.lines)
+    if options.out or not (options.quick or only):
+        out = Path(options.out or ROOT / "docs")
+        out.mkdir(parents=True, exist_ok=True)
+        if (report.bars or report.growth) and plot(report, out / "benchmarks.svg"):
+            text = text.replace("\n", "\n\n![The tables as a plot](benchmarks.svg)\n", 1)
+        (out / "benchmarks.md").write_text(text)
+    else:
+        print(text)
+    return 0
+
+
+def measure(plan: Plan, folder: Path, parts: Sequence[str], names: Sequence[str]) -> Report:
+    report = Report()
+    command = " ".join(["python -m benchmarks.run", *sys.argv[1:]])
+    report.add("# Benchmarks")
+    report.add(
+        f"Written by `{command}`. The numbers were measured in that run, but for those marked as "
+        f"published."
+    )
+    before = _load()
+    functions: dict[str, Callable[[], None]] = {
+        "training": lambda: report_training(report, plan, folder, names),
+        "irregular": lambda: report_irregular(report, plan, folder, names),
+        "growth": lambda: report_growth(report, plan, folder, names),
+        "program": lambda: report_program(report, plan, folder),
+    }
+    for part in parts:
+        functions[part]()
+    load = f"load before and after: {before} and {_load()}"
+    report_machine(report, [f"Python {platform.python_version()}", *_versions()], load)
+    return report
+
+
+def _versions() -> list[str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = []
+    for label, package in (("PyTorch", "torch"), ("JAX", "jax"), ("NumPy", "numpy")):
+        try:
+            versions.append(f"{label} {version(package)}")
+        except PackageNotFoundError:
+            versions.append(f"{label} missing")
+    return versions
+
+
+if __name__ == "__main__":
+    sys.exit(main())
