@@ -1,0 +1,252 @@
+"""What each operation does with a node: compute it, go backward through it, look inside it."""
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from kernels cimport (
+    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
+    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, add_scaled, dot, lanes, local_1, local_a, local_b,
+    matvecs, matvecs_backward_inputs, matvecs_backward_matrix, run1, run1_backward, run2,
+    run2_backward, run_sum, softmax, softmax_backward, value1, value2, vecmat, vecmat_backward,
+)
+
+NAMES = {
+    LEAF: "", CUSTOM: "custom", ADD: "+", SUB: "-", MUL: "*", DIV: "/", POW: "**", NEG: "neg",
+    EXP: "exp", LOG: "log", RELU: "relu", TANH: "tanh", SQRT: "sqrt", SUM: "sum", DOT: "dot",
+    MATVEC: "dot", VECMAT: "dot", SOFTMAX: "softmax", GATHER: "copy",
+}
+
+
+cdef inline bint is_single(Node *node) noexcept nogil:
+    """One scalar computed from single scalars: it remembers its local gradients."""
+    return node.rank == 0 and CUSTOM <= node.op <= SQRT
+
+
+cdef inline uint64_t computed(Node *node) noexcept nogil:
+    """When the data was last computed."""
+    if node.program is not NULL and node.program.computed > node.computed:
+        return node.program.computed
+    return node.computed
+
+
+cdef inline void find_local(Node *node) noexcept nogil:
+    """The local gradients of a single Value, from the data of its inputs."""
+    cdef double a = node.inputs[0].data[0]
+    cdef double b
+    if node.op <= POW:
+        b = node.inputs[1].data[0]
+        node.local[0] = local_a(node.op, a, b)
+        node.local[1] = (0.0 if node.op == POW and node.inputs[1].constant
+                         else local_b(node.op, a, b))
+    else:
+        node.local[0] = local_1(node.op, a, node.data[0])
+
+
+cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:
+    """Multiply one matrix with the vectors of `count` nodes."""
+    cdef double *x[POSITIONS]
+    cdef double *out[POSITIONS]
+    cdef Node *m = nodes[0].inputs[0]
+    cdef Py_ssize_t first = 0, n, t
+    while first < count:
+        n = count - first if count - first < POSITIONS else POSITIONS
+        for t in range(n):
+            x[t] = nodes[first + t].inputs[1].data
+            out[t] = nodes[first + t].data
+        matvecs(n, m.rows, m.cols, m.stride, out, m.data, x, scratch)
+        first += n
+
+
+cdef void forward(Node *node, lanes *scratch) noexcept nogil:
+    """Compute node.data from the inputs; `scratch` has room for the columns of a MATVEC."""
+    cdef Node *a = node.inputs[0]
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef Py_ssize_t i, n
+    cdef double *out = node.data
+    node.computed = changes
+    if op == SELECT:
+        node.data = a.data + node.offset
+        if node.base.grad is not NULL:
+            node.grad = node.base.grad + (node.data - node.base.data)
+    elif op <= CUSTOM:
+        return
+    elif op <= POW:
+        if node.rank == 0:
+            out[0] = value2(op, a.data[0], b.data[0])
+            find_local(node)
+        else:
+            run2(op, node.cols, out, a.data, a.rank, b.data, b.rank)
+    elif op <= SQRT:
+        if node.rank == 0:
+            out[0] = value1(op, a.data[0])
+            find_local(node)
+        else:
+            run1(op, node.cols, out, a.data)
+    elif op == SUM:
+        out[0] = run_sum(a.cols, a.data)
+    elif op == DOT:
+        out[0] = dot(a.cols, a.data, b.data)
+    elif op == MATVEC:
+        forward_matvecs(&node, 1, scratch)
+    elif op == VECMAT:
+        vecmat(b.rows, b.cols, b.stride, out, a.data, b.data)
+    elif op == SOFTMAX:
+        softmax(node.cols, out, a.data)
+    else:
+        for i in range(node.n_inputs):
+            n = node.inputs[i].cols
+            memcpy(out, node.inputs[i].data, n * sizeof(double))
+            out += n
+
+
+cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
+    """What the gradients of `count` products with one matrix mean for their vectors."""
+    cdef double *g[POSITIONS]
+    cdef double *gx[POSITIONS]
+    cdef Node *m = nodes[0].inputs[0]
+    cdef Py_ssize_t first = 0, n, t
+    while first < count:
+        n = count - first if count - first < POSITIONS else POSITIONS
+        for t in range(n):
+            g[t] = nodes[first + t].grad
+            gx[t] = nodes[first + t].inputs[1].grad
+        matvecs_backward_inputs(n, m.rows, m.cols, m.stride, g, m.data, gx)
+        first += n
+
+
+cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
+    """Put `count` gradients of products and then the `count` vectors into `pointers`."""
+    cdef Py_ssize_t t
+    for t in range(count):
+        pointers[t] = nodes[t].grad
+        pointers[count + t] = nodes[t].inputs[1].data
+
+
+cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
+    """What they mean for the matrix; `pointers` has room for two for each node."""
+    cdef Node *m = nodes[0].inputs[0]
+    point(nodes, count, pointers)
+    m.used = True
+    matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
+
+
+cdef void backward(Node *node) noexcept nogil:
+    """Add to each input's grad what node.grad means for it: the chain rule. Not for MATVEC."""
+    cdef Node *a = node.inputs[0]
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef Py_ssize_t i, n
+    cdef double *g = node.grad
+    if op == SELECT:
+        return
+    elif is_single(node):
+        if node.program is not NULL:    # whose replays do not update node.local
+            find_local(node)
+        for i in range(node.n_inputs):
+            node.inputs[i].grad[0] += node.local[i] * g[0]
+    elif op <= POW:
+        run2_backward(op, node.cols, g, a.data, a.rank, a.grad, b.data, b.rank,
+                      NULL if op == POW and b.constant else b.grad)
+    elif op <= SQRT:
+        run1_backward(op, node.cols, node.data, g, a.data, a.grad)
+    elif op == SUM:
+        for i in range(a.cols):
+            a.grad[i] += g[0]
+    elif op == DOT:
+        add_scaled(a.cols, a.grad, g[0], b.data)
+        add_scaled(a.cols, b.grad, g[0], a.data)
+    elif op == VECMAT:
+        vecmat_backward(b.rows, b.cols, b.stride, g, a.data, a.grad, b.data, b.grad)
+    elif op == SOFTMAX:
+        softmax_backward(node.cols, node.data, g, a.grad)
+    else:
+        for i in range(node.n_inputs):
+            n = node.inputs[i].cols
+            add_scaled(n, node.inputs[i].grad, 1.0, g)
+            g += n
+
+
+cdef inline bint keeps_gradient(Node *node) noexcept nogil:
+    """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
+    return (is_single(node) and node.program is NULL or node.op <= SUB or node.op == NEG
+            or node.op == SUM or node.op == GATHER)
+
+
+cdef inline bint is_stale(Node *node) noexcept nogil:
+    """True if an input has been replayed since, or changed in a way that matters."""
+    cdef Node *child
+    cdef Node *owner
+    cdef bint kept = keeps_gradient(node)
+    cdef uint64_t since = computed(node)
+    cdef int i
+    for i in range(node.n_inputs):
+        child = node.inputs[i]
+        owner = storage(child)
+        if (computed(child) > since or computed(owner) > since
+                or not kept and owner.changed > since):
+            return True
+    return not kept and node.changed > since
+
+
+cdef int check_unchanged(Node *node) except -1:
+    if is_stale(node):
+        raise RuntimeError(
+            f"an input of the recorded operation '{NAMES[node.op]}' was changed after it was "
+            f"recorded (by .data = ..., a training step or a replay), so its gradient would be "
+            f"wrong: compute the result again, then call backward()")
+    return 0
+
+
+cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
+    """The node that computed a Value's scalar, and which of its scalars it is."""
+    cdef Node *owner = storage(node)
+    index[0] = node.data - owner.data
+    return owner
+
+
+cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
+    if run.rank == 0:
+        return handle(run)
+    return handle(view(run, 0, 1, 1, 1, run.data + row * run.stride + col))
+
+
+cdef list inputs_of(Node *value):
+    """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
+    cdef Py_ssize_t i, j = 0
+    cdef Node *node = origin(value, &i)
+    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef double x, y
+    check_unchanged(node)
+    if op == LEAF:
+        return []
+    if is_single(node):
+        if node.program is not NULL:
+            find_local(node)
+        return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
+    if op <= POW:
+        x, y = a.data[i * a.rank], b.data[i * b.rank]
+        return [(scalar(a, 0, i), local_a(op, x, y)),
+                (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
+    if op <= SQRT:
+        return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
+    if op == SUM:
+        return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
+    if op == DOT:
+        return ([(scalar(a, 0, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
+    if op == MATVEC:
+        return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[i * a.stride + j]) for j in range(a.cols)])
+    if op == VECMAT:
+        return ([(scalar(a, 0, j), b.data[j * b.stride + i]) for j in range(b.rows)]
+                + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
+    if op == SOFTMAX:
+        return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
+                for j in range(a.cols)]
+    for j in range(node.n_inputs):
+        if i < node.inputs[j].cols:
+            break
+        i -= node.inputs[j].cols
+    return [(scalar(node.inputs[j], 0, i), 1.0)]
