@@ -1,6 +1,4 @@
 """The optimizer's step, for all parameters; llmhard/adam.py keeps its state."""
-from libc.stdint cimport uintptr_t
-
 from kernels cimport LEAF, AdamStep, adam, adam_products
 
 
@@ -18,28 +16,24 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     sooner. Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
     or numbers differ or t is below 1, TypeError if one is no handle, and what backward() raises.
     """
+    global visits
     cdef Handle p, m, v
     cdef AdamStep step
     cdef Node *matrix
-    cdef Py_ssize_t first, end
-    cdef list triples = list(zip(parameters, means, squares, strict=True))
-    cdef dict fused = {}
+    cdef Py_ssize_t i, first, end
+    cdef list ps = list(parameters), ms = list(means), vs = list(squares)
     if t < 1:
         raise ValueError(f"t counts the steps from 1; it is {t}")
-    for triple in triples:
-        for other in triple:
-            if not isinstance(other, Handle):
-                raise TypeError(f"a parameter is a Value, Vector or Matrix, "
-                                f"not {type(other).__name__}")
-        p, m, v = triple
-        for other in triple:
-            node = (<Handle>other).node
-            if (node.op != LEAF or node.rows != p.node.rows or node.cols != p.node.cols
-                    or node.rank != p.node.rank):
-                raise ValueError("adam_update needs three leaves of the same shape")
-        need_grad(p.node)
+    if len(ps) != len(ms) or len(ps) != len(vs):
+        raise ValueError("adam_update needs one m and one v for each parameter")
+    for i in range(len(ps)):
+        check_leaf(ps[i], ps[i])
+        check_leaf(ms[i], ps[i])
+        check_leaf(vs[i], ps[i])
+        need_grad((<Handle>ps[i]).node)
     step.rate, step.beta1, step.beta2 = lr / (1.0 - beta1 ** t), beta1, beta2
     step.eps, step.v_scale = eps, (1.0 - beta2 ** t) ** -0.5
+    visits += 1         # from here on the mark of a matrix whose products are still to be added up
     if tape is not None:
         tape.begin_backward()
         with nogil:
@@ -51,23 +45,38 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
             if matrix.used or matrix.cols % 32:
                 backward_matrix(tape.products + first, end - first, tape.pointers)
             else:
-                fused[<uintptr_t>matrix] = first
+                matrix.visit, matrix.place = visits, first
             first = end
-    for p, m, v in triples:
-        found = fused.pop(<uintptr_t>p.node, None)
-        if found is None:
-            adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, &step)
-            p.node.used = False
-        else:
-            first = found
+    for i in range(len(ps)):
+        p, m, v = ps[i], ms[i], vs[i]
+        if p.node.visit == visits:
+            p.node.visit = 0
+            first = p.node.place
             end = tape.same_matrix(first)
             point(tape.products + first, end - first, tape.pointers)
             adam_products(end - first, p.node.rows, p.node.cols, tape.pointers,
                           tape.pointers + (end - first), p.node.data, m.node.data, v.node.data,
                           &step)
+        else:
+            adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, &step)
+            p.node.used = False
         p.changed()
         m.changed()
         v.changed()
-    for found in fused.values():        # matrices that are not among the parameters
-        first = found
-        backward_matrix(tape.products + first, tape.same_matrix(first) - first, tape.pointers)
+    first = 0
+    while tape is not None and first < tape.n_products:
+        end = tape.same_matrix(first)
+        if tape.products[first].inputs[0].visit == visits:      # it is not among the parameters
+            backward_matrix(tape.products + first, end - first, tape.pointers)
+        first = end
+
+
+cdef int check_leaf(object handle, Handle like) except -1:
+    cdef Node *node
+    if not isinstance(handle, Handle):
+        raise TypeError(f"a parameter is a Value, Vector or Matrix, not {type(handle).__name__}")
+    node = (<Handle>handle).node
+    if (node.op != LEAF or node.rows != like.node.rows or node.cols != like.node.cols
+            or node.rank != like.node.rank):
+        raise ValueError("adam_update needs three leaves of the same shape")
+    return 0
