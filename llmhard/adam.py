@@ -35,7 +35,6 @@ class Adam:
 
         With a `tape`, `tape.backward()` comes first; the two in one are faster.
         """
-        self.t += 1
         adam_update(
             self.parameters,
             self.m,
@@ -44,9 +43,10 @@ class Adam:
             beta1=self.beta1,
             beta2=self.beta2,
             eps=self.eps,
-            t=self.t,
+            t=self.t + 1,
             tape=tape,
         )
+        self.t += 1
 
 
 def _zeros(like: Matrix) -> Matrix:

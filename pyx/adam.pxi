@@ -33,16 +33,17 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
         need_grad((<Handle>ps[i]).node)
     step.rate, step.beta1, step.beta2 = lr / (1.0 - beta1 ** t), beta1, beta2
     step.eps, step.v_scale = eps, (1.0 - beta2 ** t) ** -0.5
-    visits += 1         # from here on the mark of a matrix whose products are still to be added up
     if tape is not None:
         tape.begin_backward()
         with nogil:
             tape.run_backward()
+    visits += 1         # from here on the mark of a matrix whose products are still to be added up
+    if tape is not None:
         first = 0
         while first < tape.n_products:
             end = tape.same_matrix(first)
             matrix = tape.products[first].inputs[0]
-            if matrix.used or matrix.cols % 32:
+            if matrix.used or matrix.cols % 32 or tape.has_leaf_vector(first, end):
                 backward_matrix(tape.products + first, end - first, tape.pointers)
             else:
                 matrix.visit, matrix.place = visits, first

@@ -57,6 +57,7 @@ cdef class no_grad:
 cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
     """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
     cdef int i
+    node.computed = changes
     forward(node, scratch)
     if not_recording:
         for i in range(node.n_inputs):
@@ -226,11 +227,16 @@ cdef class Handle:
         theirs = (<Handle>other).node
         if mine.op == SELECT or theirs.op == SELECT:    # what they show may change
             return mine is theirs
-        return (mine.data is theirs.data and mine.rank == theirs.rank
-                and mine.rows == theirs.rows and mine.cols == theirs.cols)
+        return (storage(mine) is storage(theirs) and mine.data is theirs.data
+                and mine.rank == theirs.rank and mine.rows == theirs.rows
+                and mine.cols == theirs.cols)
 
     def __hash__(self):
-        return hash(<uintptr_t>self.node if self.node.op == SELECT else <uintptr_t>self.node.data)
+        # not the address of the data, which a Tape may move
+        cdef Node *owner = storage(self.node)
+        if self.node.op == SELECT:
+            return hash(<uintptr_t>self.node)
+        return hash((<uintptr_t>owner, self.node.data - owner.data))
 
     def __add__(self, other):
         return elementwise2(ADD, self, other)
@@ -336,6 +342,8 @@ cdef class Value(Handle):
 
     @data.setter
     def data(self, value):
+        if self.node.constant:
+            raise TypeError("this is a plain number in a formula; make it a Value to change it")
         self.node.data[0] = number(value)
         self.changed()
 
@@ -352,8 +360,7 @@ cdef class Value(Handle):
         cdef double gradient = number(value)
         need_grad(self.node)
         self.node.grad[0] = gradient
-        storage(self.node).has_grad = True
-        storage(self.node).used = True
+        wrote_grad(self.node)
 
     def backward(self):
         """Add the derivative of this Value with respect to each scalar below it to its grad.
@@ -454,8 +461,7 @@ cdef class Vector(Handle):
     def grad(self, values):
         need_grad(self.node)
         assign(self.node.grad, values, self.node.cols)
-        storage(self.node).has_grad = True
-        storage(self.node).used = True
+        wrote_grad(self.node)
 
     def __len__(self):
         return self.node.cols

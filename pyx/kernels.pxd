@@ -14,27 +14,6 @@ cdef enum Op:
     SUM, DOT, MATVEC, VECMAT, SOFTMAX, GATHER       # on whole runs
 
 
-cdef extern from *:
-    """
-    /* Denormal numbers, below 2.3e-308, take the processor about a hundred times as long as others.
-       Gradients that small count as zero: in this thread, until the old mode is set again. */
-    #if defined(__SSE2__)
-    #include <xmmintrin.h>
-    static inline unsigned int denormals_are_zero(void) {
-        unsigned int mode = _mm_getcsr();
-        _mm_setcsr(mode | 0x8040);
-        return mode;
-    }
-    static inline void set_mode(unsigned int mode) { _mm_setcsr(mode); }
-    #else
-    static inline unsigned int denormals_are_zero(void) { return 0; }
-    static inline void set_mode(unsigned int mode) { (void)mode; }
-    #endif
-    """
-    unsigned int denormals_are_zero() noexcept nogil
-    void set_mode(unsigned int mode) noexcept nogil
-
-
 # ---------------------------------------------------------------- elementwise: the definitions
 
 cdef inline double value2(int op, double a, double b) noexcept nogil:
@@ -604,7 +583,7 @@ cdef inline void adam(Py_ssize_t n, double *p, double *g, double *m, double *v,
     while i + 8 <= n:
         gradient = (<lanes *>(g + i))[0]
         adam_lanes(p + i, gradient, m + i, v + i, step)
-        (<lanes *>(g + i))[0] = gradient - gradient
+        (<lane_bits *>(g + i))[0] ^= (<lane_bits *>(g + i))[0]     # zero, also after NaN
         i += 8
     while i < n:
         mean = step.beta1 * m[i] + (1.0 - step.beta1) * g[i]

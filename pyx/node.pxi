@@ -58,6 +58,7 @@ cdef class Handle
 cdef class Index
 
 cdef uint64_t changes = 0       # how often the data of any leaf was assigned to
+cdef uint64_t grad_writes = 0   # how often anything but a Tape's forward() wrote to grads
 cdef uint64_t visits = 0        # how many traversals there have been
 
 cdef enum:
@@ -115,6 +116,7 @@ cdef Node *select(Node *of, Index index) except NULL:
     """A view of the row of a Matrix, or element of a Vector, that an Index names. It moves when
     the operations are replayed with another value of the Index."""
     cdef Node *node
+    cdef Py_ssize_t offset = offset_of(index, of)
     if of.rank == 2:
         node = view(of, 1, 1, of.cols, of.cols, of.data)
     else:
@@ -124,19 +126,17 @@ cdef Node *select(Node *of, Index index) except NULL:
         link(node, of)
     node.index = <PyObject *>index
     Py_INCREF(index)
-    follow_index(node)
+    node.offset = offset
+    node.computed = changes
     forward(node, NULL)
     return node
 
 
-cdef int follow_index(Node *node) except -1:
-    cdef Node *of = node.inputs[0]
-    cdef Py_ssize_t where = (<Index>node.index).where
+cdef Py_ssize_t offset_of(Index index, Node *of) except -1:
     cdef Py_ssize_t length = of.rows if of.rank == 2 else of.cols
-    if where < 0 or where >= length:
-        raise outside(where, length, of.rank)
-    node.offset = where * (of.stride if of.rank == 2 else 1)
-    return 0
+    if index.where < 0 or index.where >= length:
+        raise outside(index.where, length, of.rank)
+    return index.where * (of.stride if of.rank == 2 else 1)
 
 
 cdef Node *constant(double data) except NULL:
@@ -220,3 +220,10 @@ cdef int need_grad(Node *node) except -1:
     if node is not owner:
         node.grad = owner.grad + (node.data - owner.data)
     return 0
+
+
+cdef void wrote_grad(Node *node) noexcept:
+    global grad_writes
+    grad_writes += 1
+    storage(node).has_grad = True
+    storage(node).used = True

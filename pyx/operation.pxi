@@ -63,7 +63,6 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     cdef int op = node.op
     cdef Py_ssize_t i, n
     cdef double *out = node.data
-    node.computed = changes
     if op == SELECT:
         node.data = a.data + node.offset
         if node.base.grad is not NULL:

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from kernels cimport (
     ADD, CUSTOM, DIV, EXP, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SQRT, SUB, TANH, VIEW,
-    denormals_are_zero, lanes, local_1, local_a, local_b, set_mode, value1, value2,
+    lanes, local_1, local_a, local_b, value1, value2,
 )
 
 
@@ -80,7 +80,7 @@ cdef class Tape:
     cdef Node **selects         # those with an Index
     cdef Py_ssize_t count, room, n_products, n_leaves, n_selects, n_cols
     cdef bint has_custom        # an operation that only Python knows is on the tape
-    cdef bint fresh             # forward() has set the inner grads to 0
+    cdef uint64_t zeroed        # the value of `grad_writes` when forward() set inner grads to 0
     cdef Program *program       # NULL before the first forward()
 
     def __cinit__(self, Handle root not None, Tape after=None):
@@ -300,24 +300,32 @@ cdef class Tape:
         """
         global changes
         cdef Py_ssize_t i
+        cdef uint64_t now
+        cdef Node *node
         if self.has_custom:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
         for i in range(self.n_selects):
-            follow_index(self.selects[i])
+            node = self.selects[i]
+            offset_of(<Index>node.index, node.inputs[0])
+        for i in range(self.n_selects):
+            node = self.selects[i]
+            node.offset = offset_of(<Index>node.index, node.inputs[0])
         if self.program is NULL:
             self.compile()
         changes += 1                # what is computed from these numbers elsewhere is stale now
+        now = changes               # other threads go on counting
         with nogil:
-            self.run_forward()
-        self.program.computed = changes
-        self.fresh = True
+            self.run_forward(now)
+        self.program.computed = now
+        self.zeroed = grad_writes
 
     cdef int compile(self) except -1:
         """Move the single Values that depend on single Values only into a Program."""
         cdef Py_ssize_t i
         cdef Node *node
         cdef Step *step
-        cdef bint shared = False
+        # Nodes on another Tape may be moved by it: what they are used for then reads them by node.
+        cdef bint shared = self.after is not None
         cdef Program *program = <Program *>PyMem_Calloc(1, sizeof(Program))
         if program is NULL:
             raise MemoryError()
@@ -328,7 +336,7 @@ cdef class Tape:
             raise MemoryError()
         self.program = program
         for i in range(self.count):
-            shared |= self.nodes[i].program is not NULL     # by another Tape, which has moved it
+            shared |= self.nodes[i].program is not NULL
         for i in range(self.count):
             node = self.nodes[i]
             node.has_grad = True
@@ -354,7 +362,7 @@ cdef class Tape:
         step.fixed[0] = input.data[0]
         return step.fixed
 
-    cdef void run_forward(self) noexcept nogil:
+    cdef void run_forward(self, uint64_t now) noexcept nogil:
         cdef Py_ssize_t end, i = 0, count = self.count
         cdef Node *node
         cdef Step *steps = self.program.steps
@@ -390,15 +398,15 @@ cdef class Tape:
                     end = self.batch(i)
                     forward_matvecs(self.nodes + i, end - i, self.scratch)
                     while i < end:
-                        self.clear(self.nodes[i])
+                        self.clear(self.nodes[i], now)
                         i += 1
                     continue
                 forward(node, NULL)
-                self.clear(node)
+                self.clear(node, now)
             i += 1
 
-    cdef inline void clear(self, Node *node) noexcept nogil:
-        node.computed = changes
+    cdef inline void clear(self, Node *node, uint64_t now) noexcept nogil:
+        node.computed = now
         if node.base is NULL:
             memset(node.grad, 0, size(node) * sizeof(double))
 
@@ -415,19 +423,20 @@ cdef class Tape:
             self.run_products()
 
     cdef int begin_backward(self) except -1:
+        global grad_writes
         cdef Py_ssize_t i
         cdef Node *node
         if self.root.node.rank != 0 or self.after is not None:
             raise TypeError("backward() starts from a single Value, and from a whole Tape")
         if self.program is NULL or self.program.computed != changes:
             self.check()
-        if not self.fresh:
+        if self.program is NULL or self.zeroed != grad_writes:
             for i in range(self.count):
                 node = self.nodes[i]
                 node.has_grad = True
                 if node.base is NULL:
                     memset(node.grad, 0, size(node) * sizeof(double))
-        self.fresh = False
+        grad_writes += 1
         return 0
 
     cdef int check(self) except -1:
@@ -442,7 +451,6 @@ cdef class Tape:
         cdef Node *node
         cdef Step *steps = NULL if self.program is NULL else self.program.steps
         cdef Step *step
-        cdef unsigned int mode = denormals_are_zero()
         cdef Py_ssize_t first, i = self.count - 1
         for first in range(self.n_leaves):
             self.leaves[first].used = True
@@ -490,7 +498,6 @@ cdef class Tape:
             else:
                 backward(node)
             i -= 1
-        set_mode(mode)
 
     cdef inline Py_ssize_t same_matrix(self, Py_ssize_t first) noexcept nogil:
         """Where the products with the matrix of products[first] end."""
@@ -499,6 +506,14 @@ cdef class Tape:
                and self.products[i].inputs[0] == self.products[first].inputs[0]):
             i += 1
         return i
+
+    cdef bint has_leaf_vector(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """Whether Adam might move a vector before the product's gradient has been taken."""
+        cdef Py_ssize_t i
+        for i in range(first, end):
+            if storage(self.products[i].inputs[1]).op == LEAF:
+                return True
+        return False
 
     cdef void run_products(self) noexcept nogil:
         cdef Py_ssize_t end, first = 0
@@ -513,7 +528,9 @@ cdef class Tape:
         cdef Node *node
         cdef list earlier = []
         cdef bytes kept
+        global grad_writes
         self.check()
+        grad_writes += 1
         # An inner scalar that has a gradient from before would pass it on a second time.
         for i in range(self.count):
             node = self.nodes[i]

@@ -80,7 +80,8 @@ def test_adam_update_on_values_and_vectors(start, grads):
     for t, grad in enumerate(grads, start=1):
         value.grad = grad
         vector.grad = [grad, 0.0]
-        adam_update([value, vector], [m, ms], [v, vs], lr=0.1, beta1=0.85, beta2=0.99, eps=1e-8, t=t)
+        leaves, means, squares = [value, vector], [m, ms], [v, vs]
+        adam_update(leaves, means, squares, lr=0.1, beta1=0.85, beta2=0.99, eps=1e-8, t=t)
     by_hand = adam_by_hand(start, grads, [0.1] * len(grads), 0.85, 0.99, 1e-8)
     assert (value.data, m.data, v.data) == pytest.approx(by_hand, rel=1e-9, abs=1e-9)
     assert (vector.data[0], ms.data[0], vs.data[0]) == pytest.approx(by_hand, rel=1e-9, abs=1e-9)
