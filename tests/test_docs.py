@@ -55,3 +55,18 @@ def test_the_entropy_in_the_training_document():
     tokens = sum(len(sentence.split()) + 1 for sentence in sentences)
     measured = -sum(map(grammar.log_prob, sentences)) / tokens
     assert measured == pytest.approx(float(stated), abs=0.02)
+
+
+def test_the_speed_in_the_readme_is_the_one_of_the_benchmarks():
+    (table,) = re.findall(
+        r"^## Training$(.*?)^#", (ROOT / "docs" / "benchmarks.md").read_text(), re.M | re.S
+    )
+    time = {
+        name: float(number)
+        for name, number in re.findall(r"^\| ([^|]+) \| ([\d.]+) \|[^|]*\|[^|]*x \|", table, re.M)
+    }
+    ours = time["llmhard, replayed"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"A training step takes {ours:.2f} ms: {ours / time['C']:.1f} times what C" in readme
+    assert "less than an eighth of what PyTorch takes" in readme
+    assert ours < time["PyTorch, fused Adam"] / 8
