@@ -65,7 +65,8 @@ arch = os.environ.get("LLMHARD_ARCH") or ("native" if in_place else "portable")
 if arch not in ("native", "portable"):
     raise SystemExit(f"LLMHARD_ARCH is native or portable, not {arch!r}")
 
-flags = accepted(["-O3", *SAFE_MATH, *(NATIVE if arch == "native" else [])])
+# no-plt: calls to exp and log go straight to libm.
+flags = accepted(["-O3", "-fno-plt", *SAFE_MATH, *(NATIVE if arch == "native" else [])])
 setuptools.setup(
     ext_modules=cythonize(
         [

@@ -41,15 +41,16 @@ cdef struct Node:
 # as long as the Tape or one of their nodes is left.
 cdef struct Step:
     int op                  # BY_NODE: what it is stands in the node, not here
+    bint plain_exponent     # which gets no gradient
     double *a               # the inputs' data; their grads stand right behind
     double *b
     double own[2]           # data and grad
-    double fixed[2]         # a plain number that is one of the inputs, kept at hand
 
 cdef struct Program:
     Py_ssize_t refs
     uint64_t computed       # the value of `changes` when it was last run
     Step *steps
+    double *plain           # the plain numbers among the inputs, each with room for a grad
 
 cdef enum:
     BY_NODE = -1
@@ -150,6 +151,7 @@ cdef void release_program(Program *program) noexcept:
     program.refs -= 1
     if program.refs == 0:
         PyMem_Free(program.steps)
+        PyMem_Free(program.plain)
         PyMem_Free(program)
 
 

@@ -4,9 +4,10 @@ from libc.string cimport memcpy
 
 from kernels cimport (
     ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
-    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, add_scaled, dot, lanes, local_1, local_a, local_b,
-    matvecs, matvecs_backward_inputs, matvecs_backward_matrix, run1, run1_backward, run2,
-    run2_backward, run_sum, softmax, softmax_backward, value1, value2, vecmat, vecmat_backward,
+    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, add_scaled, dot, flush_tiny, lanes, local_1, local_a,
+    local_b, matvecs, matvecs_backward_inputs, matvecs_backward_matrix, run1, run1_backward, run2,
+    run2_backward, run_sum, set_mode, softmax, softmax_backward, value1, value2, vecmat,
+    vecmat_backward,
 )
 
 NAMES = {
@@ -32,6 +33,7 @@ cdef inline void find_local(Node *node) noexcept nogil:
     """The local gradients of a single Value, from the data of its inputs."""
     cdef double a = node.inputs[0].data[0]
     cdef double b
+    cdef unsigned int mode = flush_tiny()
     if node.op <= POW:
         b = node.inputs[1].data[0]
         node.local[0] = local_a(node.op, a, b)
@@ -39,6 +41,7 @@ cdef inline void find_local(Node *node) noexcept nogil:
                          else local_b(node.op, a, b))
     else:
         node.local[0] = local_1(node.op, a, node.data[0])
+    set_mode(mode)
 
 
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:

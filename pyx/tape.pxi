@@ -7,19 +7,28 @@ from libc.string cimport memset
 
 from kernels cimport (
     ADD, CUSTOM, DIV, EXP, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SQRT, SUB, TANH, VIEW,
-    lanes, local_1, local_a, local_b, value1, value2,
+    flush_tiny, lanes, local_1, local_a, local_b, set_mode, value1, value2,
 )
 
 
 cdef inline void backward2(int op, Step *step) noexcept nogil:
     cdef double a = step.a[0], b = step.b[0], g = step.own[1]
     step.a[1] += local_a(op, a, b) * g
-    if op != POW or step.b is not step.fixed:
+    if op != POW or not step.plain_exponent:
         step.b[1] += local_b(op, a, b) * g
 
 
 cdef inline void backward1(int op, Step *step) noexcept nogil:
     step.a[1] += local_1(op, step.a[0], step.own[0]) * step.own[1]
+
+
+cdef double *input_data(Node *input, double **plain) noexcept:
+    """Where the data stands; a plain number is copied, to be near the others."""
+    if not input.constant:
+        return input.data
+    plain[0][0] = input.data[0]
+    plain[0] += 2
+    return plain[0] - 2
 
 
 @cython.final
@@ -326,13 +335,15 @@ cdef class Tape:
         cdef Step *step
         # Nodes on another Tape may be moved by it: what they are used for then reads them by node.
         cdef bint shared = self.after is not None
+        cdef double *plain
         cdef Program *program = <Program *>PyMem_Calloc(1, sizeof(Program))
         if program is NULL:
             raise MemoryError()
         program.refs = 1
         program.steps = <Step *>PyMem_Calloc(self.count + 1, sizeof(Step))
-        if program.steps is NULL:
-            PyMem_Free(program)
+        program.plain = <double *>PyMem_Calloc(2 * self.count + 1, 2 * sizeof(double))
+        if program.steps is NULL or program.plain is NULL:
+            release_program(program)
             raise MemoryError()
         self.program = program
         for i in range(self.count):
@@ -349,18 +360,15 @@ cdef class Tape:
                 node.data, node.grad = &step.own[0], &step.own[1]
                 node.program = program
                 program.refs += 1
+        plain = program.plain
         for i in range(self.count):
             step = &program.steps[i]
             if step.op != BY_NODE:
-                step.a = self.operand(step, self.nodes[i].inputs[0])
-                step.b = self.operand(step, self.nodes[i].inputs[self.nodes[i].n_inputs - 1])
+                node = self.nodes[i]
+                step.plain_exponent = node.op == POW and node.inputs[1].constant
+                step.a = input_data(node.inputs[0], &plain)
+                step.b = input_data(node.inputs[node.n_inputs - 1], &plain)
         return 0
-
-    cdef double *operand(self, Step *step, Node *input) noexcept:
-        if not input.constant:
-            return input.data
-        step.fixed[0] = input.data[0]
-        return step.fixed
 
     cdef void run_forward(self, uint64_t now) noexcept nogil:
         cdef Py_ssize_t end, i = 0, count = self.count
@@ -450,7 +458,9 @@ cdef class Tape:
         cdef Node *root = self.root.node
         cdef Node *node
         cdef Step *steps = NULL if self.program is NULL else self.program.steps
-        cdef Step *step
+        cdef Step *step = NULL
+        cdef int op = BY_NODE
+        cdef unsigned int mode = flush_tiny()
         cdef Py_ssize_t first, i = self.count - 1
         for first in range(self.n_leaves):
             self.leaves[first].used = True
@@ -458,46 +468,47 @@ cdef class Tape:
         storage(root).has_grad = True
         storage(root).used = True
         while i >= 0:
-            if steps is not NULL and steps[i].op != BY_NODE:
+            if steps is not NULL:
                 step = &steps[i]
-                if step.op == ADD:
-                    backward2(ADD, step)
-                elif step.op == SUB:
-                    backward2(SUB, step)
-                elif step.op == MUL:
-                    backward2(MUL, step)
-                elif step.op == DIV:
-                    backward2(DIV, step)
-                elif step.op == POW:
-                    backward2(POW, step)
-                elif step.op == NEG:
-                    backward1(NEG, step)
-                elif step.op == EXP:
-                    backward1(EXP, step)
-                elif step.op == LOG:
-                    backward1(LOG, step)
-                elif step.op == RELU:
-                    backward1(RELU, step)
-                elif step.op == TANH:
-                    backward1(TANH, step)
-                else:
-                    backward1(SQRT, step)
-                i -= 1
-                continue
-            node = self.nodes[i]
-            if node.op == MATVEC:
-                first = i
-                while (first > 0 and self.nodes[first - 1].op == MATVEC
-                       and self.nodes[first - 1].inputs[0] == node.inputs[0]
-                       and self.nodes[first - 1].depth == node.depth):
-                    first -= 1
-                backward_matvecs(self.nodes + first, i + 1 - first)
-                if node.inputs[0].op != LEAF:
-                    backward_matrix(self.nodes + first, i + 1 - first, self.pointers)
-                i = first
+                op = step.op
+            if op == ADD:
+                backward2(ADD, step)
+            elif op == SUB:
+                backward2(SUB, step)
+            elif op == MUL:
+                backward2(MUL, step)
+            elif op == DIV:
+                backward2(DIV, step)
+            elif op == POW:
+                backward2(POW, step)
+            elif op == NEG:
+                backward1(NEG, step)
+            elif op == EXP:
+                backward1(EXP, step)
+            elif op == LOG:
+                backward1(LOG, step)
+            elif op == RELU:
+                backward1(RELU, step)
+            elif op == TANH:
+                backward1(TANH, step)
+            elif op == SQRT:
+                backward1(SQRT, step)
             else:
-                backward(node)
+                node = self.nodes[i]
+                if node.op == MATVEC:
+                    first = i
+                    while (first > 0 and self.nodes[first - 1].op == MATVEC
+                           and self.nodes[first - 1].inputs[0] == node.inputs[0]
+                           and self.nodes[first - 1].depth == node.depth):
+                        first -= 1
+                    backward_matvecs(self.nodes + first, i + 1 - first)
+                    if node.inputs[0].op != LEAF:
+                        backward_matrix(self.nodes + first, i + 1 - first, self.pointers)
+                    i = first
+                else:
+                    backward(node)
             i -= 1
+        set_mode(mode)
 
     cdef inline Py_ssize_t same_matrix(self, Py_ssize_t first) noexcept nogil:
         """Where the products with the matrix of products[first] end."""
