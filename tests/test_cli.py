@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from llmhard import cli, corpus, model_file
+from llmhard.model import Config
 from llmhard.version import __version__
 
-CHECKOUT = Path(cli.__file__).parent.parent
+CHECKOUT = Path(cli.__file__).parents[2]
 SMALL = ["--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--block-size", "8"]
 ENV = {k: v for k, v in os.environ.items() if k != "LLMHARD_ARCH"} | {"PYTHONPATH": str(CHECKOUT)}
 
@@ -126,7 +128,7 @@ def test_the_model_that_the_lessons_talk_about():
     sentences = corpus.read_sentences(corpus.default_path())
     words = {word for sentence in sentences for word in sentence.split()}
     assert len(sentences) == 30_000
-    assert cli.Config(len(words) + 1).n_parameters() == 63_296
+    assert Config(len(words) + 1).n_parameters() == 63_296
 
 
 def test_the_same_seed_gives_the_same_file_to_the_last_bit(folder, sentences_file):
@@ -784,9 +786,8 @@ def test_ctrl_c_while_saving(call, folder, sentences_file, monkeypatch, moment):
 def unbuilt(tmp_path):
     """A copy of the package without the compiled engine."""
     package = tmp_path / "unbuilt" / "llmhard"
-    package.mkdir(parents=True)
-    for source in (CHECKOUT / "llmhard").glob("*.py"):
-        (package / source.name).write_bytes(source.read_bytes())
+    engine = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(CHECKOUT / "llmhard", package, ignore=engine)
     return package.parent
 
 

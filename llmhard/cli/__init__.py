@@ -1,0 +1,56 @@
+"""The command line: `python -m llmhard COMMAND`, one module a command."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from llmhard.cli import sample, train
+from llmhard.cli.common import Parser, UsageError, complain
+from llmhard.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows as \u...
+            stream.reconfigure(errors="backslashreplace")
+    program = "python -m llmhard" if sys.argv[0].endswith("__main__.py") else "llmhard"
+    try:
+        options = _parser(program).parse_args(arguments)
+        options.run(options)
+        if sys.stdout:  # None if it was closed before the start
+            sys.stdout.flush()
+    except UsageError as error:
+        complain(str(error))
+        return 2
+    except MemoryError:
+        complain("there is not enough memory for a model of this size")
+        return 2
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever reads our output has seen enough; keep Python's exit from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:  # the disk that stdout is redirected to is full, for one
+        complain(f"cannot write the output: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    return 0
+
+
+def _parser(program: str) -> Parser:
+    parser = Parser(
+        prog=program,
+        description="LLMs, the Hard Way: train a small GPT, and let it write.",
+        epilog=f"examples:\n  {program} train\n  {program} sample --prompt 'the cat'",
+    )
+    parser.add_argument("--version", action="version", version=f"llmhard {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (train, sample):
+        command.add_parser(commands, program)
+    return parser

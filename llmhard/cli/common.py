@@ -1,0 +1,66 @@
+"""What the commands share: errors for people, numbers from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite
+from typing import Any, NoReturn
+
+from llmhard import corpus, model_file
+
+
+class UsageError(Exception):
+    """What the user gave cannot be used; the message is one line that says what to do instead."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors as one line; help with the examples laid out as written."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def complain(message: str) -> None:
+    """One line on stderr, whatever the message quotes."""
+    if sys.stderr:  # None if it was closed; print would take stdout instead
+        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        print(f"llmhard: {line}", file=sys.stderr)
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn an error about a file into one line: what failed, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{what}: {error.strerror}") from None
+    except RuntimeError as error:  # how Python up to 3.12 says that links lead in a circle
+        raise UsageError(f"{what}: {error}") from None
+    except (corpus.CorpusError, model_file.ModelFileError) as error:
+        raise UsageError(f"{what}: {error}") from None
+
+
+def at_least_one(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
+    return number
+
+
+def positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not isfinite(number) or number <= 0:
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
+    return number
