@@ -115,23 +115,26 @@ Flyer    = fly | 2 fly over the High
 """
 
 RULES = """
-Sentence = 30 Says | 60 on Day Says | 12 in Month Says | 7 Able | 3 There | My Toy is Colour
-         | 3 please look at Seen | Being | 3 on Day Being
-Says     = 42 One ActDoes | 24 Many ActDo | 14 Anyone PastDid | 6 Nature
+Sentence = 26 Says | 64 on Day Says | 12 in Month Says | 6 Able | 3 There | Ours
+         | 3 please look at Seen | Being | 2 on Day Being | 2 Nature
+Says     = 42 One ActDoes | 24 Many ActDo | 14 Anyone PastDid | 4 Wild
 One      = 5 mom | 5 dad | 5 she | 4 he | 4 the Kid | 6 My Sibling | 9 Name
 Many     = 6 i | 6 we | 3 they | the Kids
 Anyone   = 4 One | 3 Many
-Able     = 4 Anyone can see Seen | 2 One wants to see Seen | 2 Many want to see Seen
-         | Anyone can Skill | 2 One likes to Skill | Many like to Skill
+Able     = 8 Anyone can see Seen | 4 One wants to see Seen | 4 Many want to see Seen
+         | Anyone can Skill | 3 One likes to Skill | Many like to Skill
 Skill    = swim | read | run | play | sleep | jump
 Being    = 6 One is Feeling | i am Feeling | we are Feeling | they are Feeling
+Ours     = My Toy is Colour | 2 My Colour Toy is Size
 There    = there is ABeast at the Place | 4 there is ASize Beast at the Place
          | 4 there are Number Beasts at the Place
 
 # animals
-Nature   = 2 the Pet PetDoes | 3 the Swimmer SwimmerDoes | 3 the Jumper JumperDoes
+Wild     = 2 the Pet PetDoes | 3 the Swimmer SwimmerDoes | 3 the Jumper JumperDoes
          | 3 the Flyer FlyerDoes | Number Pets PetDo | Number Swimmers SwimmerDo
          | Number Jumpers JumperDo | Number Flyers FlyerDo
+Nature   = 2 the Size Pet PetDoes | 3 the Size Swimmer SwimmerDoes
+         | 3 the Size Jumper JumperDoes | 3 the Size Flyer FlyerDoes
 Water    = lake | river | pool
 High     = tree | house | park | zoo
 
