@@ -61,7 +61,8 @@ def c(folder: Path, run: int, program: str) -> Result:
 def llmhard(folder: Path, run: int, replay: bool) -> Result:
     from llmhard.autograd import Matrix
     from llmhard.model import GPT
-    from llmhard.trainer import train
+    from llmhard.recipe import Recipe as TrainingRecipe
+    from llmhard.trainer import Trainer
     from llmhard.version import __version__
 
     recipe = Recipe.read(folder)
@@ -73,19 +74,15 @@ def llmhard(folder: Path, run: int, replay: bool) -> Result:
     }
     model = GPT(recipe.config, matrices)
     times = [perf_counter()]
-    losses = train(
-        model,
-        recipe.documents,
-        recipe.steps,
-        recipe.lr,
-        on_step=lambda _step, _loss: times.append(perf_counter()),
-        replay=replay,
+    trainer = Trainer(
+        model, recipe.documents, TrainingRecipe(recipe.steps, lr=recipe.lr), replay=replay
     )
+    trainer.run(lambda _: times.append(perf_counter()))
     between = [b - a for a, b in pairwise(times)]
     return {
         "seconds": times[-1] - times[0],
         "median": median(between),
-        "losses": losses,
+        "losses": trainer.losses,
         "versions": f"llmhard {__version__}",
     }
 

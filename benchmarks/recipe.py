@@ -16,8 +16,8 @@ from pathlib import Path
 
 from llmhard import corpus
 from llmhard.model import GPT, Config
+from llmhard.recipe import CLASSIC
 from llmhard.tokenizer import Tokenizer
-from llmhard.trainer import LEARNING_RATE
 
 SEED = 42
 BETA1, BETA2, EPS_ADAM, EPS_RMSNORM = 0.85, 0.99, 1e-8, 1e-5
@@ -31,7 +31,7 @@ class Recipe:
     parameters: bytes
     documents: list[list[int]]
     steps: int
-    lr: float = LEARNING_RATE
+    lr: float = CLASSIC.lr
 
     @classmethod
     def of_the_corpus(cls, steps: int) -> Recipe:

@@ -14,6 +14,7 @@ class Adam:
         m = beta1 m + (1 - beta1) g            v = beta2 v + (1 - beta2) g^2
         data -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
+    With a weight decay, data loses lr weight_decay data first (AdamW: Loshchilov and Hutter, 2019).
     `m` and `v` have the shapes of the parameters, `t` counts the steps.
     """
 
@@ -23,9 +24,11 @@ class Adam:
         beta1: float = 0.85,
         beta2: float = 0.99,
         eps: float = 1e-8,
+        weight_decay: float = 0.0,
     ) -> None:
         self.parameters = list(parameters)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.weight_decay = weight_decay
         self.m = [_zeros(p) for p in self.parameters]
         self.v = [_zeros(p) for p in self.parameters]
         self.t = 0
@@ -43,6 +46,7 @@ class Adam:
             beta1=self.beta1,
             beta2=self.beta2,
             eps=self.eps,
+            weight_decay=self.weight_decay,
             t=self.t + 1,
             tape=tape,
         )

@@ -156,5 +156,6 @@ def adam_update(
     beta2: float,
     eps: float,
     t: int,
+    weight_decay: float = 0.0,
     tape: Tape | None = None,
 ) -> None: ...

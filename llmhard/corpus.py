@@ -1,10 +1,16 @@
-"""Reading a file of sentences, one a line."""
+"""Reading a file of sentences, one a line, and setting some aside for validation."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+HELD_OUT_SHARE = 0.1  # of the sentences, for validation
 
 
 class CorpusError(ValueError):
@@ -20,11 +26,11 @@ def default_path() -> Path:
 
 
 def read_sentences(path: str | os.PathLike[str]) -> list[str]:
-    """The lines that are not blank, words separated by single spaces.
+    """The lines that are not blank, words separated by single spaces; "-" is standard input.
 
     Raises OSError if the file cannot be read, CorpusError if it is not text or has no words.
     """
-    content = Path(path).read_bytes()
+    content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     if b"\0" in content:
         raise CorpusError("it is a binary file, not text")
     try:
@@ -39,3 +45,23 @@ def read_sentences(path: str | os.PathLike[str]) -> list[str]:
     if not sentences:
         raise CorpusError("there are no sentences in it")
     return sentences
+
+
+def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list[str]]:
+    """The sentences to train on and those held out, a tenth, both in an order drawn by `rng`.
+
+    A copy of a held-out sentence is not trained on either. Of fewer than ten sentences, or if
+    nothing would be left to train on, none is held out.
+    """
+    shuffled = list(sentences)
+    rng.shuffle(shuffled)
+    first = len(shuffled) - int(len(shuffled) * HELD_OUT_SHARE)
+    held_out = shuffled[first:]
+    unseen = set(held_out)
+    training = [sentence for sentence in shuffled[:first] if sentence not in unseen]
+    return (training, held_out) if training else (shuffled, [])
+
+
+def fingerprint(sentences: Sequence[str]) -> str:
+    """SHA-256, in hexadecimal, of the sentences, one a line: equal for equal texts only."""
+    return hashlib.sha256("\n".join(sentences).encode()).hexdigest()

@@ -23,6 +23,8 @@ class Tokenizer:
     stands in it twice, is empty or contains white space.
     """
 
+    kind = "word"
+
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         self._ids = {word: i for i, word in enumerate(self.words, start=BOS + 1)}
@@ -69,3 +71,6 @@ class Tokenizer:
             if token != BOS:
                 words.append(self.words[token - 1])
         return " ".join(words)
+
+
+TOKENIZERS = {tokenizer.kind: tokenizer for tokenizer in (Tokenizer,)}

@@ -1,18 +1,23 @@
-"""The training loop: show the model a sentence, measure its surprise, make it a little smaller."""
+"""The training loop: show the model sentences, measure its surprise, make it a little smaller."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, nan
 
 from llmhard.adam import Adam
 from llmhard.autograd import Index, Matrix, Tape, Value
 from llmhard.layers import softmax
 from llmhard.model import GPT, KVCache
+from llmhard.recipe import CLASSIC, Recipe
+from llmhard.training_record import CurvePoint
 
-LEARNING_RATE = 0.01
 STEPS_BETWEEN_SNAPSHOTS = 100
+CURVE_POINTS = 20
+VALIDATION_SENTENCES = 500  # of those held out; at each point of the curve
+LAST_STEPS = 500  # the final loss is the mean over this many
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -41,73 +46,175 @@ def sequence_loss(model: GPT, tokens: Sequence[int | Index]) -> Value:
 class Recording:
     """`sequence_loss` recorded for one number of tokens, to be replayed with other tokens.
 
-    `loss` is the Value of the last tokens, and `tape` what leads to it.
+    `loss` is the Value of the last tokens; `tape` leads to it times `share`, the part that these
+    tokens have in what is to be minimized.
     """
 
     def __init__(self, model: GPT, tokens: Sequence[int]) -> None:
         self.tokens = [Index(token) for token in tokens]
+        self.share = Value(1.0)
         self.loss = sequence_loss(model, self.tokens)
-        self.tape = Tape(self.loss)
+        self.tape = Tape(self.loss * self.share)
 
-    def replay(self, tokens: Sequence[int]) -> None:
+    def replay(self, tokens: Sequence[int], share: float = 1.0) -> None:
         """Compute the loss of these tokens, as many as were recorded."""
         for index, token in zip(self.tokens, tokens, strict=True):
             index.value = token
+        self.share.data = share
         self.tape.forward()
 
 
-def train(
-    model: GPT,
-    documents: Sequence[Sequence[int]],
-    steps: int,
-    lr: float = LEARNING_RATE,
-    on_step: Callable[[int, float], None] | None = None,
-    replay: bool = True,
-) -> list[float]:
-    """Train on one document a step, in order and again from the start; returns the losses.
+class Recordings:
+    """The recordings of a model: one for each number of tokens, made when it is first needed.
 
-    The learning rate falls in a straight line from `lr` to 0. `on_step` is called after each
-    step with its number, from 1, and its loss. With `replay` False every step is recorded anew,
-    which takes longer and gives the same bits.
-
-    Raises TrainingDivergedError when a loss is not finite; the model then has its last good
-    parameters: those of at most 100 steps before, with which the loss was finite.
+    With `replay` False everything is recorded anew, which takes longer and gives the same bits.
     """
-    parameters = list(model.parameters.values())
-    optimizer = Adam(parameters)
-    recordings: dict[int, Recording] = {}
-    losses: list[float] = []
-    snapshot = [p.tobytes() for p in parameters]
 
-    def record_or_replay(tokens: Sequence[int]) -> Recording:
-        tokens = tokens[: model.config.block_size + 1]
-        if replay and len(tokens) in recordings:
-            recordings[len(tokens)].replay(tokens)
-        else:
-            recordings[len(tokens)] = Recording(model, tokens)
-        return recordings[len(tokens)]
+    def __init__(self, model: GPT, replay: bool = True) -> None:
+        self.model = model
+        self._replay = replay
+        self._recordings: dict[int, Recording] = {}
 
-    try:
-        for step in range(steps):
-            recording = record_or_replay(documents[step % len(documents)])
-            loss = _finite(recording.loss.data)
-            if step % STEPS_BETWEEN_SNAPSHOTS == 0:
-                snapshot = [p.tobytes() for p in parameters]
-            optimizer.step(lr * (1 - step / steps), recording.tape)  # after its backward()
-            losses.append(loss)
-            if on_step:
-                on_step(step + 1, loss)
-        # The last update has not been followed by a loss yet.
-        _finite(record_or_replay(documents[0]).loss.data)
-        _finite(sum(sum(row) for p in parameters for row in p.data))
-    except ArithmeticError as error:
-        for p, content in zip(parameters, snapshot, strict=True):
-            p.data = Matrix.frombytes(content, *p.shape).data
-        raise TrainingDivergedError(
-            f"the loss at step {len(losses) + 1} is not a finite number; "
-            f"a smaller learning rate than {lr:g} may help"
-        ) from error
-    return losses
+    def read(self, tokens: Sequence[int], share: float = 1.0) -> Recording:
+        """The recording with the loss of these tokens; valid until the next call."""
+        tokens = tokens[: self.model.config.block_size + 1]
+        known = self._recordings
+        if not self._replay or len(tokens) not in known:
+            known[len(tokens)] = Recording(self.model, tokens)
+            if share == 1.0:
+                return known[len(tokens)]
+        known[len(tokens)].replay(tokens, share)
+        return known[len(tokens)]
+
+    def mean_loss(self, documents: Iterable[Sequence[int]]) -> float:
+        """The loss in nats a token, over all tokens of the documents but each one's first.
+
+        Raises ZeroDivisionError if there are no documents.
+        """
+        total, count = 0.0, 0
+        for document in documents:
+            recording = self.read(document)
+            predicted = len(recording.tokens) - 1
+            total += recording.loss.data * predicted
+            count += predicted
+        return total / count
+
+
+class Trainer:
+    """A training in progress: one document a step or several, in an order drawn from the seed.
+
+    The first time through, the documents come in the order given, later times in other orders.
+    `step` counts the steps done, `losses` are theirs, in nats a token; `curve` samples them and
+    the loss on documents `held_out`. The state is in these, the parameters and the optimizer; the
+    order of the documents depends on `seed` and `step` alone.
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        documents: Sequence[Sequence[int]],
+        recipe: Recipe = CLASSIC,
+        seed: int = 0,
+        held_out: Sequence[Sequence[int]] = (),
+        replay: bool = True,
+    ) -> None:
+        self.model = model
+        self.documents = [document[: model.config.block_size + 1] for document in documents]
+        self.recipe = recipe
+        self.seed = seed
+        self.held_out = held_out[:VALIDATION_SENTENCES]
+        self.parameters = list(model.parameters.values())
+        self.optimizer = Adam(
+            self.parameters, recipe.beta1, recipe.beta2, recipe.eps, recipe.weight_decay
+        )
+        self.step = 0
+        self.losses: list[float] = []
+        self.curve: list[CurvePoint] = []
+        self._recordings = Recordings(model, replay)
+        self._epoch, self._order = 0, list(range(len(documents)))
+
+    def run(self, on_step: Callable[[Trainer], None] | None = None) -> None:
+        """Take the steps that are left; `on_step` is called after each.
+
+        Raises TrainingDivergedError when a loss is not finite; the model then has its last good
+        parameters: those of at most 100 steps before, with which the loss was finite.
+        """
+        good = self._snapshot()
+        try:
+            while self.step < self.recipe.steps:
+                loss, tape = self._read_batch()
+                if self.step % STEPS_BETWEEN_SNAPSHOTS == 0:
+                    good = self._snapshot()
+                self.optimizer.step(self.recipe.learning_rate(self.step), tape)
+                self.losses.append(loss)
+                self.step += 1
+                self._add_to_curve()
+                if on_step:
+                    on_step(self)
+            # The last update has not been followed by a loss yet.
+            _finite(self._recordings.read(self.documents[0]).loss.data)
+            _finite(sum(sum(row) for p in self.parameters for row in p.data))
+        except ArithmeticError as error:
+            for p, content in zip(self.parameters, good, strict=True):
+                p.data = Matrix.frombytes(content, *p.shape).data
+            raise TrainingDivergedError(
+                f"the loss at step {self.step + 1} is not a finite number; "
+                f"a smaller learning rate than {self.recipe.lr:g} may help"
+            ) from error
+
+    def final_loss(self) -> float:
+        """The mean loss of the last steps, at most 500; NaN before the first."""
+        last = self.losses[-LAST_STEPS:]
+        return sum(last) / len(last) if last else nan
+
+    def _read_batch(self) -> tuple[float, Tape]:
+        """The loss of a batch, the mean over its tokens: each document has its share of them.
+
+        The gradients of all but the last document are added up; the tape leads to those of the
+        last, which the optimizer computes on its way.
+        """
+        size = self.recipe.batch_size
+        batch = [self._document(self.step * size + i) for i in range(size)]
+        total = sum(len(document) - 1 for document in batch)
+        loss = 0.0
+        for number, document in enumerate(batch, start=1):
+            share = (len(document) - 1) / total
+            recording = self._recordings.read(document, share)
+            loss += share * _finite(recording.loss.data)
+            if number < size:
+                recording.tape.backward()
+        return loss, recording.tape
+
+    def _document(self, position: int) -> Sequence[int]:
+        """The document at this place of the whole training."""
+        epoch, place = divmod(position, len(self.documents))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, list(range(len(self.documents)))
+            if epoch > 0:
+                random.Random(f"{self.seed} {epoch}").shuffle(self._order)
+        return self.documents[self._order[place]]
+
+    def _add_to_curve(self) -> None:
+        distance = max(1, self.recipe.steps // CURVE_POINTS)
+        if self.step % distance and self.step != self.recipe.steps:
+            return
+        since = self.losses[self.curve[-1].step if self.curve else 0 :]
+        validation = None
+        if self.held_out:
+            validation = _finite(self._recordings.mean_loss(self.held_out))
+        self.curve.append(CurvePoint(self.step, sum(since) / len(since), validation))
+
+    def _snapshot(self) -> list[bytes]:
+        return [p.tobytes() for p in self.parameters]
+
+
+def train(
+    model: GPT, documents: Sequence[Sequence[int]], recipe: Recipe = CLASSIC, seed: int = 0
+) -> list[float]:
+    """Train from beginning to end; returns the loss of each step. Raises as Trainer.run does."""
+    trainer = Trainer(model, documents, recipe, seed)
+    trainer.run()
+    return trainer.losses
 
 
 def _finite(number: float) -> float:

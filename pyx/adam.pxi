@@ -3,12 +3,14 @@ from kernels cimport LEAF, AdamStep, adam, adam_products
 
 
 def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
-                double eps, int t, Tape tape=None):
+                double eps, int t, double weight_decay=0.0, Tape tape=None):
     """One step of Adam on every parameter, a leaf, in place; then its gradient is zero.
 
     With g the gradient: m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2, then
     data -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps), as in Kingma and Ba,
-    "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
+    "Adam: A Method for Stochastic Optimization" (2015), algorithm 1. With a `weight_decay`, data
+    loses lr weight_decay data in the same step, as in Loshchilov and Hutter, "Decoupled Weight
+    Decay Regularization" (2019), algorithm 2.
 
     `means` and `squares` hold m and v: for each parameter a leaf of the same shape, zeros at
     first. `t` counts the steps from 1. With a `tape`, its backward() comes first, and the
@@ -33,6 +35,7 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
         need_grad((<Handle>ps[i]).node)
     step.rate, step.beta1, step.beta2 = lr / (1.0 - beta1 ** t), beta1, beta2
     step.eps, step.v_scale = eps, (1.0 - beta2 ** t) ** -0.5
+    step.keep = 1.0 - lr * weight_decay
     if tape is not None:
         tape.begin_backward()
         with nogil:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from llmhard import model_file
+from llmhard import corpus, model_file
 from llmhard.model import GPT, Config
+from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
-from llmhard.trainer import train
+from llmhard.trainer import Trainer
+from llmhard.training_record import DataRecord, TrainingRecord
 
 # A shared machine is sometimes slow; a time limit for each example would only be noise.
 settings.register_profile("llmhard", deadline=None)
@@ -31,9 +33,15 @@ def tiny() -> model_file.SavedModel:
     tokenizer = Tokenizer.from_sentences(SENTENCES)
     config = Config(tokenizer.vocab_size, n_layer=1, n_embd=8, n_head=2, block_size=8)
     model = GPT.initialize(config, random.Random(1))
-    losses = train(model, [tokenizer.encode_document(s) for s in SENTENCES], steps=60)
-    record = model_file.TrainingRecord(60, 1, sum(losses) / len(losses), "0.0.test")
-    return model_file.SavedModel(model, tokenizer, record)
+    trainer = Trainer(
+        model, [tokenizer.encode_document(s) for s in SENTENCES], Recipe(steps=60), seed=1
+    )
+    trainer.run()
+    data = DataRecord("sentences.txt", corpus.fingerprint(SENTENCES), len(SENTENCES), 0)
+    record = TrainingRecord(
+        trainer.recipe, 1, trainer.final_loss(), data, tuple(trainer.curve), "0.0.test"
+    )
+    return model_file.SavedModel(model, tokenizer, (record,))
 
 
 @pytest.fixture(scope="session")

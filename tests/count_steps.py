@@ -35,9 +35,10 @@ def work(name: str, pieces: int) -> int:
     """Train for so many steps or sample so many sentences; returns how many steps or tokens."""
     from llmhard import corpus
     from llmhard.model import GPT, Config
+    from llmhard.recipe import Recipe
     from llmhard.sampler import Reader, generate
     from llmhard.tokenizer import Tokenizer
-    from llmhard.trainer import train
+    from llmhard.trainer import Trainer
 
     sentences = corpus.read_sentences(corpus.default_path())
     tokenizer = Tokenizer.from_sentences(sentences)
@@ -49,7 +50,8 @@ def work(name: str, pieces: int) -> int:
     documents = [tokenizer.encode_document(sentence) for sentence in rng.sample(sentences, 1000)]
     lengths = {len(document): document for document in documents}
     assert len(lengths) <= PIECES["replayed step"][0]
-    train(model, [*lengths.values(), *documents], pieces, replay=name == "replayed step")
+    replay = name == "replayed step"
+    Trainer(model, [*lengths.values(), *documents], Recipe(steps=pieces), replay=replay).run()
     return pieces
 
 

@@ -103,7 +103,7 @@ def test_train_and_sample_with_the_defaults(folder):
     sentences = corpus.read_sentences(corpus.default_path())
     vocabulary = {word for sentence in sentences for word in sentence.split()}
     parameters = 2 * 32 * (len(vocabulary) + 1) + 16 * 32 + 2 * 12 * 32 * 32
-    assert re.search(rf"sentences +{len(sentences):,}\n", out)
+    assert re.search(rf"sentences +{len(sentences):,}, of which 3,000 held out\n", out)
     assert re.search(rf"vocabulary +{len(vocabulary) + 1:,} tokens", out)
     assert re.search(rf"parameters +{parameters:,}\n", out)
     loss = float(re.search(r"loss +([0-9.]+) nats.*last 500 steps", out)[1])
@@ -569,13 +569,17 @@ def test_help_everywhere_with_examples(call):
     assert call("--version")[1] == f"llmhard {__version__}\n"
 
 
+RECIPE = ["steps", "batch_size", "lr", "warmup", "weight_decay"]
+
+
 def test_the_defaults_are_the_promised_ones():
     train = vars(cli._parser("llmhard").parse_args(["train"]))
     sample = vars(cli._parser("llmhard").parse_args(["sample"]))
     del train["run"], sample["run"]
     assert train == {
-        "data": None, "steps": 5000, "seed": 42, "lr": 0.01, "n_layer": 2, "n_embd": 32,
-        "n_head": 4, "block_size": 16, "out": "model.safetensors", "quiet": False,
+        "data": None, "out": None, "quiet": False, "seed": None, "resume": None,
+        "checkpoint_every": None, "plot": None, "preset": None, **dict.fromkeys(RECIPE),
+        **dict.fromkeys(["n_layer", "n_embd", "n_head", "block_size"]),
     }  # fmt: skip
     assert sample == {
         "model": "model.safetensors", "n": 20, "temperature": 0.8, "top_k": 0, "top_p": 1.0,
@@ -668,7 +672,7 @@ def test_closed_stderr_is_no_reason_to_fail(folder, sentences_file):
     arguments = ["train", "--data", sentences_file, "--steps", 5, *SMALL]
     code, out, _ = run(arguments, folder, stderr=None, preexec_fn=lambda: os.close(2))
     assert code == 0
-    assert "step " not in out
+    assert "step 5 of" not in out
     assert (folder / "model.safetensors").is_file()
 
 
@@ -710,7 +714,9 @@ def test_ctrl_c_while_training(folder, sentences_file):
     arguments = ["train", "--data", sentences_file, "--steps", 10**5, *SMALL]
     code, _, err = interrupt(start(arguments, folder), "step 10,000")
     assert_interrupted(code, err)
-    assert files(folder) == {Path("model.safetensors"): b"the old model"}
+    assert (folder / "model.safetensors").read_bytes() == b"the old model"
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.checkpoint"}
+    assert "llmhard train --resume model.checkpoint" in err
 
 
 def test_ctrl_c_while_sampling(folder, tiny_file):

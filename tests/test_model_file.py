@@ -1,6 +1,7 @@
 """The model file: what it holds, how it is written, and what is refused."""
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ from math import isfinite, nan
 from pathlib import Path
 
 import pytest
+from conftest import SENTENCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
@@ -21,8 +23,10 @@ from safetensors import SafetensorError, deserialize
 from llmhard import model_file
 from llmhard.model import GPT, Config
 from llmhard.model_file import ModelFileError, load, save
+from llmhard.recipe import Recipe
 from llmhard.sampler import Sampling, generate
 from llmhard.tokenizer import Tokenizer
+from llmhard.training_record import CurvePoint, DataRecord, TrainingRecord
 
 CHECKOUT = Path(model_file.__file__).parent.parent
 
@@ -104,13 +108,36 @@ def test_the_format(tiny, valid):
         assert bytes(tensor["data"]) == tiny.model.parameters[name].tobytes()
     assert described(valid) == {
         "config": {"vocab_size": 15, "n_layer": 1, "n_embd": 8, "n_head": 2, "block_size": 8},
+        "tokenizer": "word",
         "vocabulary": list(tiny.tokenizer.words),
-        "training": {
-            "steps": 60,
-            "seed": 1,
-            "final_loss": tiny.record.final_loss,
-            "version": "0.0.test",
-        },
+        "training": [
+            {
+                "recipe": {
+                    "steps": 60,
+                    "batch_size": 1,
+                    "lr": 0.01,
+                    "warmup": 0,
+                    "decay": 1.0,
+                    "beta1": 0.85,
+                    "beta2": 0.99,
+                    "eps": 1e-8,
+                    "weight_decay": 0.0,
+                },
+                "seed": 1,
+                "final_loss": tiny.record.final_loss,
+                "data": {
+                    "name": "sentences.txt",
+                    "sha256": hashlib.sha256("\n".join(SENTENCES).encode()).hexdigest(),
+                    "sentences": 6,
+                    "held_out": 0,
+                },
+                "curve": [
+                    {"step": point.step, "training": point.training, "validation": None}
+                    for point in tiny.record.curve
+                ],
+                "version": "0.0.test",
+            }
+        ],
     }
 
 
@@ -118,7 +145,7 @@ def test_what_is_saved_comes_back(tiny, tiny_file):
     loaded = load(tiny_file)
     assert loaded.model.config == tiny.model.config
     assert loaded.tokenizer.words == tiny.tokenizer.words
-    assert loaded.record == tiny.record
+    assert loaded.records == tiny.records
     for name, matrix in tiny.model.parameters.items():
         assert loaded.model.parameters[name].tobytes() == matrix.tobytes()
     writes = [
@@ -142,22 +169,26 @@ def test_what_is_saved_comes_back(tiny, tiny_file):
     ),
     loss=st.floats(0, 100),
     seed=st.integers(),
+    validation=st.lists(st.none() | st.floats(0, 100), max_size=3),
 )
 def test_every_model_comes_back(
-    tmp_path_factory, heads, head_dim, n_layer, block_size, words, loss, seed
+    tmp_path_factory, heads, head_dim, n_layer, block_size, words, loss, seed, validation
 ):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     tokenizer = Tokenizer(words)
     config = Config(tokenizer.vocab_size, n_layer, heads * head_dim, heads, block_size)
     model = GPT.initialize(config, random.Random(0))
-    record = model_file.TrainingRecord(1, seed, loss, "x")
-    save(path, model_file.SavedModel(model, tokenizer, record))
+    points = tuple(CurvePoint(step, loss, held_out) for step, held_out in enumerate(validation))
+    data = DataRecord(words[0], "0", seed % 9, 0)
+    record = TrainingRecord(Recipe(1, lr=loss + 0.1), seed, loss, data, points, "x")
+    records = (record,) * (1 + seed % 2)
+    save(path, model_file.SavedModel(model, tokenizer, records))
     first = path.read_bytes()
     loaded = load(path)
-    assert (loaded.model.config, loaded.tokenizer.words, loaded.record) == (
+    assert (loaded.model.config, loaded.tokenizer.words, loaded.records) == (
         config,
         tuple(words),
-        record,
+        records,
     )
     save(path, loaded)
     assert path.read_bytes() == first
@@ -168,7 +199,7 @@ def test_numbers_survive_to_the_last_bit(tiny, tmp_path):
     extremes = [5e-324, -0.0, 1.7976931348623157e308, 1 / 3, -2.5e-310, 1.0, 0.1, 3.0]
     model.parameters["wpe.weight"].data = [extremes] * 8
     path = tmp_path / "m.safetensors"
-    save(path, model_file.SavedModel(model, tiny.tokenizer, tiny.record))
+    save(path, model_file.SavedModel(model, tiny.tokenizer, tiny.records))
     row = load(path).model.parameters["wpe.weight"].data[0]
     assert [x.hex() for x in row] == [x.hex() for x in extremes]
 
@@ -213,7 +244,7 @@ def test_an_interruption_right_after_the_last_act(tiny, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt, match="provoked"):
         save(tmp_path / "m.safetensors", tiny)
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
-    assert load(tmp_path / "m.safetensors").record == tiny.record
+    assert load(tmp_path / "m.safetensors").records == tiny.records
 
 
 def test_kill_dash_nine_leaves_the_old_file(tiny_file, valid, tmp_path):
@@ -251,7 +282,7 @@ def test_a_link_stays_a_link(tiny, tmp_path):
     link.symlink_to(target)
     save(link, tiny)
     assert link.is_symlink()
-    assert load(target).record == tiny.record
+    assert load(target).records == tiny.records
 
 
 # A temporary name that is longer than the final one must not be the reason for a failure.
@@ -317,7 +348,29 @@ def test_bytes_too_many(refuses, valid):
 FIELDS = [
     *(("config", name) for name in ("vocab_size", "n_layer", "n_embd", "n_head", "block_size")),
     ("vocabulary",),
-    *(("training", name) for name in ("steps", "seed", "final_loss", "version")),
+    ("tokenizer",),
+    *(
+        ("training", 0, name)
+        for name in ("recipe", "seed", "final_loss", "data", "curve", "version")
+    ),
+    *(
+        ("training", 0, "recipe", name)
+        for name in (
+            "steps",
+            "batch_size",
+            "lr",
+            "warmup",
+            "decay",
+            "beta1",
+            "beta2",
+            "eps",
+            "weight_decay",
+        )
+    ),
+    *(("training", 0, "data", name) for name in ("name", "sha256", "sentences", "held_out")),
+    *(("training", 0, "curve", 0, name) for name in ("step", "training", "validation")),
+    ("training", 0, "curve", 0),
+    ("training", 0),
     ("config",),
     ("training",),
 ]
@@ -344,21 +397,35 @@ WRONG = [
 def is_wrong(keys, value):
     """Whether no model can have this value in this place."""
     whole = type(value) is int
-    if keys[-1] == "seed":
+    number = whole or type(value) is float
+    name = keys[-1]
+    if name == "seed":
         return not whole
-    if keys[-1] == "version":
+    if name in ("version", "name", "sha256"):
         return not isinstance(value, str)
-    if keys[-1] == "final_loss":
+    if name in ("final_loss", "training", "validation") and keys != ("training",):
+        if name == "validation" and value is None:
+            return False
         return not whole and value != 1.5  # whether 3 may stand for 3.0 is a matter of taste
-    if keys[-1] == "steps":
+    if name in ("lr", "decay", "eps"):
+        return not number or not 0 < value < 1e30
+    if name in ("beta1", "beta2", "weight_decay"):
+        return not number or not 0 <= value < (1 if name != "weight_decay" else 2)
+    if name in ("steps", "warmup", "sentences", "held_out", "step"):
         return not whole or value < 0
-    return keys[-1] != "n_layer" or not whole or value < 10**4  # millions have their own test
+    if name == "batch_size":
+        return not whole or value < 1
+    if keys[-2:] == ("curve", 0):
+        return value is not ...
+    if name == "curve":
+        return value != []
+    return name != "n_layer" or not whole or value < 10**4  # millions have their own test
 
 
 @pytest.mark.parametrize(
     ("keys", "value"),
     [(keys, value) for keys in FIELDS for value in WRONG if is_wrong(keys, value)],
-    ids=lambda x: ".".join(x) if isinstance(x, tuple) else repr(x),
+    ids=lambda x: ".".join(map(str, x)) if isinstance(x, tuple) else repr(x),
 )
 def test_each_field_of_the_description_in_turn(refuses, valid, keys, value):
     refuses(changed(valid, keys, value))
@@ -369,7 +436,7 @@ def test_a_field_with_a_default_is_not_taken_for_granted(refuses, tmp_path, tiny
     config = Config(tiny.tokenizer.vocab_size)
     path = tmp_path / "default.safetensors"
     model = GPT.initialize(config, random.Random(1))
-    save(path, model_file.SavedModel(model, tiny.tokenizer, tiny.record))
+    save(path, model_file.SavedModel(model, tiny.tokenizer, tiny.records))
     content = path.read_bytes()
     for name in ("n_layer", "n_embd", "n_head", "block_size"):
         assert name in refuses(changed(content, ("config", name), ...))
@@ -443,7 +510,12 @@ def test_descriptions_that_are_none(refuses, valid, text):
 
 @pytest.mark.parametrize(
     "keys",
-    [("vocabulary", 0), ("training", "steps"), ("training", "final_loss"), ("config", "n_head")],
+    [
+        ("vocabulary", 0),
+        ("training", 0, "recipe", "steps"),
+        ("training", 0, "final_loss"),
+        ("config", "n_head"),
+    ],
 )
 def test_nested_where_something_else_is_expected(refuses, valid, keys):
     deep = []
@@ -599,7 +671,7 @@ def test_weights_that_are_not_finite(tiny, tmp_path, refuses, bad):
         rows[-1][-1] = bad
         model.parameters[name].data = rows
         path = tmp_path / "bad.safetensors"
-        save(path, model_file.SavedModel(model, tiny.tokenizer, tiny.record))
+        save(path, model_file.SavedModel(model, tiny.tokenizer, tiny.records))
         assert repr(name) in refuses(path.read_bytes())
 
 
@@ -714,7 +786,7 @@ def test_any_json_anywhere_in_the_header(tmp_path_factory, valid, name, key, val
 def test_refusing_does_not_leak(tmp_path, valid):
     bad = [
         valid[:-8],
-        changed(valid, ("training", "steps"), "x"),
+        changed(valid, ("training", 0, "recipe", "steps"), "x"),
         valid + b"\0",
         valid[:8] + b"x" + valid[9:],
     ]

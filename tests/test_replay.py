@@ -16,9 +16,10 @@ from llmhard import Matrix, Value, Vector, concat
 from llmhard.adam import Adam
 from llmhard.autograd import Index, Tape
 from llmhard.model import GPT, Config, KVCache
+from llmhard.recipe import Recipe
 from llmhard.sampler import Reader
 from llmhard.tokenizer import BOS
-from llmhard.trainer import Recording, TrainingDivergedError, sequence_loss, train
+from llmhard.trainer import Recording, Trainer, TrainingDivergedError, sequence_loss, train
 
 seeds = st.integers(0, 10**6)
 
@@ -63,6 +64,7 @@ def sizes(draw):
 @given(st.data(), sizes(), seeds)
 def test_training_by_replay_and_by_recording(data, sizes, seed):
     vocab_size, block_size = sizes[0], sizes[-1]
+    batch_size = data.draw(st.integers(1, 3))
     lengths = data.draw(st.lists(st.integers(1, block_size + 3), min_size=1, max_size=3))
     rng = random.Random(seed)
     documents = [
@@ -71,8 +73,10 @@ def test_training_by_replay_and_by_recording(data, sizes, seed):
     results = []
     for replay in (True, False):
         model = new_model(seed, *sizes)
-        losses = train(model, documents, 2 * len(documents), 0.05, replay=replay)
-        results.append((bits(losses), content(model)))
+        recipe = Recipe(2 * len(documents), batch_size, lr=0.05)
+        trainer = Trainer(model, documents, recipe, seed, documents[:2], replay)
+        trainer.run()
+        results.append((bits(trainer.losses), trainer.curve, content(model)))
     assert results[0] == results[1]
 
 
@@ -81,9 +85,9 @@ def test_a_replay_refuses_the_tokens_that_a_recording_refuses():
         for replay in (True, False):
             model = new_model(1, 5, 1, 4, 1, 6)
             with pytest.raises(IndexError):
-                train(model, [[0, 1, 2, 0], [0, 3, bad, 0]], 4, replay=replay)
+                Trainer(model, [[0, 1, 2, 0], [0, 3, bad, 0]], Recipe(4), replay=replay).run()
             with pytest.raises(IndexError):
-                train(model, [[0, 1, 2, 0], [0, 3, 1, bad]], 4, replay=replay)
+                Trainer(model, [[0, 1, 2, 0], [0, 3, 1, bad]], Recipe(4), replay=replay).run()
 
 
 @pytest.mark.parametrize("width", [8, 32])
@@ -92,9 +96,9 @@ def test_a_model_that_diverged_can_be_trained_again(width):
     documents = [[BOS, 1, 2, BOS], [BOS, 3, BOS]]
     model, untouched = (new_model(1, 5, 1, width, 2, 6) for _ in range(2))
     with pytest.raises(TrainingDivergedError):
-        train(model, documents, 2, lr=1e160)
+        train(model, documents, Recipe(2, lr=1e160))
     assert content(model) == content(untouched)
-    assert train(model, documents, 4) == train(untouched, documents, 4)
+    assert train(model, documents, Recipe(4)) == train(untouched, documents, Recipe(4))
 
 
 # ---------------------------------------------------------------- Adam with a tape
@@ -250,7 +254,7 @@ def test_readers_give_the_logits_of_a_recording(data, sizes, seed):
             assert bits(reader.read(token).data) == bits(model(token, cache).data)
         assert len(reader) == length
         if rng.random() < 0.5:
-            train(model, [[BOS, rng.randrange(vocab_size), BOS]], 1)
+            train(model, [[BOS, rng.randrange(vocab_size), BOS]], Recipe(1))
 
 
 # ---------------------------------------------------------------- Index
@@ -866,7 +870,7 @@ def test_two_models_in_two_threads():
     def work(seed, width):
         def run():
             model = new_model(seed, 9, 2, width, 2, 15)
-            losses = train(model, documents, 150)
+            losses = train(model, documents, Recipe(150))
             reader = Reader(model)
             for _ in range(20):
                 reader.restart()

@@ -12,8 +12,9 @@ from llmhard import adam_update, model_file
 from llmhard.adam import Adam
 from llmhard.autograd import Matrix, Value, Vector
 from llmhard.model import GPT, Config
+from llmhard.recipe import Recipe
 from llmhard.tokenizer import BOS
-from llmhard.trainer import TrainingDivergedError, sequence_loss, train
+from llmhard.trainer import Trainer, TrainingDivergedError, sequence_loss, train
 
 DOCUMENTS = [[BOS, 1, 2, BOS], [BOS, 3, BOS], [BOS, 2, 4, 1, BOS]]
 
@@ -36,13 +37,14 @@ def is_finite(model):
 # ---------------------------------------------------------------- Adam
 
 
-def adam_by_hand(data, grads_by_step, lrs, beta1, beta2, eps):
-    """The formula of Kingma and Ba, one number at a time."""
+def adam_by_hand(data, grads_by_step, lrs, beta1, beta2, eps, weight_decay=0.0):
+    """The formulas of Kingma and Ba and of Loshchilov and Hutter, one number at a time."""
     m, v = 0.0, 0.0
     for t, (grad, lr) in enumerate(zip(grads_by_step, lrs, strict=True), start=1):
         m = beta1 * m + (1 - beta1) * grad
         v = beta2 * v + (1 - beta2) * grad * grad
-        data -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
+        decay = lr * weight_decay * data
+        data -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps) + decay
     return data, m, v
 
 
@@ -59,8 +61,9 @@ def test_adam_is_the_formula(data):
     start, grads = draw(), [draw() for _ in range(steps)]
     lrs = data.draw(st.lists(st.floats(1e-6, 1.0), min_size=steps, max_size=steps))
     beta1, beta2, eps = data.draw(betas), data.draw(betas), data.draw(st.floats(1e-8, 1e-3))
+    weight_decay = data.draw(st.sampled_from([0.0, 0.1, 1.0]))
     parameter = Matrix(start)
-    adam = Adam([parameter], beta1, beta2, eps)
+    adam = Adam([parameter], beta1, beta2, eps, weight_decay)
     for grad, lr in zip(grads, lrs, strict=True):
         parameter.grad = grad
         adam.step(lr)
@@ -68,7 +71,9 @@ def test_adam_is_the_formula(data):
     assert adam.t == steps
     for i in range(rows):
         for j in range(cols):
-            by_hand = adam_by_hand(start[i][j], [g[i][j] for g in grads], lrs, beta1, beta2, eps)
+            by_hand = adam_by_hand(
+                start[i][j], [g[i][j] for g in grads], lrs, beta1, beta2, eps, weight_decay
+            )
             found = (parameter.data[i][j], adam.m[0].data[i][j], adam.v[0].data[i][j])
             assert found == pytest.approx(by_hand, rel=1e-9, abs=1e-9)
 
@@ -131,7 +136,7 @@ def test_nothing_to_predict(tokens):
 
 def test_training_learns():
     model = new_model()
-    losses = train(model, DOCUMENTS, steps=150)
+    losses = train(model, DOCUMENTS, Recipe(steps=150))
     assert len(losses) == 150
     assert sum(losses[-9:]) / 9 < 0.5 * losses[0]
 
@@ -141,32 +146,89 @@ def test_training_is_the_loop_of_the_textbook(replay):
     # Enough steps for every length to be recorded once and replayed often.
     documents = [*DOCUMENTS, [BOS, 4, 4, BOS], [BOS, 1, 2, 3, 4, 1, 2, 3, 4, BOS]]
     model, by_hand = new_model(), new_model()
-    losses = train(model, documents, steps=23, lr=0.05, replay=replay)
+    trainer = Trainer(model, documents, Recipe(steps=23, lr=0.05), seed=7, replay=replay)
+    trainer.run()
+    losses = trainer.losses
+    in_order = []  # the first time as they come, then each time in an order of its own
+    for epoch in range(5):
+        order = list(range(5))
+        if epoch > 0:
+            random.Random(f"7 {epoch}").shuffle(order)
+        in_order += order
     adam = Adam(list(by_hand.parameters.values()))
     for step in range(23):
-        loss = sequence_loss(by_hand, documents[step % 5])
+        loss = sequence_loss(by_hand, documents[in_order[step]])
         loss.backward()
         adam.step(0.05 * (1 - step / 23))
         assert losses[step] == loss.data
     assert content(model) == content(by_hand)
 
 
+@pytest.mark.parametrize("replay", [True, False])
+def test_a_batch_is_the_mean_over_its_tokens(replay):
+    documents = [*DOCUMENTS, [BOS, *[4] * 9, BOS], [BOS, 4, 4, BOS], [BOS, 2, BOS]]  # one is cut
+    recipe = Recipe(steps=2, batch_size=3, lr=0.05, beta1=0.9, weight_decay=0.5)
+    model, by_hand = new_model(), new_model()
+    trainer = Trainer(model, documents, recipe, replay=replay)
+    trainer.run()
+    adam = Adam(list(by_hand.parameters.values()), beta1=0.9, weight_decay=0.5)
+    for step, batch in enumerate((documents[:3], documents[3:])):
+        sizes = [min(len(document) - 1, 6) for document in batch]
+        loss = sum(sequence_loss(by_hand, d) * n for d, n in zip(batch, sizes, strict=True))
+        loss = loss / sum(sizes)
+        loss.backward()
+        adam.step(0.05 * (1 - step / 2))
+        assert trainer.losses[step] == pytest.approx(loss.data, rel=1e-13)
+    for name, matrix in by_hand.parameters.items():
+        for row, expected in zip(model.parameters[name].data, matrix.data, strict=True):
+            assert row == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_the_curve_samples_the_training():
+    model = new_model()
+    states = []
+    trainer = Trainer(
+        model, DOCUMENTS, Recipe(steps=45), held_out=[[BOS, 4, BOS], [BOS, 2, 1, BOS]]
+    )
+    trainer.run(lambda _: states.append(content(model)))
+    points = trainer.curve
+    assert [point.step for point in points] == [*range(2, 45, 2), 45]
+    begin = 0
+    for point in points:
+        assert point.training == sum(trainer.losses[begin : point.step]) / (point.step - begin)
+        begin = point.step
+    for at in (4, 20, 45):
+        then = new_model()
+        for name, matrix in then.parameters.items():
+            matrix.data = Matrix.frombytes(states[at - 1][name], *matrix.shape).data
+        losses = sequence_loss(then, [BOS, 4, BOS]).data, sequence_loss(then, [BOS, 2, 1, BOS]).data
+        (point,) = (point for point in points if point.step == at)
+        assert point.validation == pytest.approx((2 * losses[0] + 3 * losses[1]) / 5, rel=1e-13)
+
+
+def test_without_held_out_documents_there_is_no_validation_loss():
+    trainer = Trainer(new_model(), DOCUMENTS, Recipe(steps=3))
+    trainer.run()
+    assert [point.validation for point in trainer.curve] == [None] * 3
+
+
 def test_on_step_is_told_the_number_and_the_loss():
     told = []
-    losses = train(new_model(), DOCUMENTS, 4, on_step=lambda step, loss: told.append((step, loss)))
-    assert told == list(enumerate(losses, start=1))
+    trainer = Trainer(new_model(), DOCUMENTS, Recipe(steps=4))
+    trainer.run(lambda t: told.append((t.step, t.losses[-1])))
+    assert told == list(enumerate(trainer.losses, start=1))
 
 
 def test_the_first_loss_is_that_of_the_untrained_model():
     model = new_model()
     untrained = sequence_loss(model, DOCUMENTS[0]).data
-    assert train(model, DOCUMENTS, 1)[0] == untrained
+    assert train(model, DOCUMENTS, Recipe(steps=1))[0] == untrained
 
 
 def test_the_same_seed_gives_the_same_model():
     first, second, other = new_model(), new_model(), new_model(seed=2)
     assert content(first) == content(second) != content(other)
-    losses = [train(model, DOCUMENTS, 40) for model in (first, second, other)]
+    losses = [train(model, DOCUMENTS, Recipe(steps=40)) for model in (first, second, other)]
     assert losses[0] == losses[1] != losses[2]
     assert content(first) == content(second) != content(other)
 
@@ -174,7 +236,7 @@ def test_the_same_seed_gives_the_same_model():
 def test_no_steps_change_nothing():
     model = new_model()
     before = content(model)
-    assert train(model, DOCUMENTS, 0) == []
+    assert train(model, DOCUMENTS, Recipe(steps=0)) == []
     assert content(model) == before
 
 
@@ -187,7 +249,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_restores_the_model():
     with pytest.raises(
         TrainingDivergedError, match=r"step \d+ .*not .*finite.*learning rate than 1e\+200"
     ):
-        train(model, DOCUMENTS, steps=50, lr=1e200)
+        train(model, DOCUMENTS, Recipe(steps=50, lr=1e200))
     # Nothing but the first parameters was ever known to be good.
     assert content(model) == before
 
@@ -195,7 +257,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_restores_the_model():
 def test_the_restored_model_is_a_recent_good_one():
     twin = new_model()
     good = [content(twin)]
-    train(twin, DOCUMENTS, 200, on_step=lambda *_: good.append(content(twin)))
+    Trainer(twin, DOCUMENTS, Recipe(steps=200)).run(lambda _: good.append(content(twin)))
     # NaN and infinity spread; numbers this large rule out what comes next, and log(0) fails.
     for name, bad in (("wte", nan), ("h.0.mlp.up_proj", inf), ("wpe", -inf), ("lm_head", 1e306)):
         for at in (1, 7, 99, 100, 101, 130, 199):
@@ -207,13 +269,13 @@ def test_the_restored_model_is_a_recent_good_one():
             ]
             told = []
 
-            def poison(step, _, told=told, at=at, poisoned=poisoned, rows=rows):
-                told.append(step)
-                if step == at:
+            def poison(trainer, told=told, at=at, poisoned=poisoned, rows=rows):
+                told.append(trainer.step)
+                if trainer.step == at:
                     poisoned.data = rows
 
             with pytest.raises(TrainingDivergedError, match=rf"step {at + 1} .*than 0\.01 "):
-                train(model, DOCUMENTS, 200, on_step=poison)
+                Trainer(model, DOCUMENTS, Recipe(steps=200)).run(poison)
             assert told == list(range(1, at + 1))
             # One of the states that the same training went through, at most 100 steps old.
             assert content(model) in good[max(0, at - 100) : at + 1]
@@ -225,7 +287,7 @@ def test_the_restored_model_is_a_recent_good_one():
 def test_the_last_step_is_checked_too(steps, lr):
     model = new_model()
     with contextlib.suppress(TrainingDivergedError):
-        train(model, DOCUMENTS, steps, lr)
+        train(model, DOCUMENTS, Recipe(steps=steps, lr=lr))
     assert is_finite(model)
     assert isfinite(sequence_loss(model, DOCUMENTS[0]).data)
 
@@ -235,7 +297,7 @@ def test_the_last_step_is_checked_too(steps, lr):
 def test_training_ends_with_finite_parameters_whatever_the_rate(lr, steps):
     model = new_model()
     try:
-        losses = train(model, DOCUMENTS, steps, lr)
+        losses = train(model, DOCUMENTS, Recipe(steps=steps, lr=lr))
         assert all(map(isfinite, losses))
     except TrainingDivergedError:
         pass
@@ -246,7 +308,7 @@ def test_parameters_that_are_nan_from_the_start_are_reported():
     model = new_model()
     model.parameters["wte.weight"].data = [[nan] * 8] * 5
     with pytest.raises(TrainingDivergedError, match="step 1 "):
-        train(model, DOCUMENTS, 3)
+        train(model, DOCUMENTS, Recipe(steps=3))
 
 
 def test_a_model_that_rules_out_what_comes_next():
@@ -255,7 +317,7 @@ def test_a_model_that_rules_out_what_comes_next():
     head.data = [[1e306 * (-1) ** (i + j) for j in range(8)] for i in range(5)]
     before = content(model)
     with pytest.raises(TrainingDivergedError, match="step 1 "):
-        train(model, [[BOS, 1, 2, 3, 4, BOS]], 3)
+        train(model, [[BOS, 1, 2, 3, 4, BOS]], Recipe(steps=3))
     assert content(model) == before
 
 

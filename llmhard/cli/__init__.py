@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         complain("there is not enough memory for a model of this size")
         return 2
-    except KeyboardInterrupt:
-        complain("interrupted")
+    except KeyboardInterrupt as interrupt:
+        complain(str(interrupt) or "interrupted")
         return 130
     except BrokenPipeError:
         # Whoever reads our output has seen enough; keep Python's exit from complaining.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from math import isfinite
 from typing import Any, NoReturn
 
-from llmhard import corpus, model_file
+from llmhard import corpus, curves, model_file
 
 
 class UsageError(Exception):
@@ -42,17 +42,25 @@ def explained(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {error.strerror}") from None
     except RuntimeError as error:  # how Python up to 3.12 says that links lead in a circle
         raise UsageError(f"{what}: {error}") from None
-    except (corpus.CorpusError, model_file.ModelFileError) as error:
+    except (corpus.CorpusError, model_file.ModelFileError, curves.PlotError) as error:
         raise UsageError(f"{what}: {error}") from None
 
 
 def at_least_one(text: str) -> int:
+    return _whole_number(text, 1)
+
+
+def from_zero(text: str) -> int:
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"a whole number of at least {least}, not {text!r}")
     return number
 
 

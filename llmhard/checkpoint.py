@@ -1,0 +1,144 @@
+"""Checkpoints: all that an interrupted training needs to end as if it had not been interrupted.
+
+A tensor file with the parameters ("model."), Adam's moments ("m.", "v.") and the loss of every
+step. The description holds the rest. The order of the sentences follows from the seed and the
+step (Trainer), so these two are also the state of the random numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from llmhard import tensor_file
+from llmhard.autograd import Matrix
+from llmhard.model import GPT
+from llmhard.model_file import CHECKPOINT, ModelFileError, describe, read_description
+from llmhard.recipe import Recipe
+from llmhard.tensor_file import TensorFile
+from llmhard.tokenizer import Tokenizer
+from llmhard.trainer import Trainer
+from llmhard.training_record import CurvePoint, DataRecord, TrainingRecord, checked, from_fields
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training as the command line begins it: from what, and where the result goes.
+
+    `earlier` are the records of the trainings that the model has behind it; `data_path` is None
+    for standard input, which cannot be read again.
+    """
+
+    tokenizer: Tokenizer
+    earlier: tuple[TrainingRecord, ...]
+    data: DataRecord
+    data_path: str | None
+    skip_unknown: bool
+    out: str
+
+
+def save(path: str | os.PathLike[str], task: Task, trainer: Trainer) -> None:
+    """Write the state after a step, atomically. Raises OSError if it cannot be written."""
+    description = describe(trainer.model, task.tokenizer, task.earlier) | {
+        "recipe": asdict(trainer.recipe),
+        "seed": trainer.seed,
+        "curve": [asdict(point) for point in trainer.curve],
+        "data": asdict(task.data),
+        "data_path": task.data_path,
+        "skip_unknown": task.skip_unknown,
+        "out": task.out,
+    }
+    names = list(trainer.model.parameters)
+    groups = {
+        "model": trainer.parameters,
+        "m": trainer.optimizer.m,
+        "v": trainer.optimizer.v,
+    }
+    matrices = {
+        f"{group}.{name}": matrix
+        for group, members in groups.items()
+        for name, matrix in zip(names, members, strict=True)
+    }
+    if trainer.losses:
+        losses = array("d", trainer.losses).tobytes()
+        matrices["losses"] = Matrix.frombytes(losses, 1, len(trainer.losses))
+    tensor_file.write(path, CHECKPOINT, description, matrices)
+
+
+class Checkpoint:
+    """The content of a checkpoint. Raises OSError if it cannot be read, ModelFileError if it is
+    none."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        file = TensorFile(path)
+        if not file.is_kind(CHECKPOINT):
+            raise ModelFileError("it is not a checkpoint: train --checkpoint-every writes them")
+        described = file.description(CHECKPOINT)
+        try:
+            config, tokenizer, earlier = read_description(described)
+            self.recipe = from_fields(Recipe, described["recipe"])
+            self.seed = int(checked(described["seed"], int))
+            points = checked(described["curve"], list)
+            self._curve = [from_fields(CurvePoint, point) for point in points]
+            path = described["data_path"]
+            self.task = Task(
+                tokenizer,
+                earlier,
+                from_fields(DataRecord, described["data"]),
+                path if path is None else str(checked(path, str)),
+                described["skip_unknown"] is True,
+                str(checked(described["out"], str)),
+            )
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ModelFileError(f"its metadata is damaged: {error}") from None
+        if config.n_layer > len(file):  # before anything is made for each layer
+            raise ModelFileError(f"it has too few tensors for {config.n_layer} layers")
+        matrices = file.matrices()
+        losses = matrices.pop("losses", None)
+        self._losses = losses.data[0] if losses is not None else []
+        groups: dict[str, dict[str, Matrix]] = {"model": {}, "m": {}, "v": {}}
+        for name, matrix in matrices.items():
+            group, _, rest = name.partition(".")
+            groups.setdefault(group, {})[rest] = matrix
+        try:
+            self.model, m, v = (GPT(config, groups[group]) for group in ("model", "m", "v"))
+        except ValueError as error:
+            raise ModelFileError(f"its tensors do not fit its configuration: {error}") from None
+        if len(groups) != 3 or tokenizer.vocab_size != config.vocab_size:
+            raise ModelFileError("its tensors do not fit its vocabulary")
+        if len(self._losses) > self.recipe.steps or any(
+            before.step >= after.step for before, after in pairwise(self._curve)
+        ):
+            raise ModelFileError("its steps are not in order")
+        self._moments = list(m.parameters.values()), list(v.parameters.values())
+
+    @property
+    def step(self) -> int:
+        """How many steps were done."""
+        return len(self._losses)
+
+    def trainer(
+        self, documents: Sequence[Sequence[int]], held_out: Sequence[Sequence[int]]
+    ) -> Trainer:
+        """The training, ready to go on with the documents that it began with."""
+        trainer = Trainer(self.model, documents, self.recipe, self.seed, held_out)
+        trainer.step = trainer.optimizer.t = self.step
+        trainer.losses = list(self._losses)
+        trainer.curve = list(self._curve)
+        trainer.optimizer.m, trainer.optimizer.v = self._moments
+        return trainer
+
+
+def record(task: Task, trainer: Trainer, version: str) -> TrainingRecord:
+    """The record of a training that is over."""
+    return TrainingRecord(
+        trainer.recipe,
+        trainer.seed,
+        trainer.final_loss(),
+        task.data,
+        tuple(trainer.curve),
+        version,
+    )

@@ -1,0 +1,267 @@
+"""What the commands that train share: progress, checkpoints, Ctrl-C, saving, reporting."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import FrameType
+
+from llmhard import checkpoint, corpus, curves, model_file
+from llmhard.checkpoint import Task
+from llmhard.cli.common import UsageError, at_least_one, explained, from_zero, positive
+from llmhard.recipe import Recipe
+from llmhard.trainer import LAST_STEPS, VALIDATION_SENTENCES, Trainer, TrainingDivergedError
+from llmhard.training_record import DataRecord
+from llmhard.version import __version__
+
+OnStep = Callable[[Trainer], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C; the message says how to go on."""
+
+
+def silence(_: str) -> None:
+    pass
+
+
+# ---------------------------------------------------------------- options
+
+
+def add_recipe_options(command: argparse.ArgumentParser, defaults: str) -> None:
+    """The options that change a recipe; `defaults` says where it comes from."""
+    recipe = command.add_argument_group("recipe", f"defaults: {defaults}")
+    options = (
+        ("--steps", at_least_one, "how many times the parameters move"),
+        ("--batch-size", at_least_one, "sentences a step"),
+        ("--lr", positive, "learning rate at its highest; it ends at 0"),
+        ("--warmup", from_zero, "steps in which the learning rate rises"),
+        ("--weight-decay", float, "share of each parameter, times the rate, lost a step"),
+    )
+    for name, kind, meaning in options:
+        metavar = "RATE" if kind in (positive, float) else "N"
+        recipe.add_argument(name, metavar=metavar, type=kind, help=meaning)
+
+
+def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
+    command.add_argument("--out", metavar="FILE", help=f"where to save the model (default: {out})")
+    command.add_argument(
+        "--checkpoint-every",
+        metavar="N",
+        type=at_least_one,
+        help="save the state of the training after each N steps; Ctrl-C saves it in any case",
+    )
+    command.add_argument(
+        "--plot", metavar="FILE", type=Path, help="draw the losses as a picture (needs matplotlib)"
+    )
+    command.add_argument("--quiet", action="store_true", help="say nothing but errors")
+
+
+def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe with what the options say instead."""
+    given = {field.name: getattr(options, field.name, None) for field in fields(Recipe)}
+    try:
+        return replace(base, **{name: value for name, value in given.items() if value is not None})
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+# ---------------------------------------------------------------- text
+
+
+@dataclass(frozen=True)
+class Text:
+    """Sentences and where they come from; `path` is None for standard input."""
+
+    sentences: list[str]
+    name: str
+    path: str | None
+
+
+def read_text(path: str | None) -> Text:
+    """The sentences of a file, of standard input ("-") or those that come along (None)."""
+    source = corpus.default_path() if path is None else path
+    name = "standard input" if source == "-" else str(source)
+    with explained(f"cannot read sentences from {name}"):
+        sentences = corpus.read_sentences(source)
+    if source == "-":
+        return Text(sentences, name, None)
+    return Text(sentences, Path(source).name, str(Path(source).resolve()))
+
+
+def data_record(text: Text, held_out: int) -> DataRecord:
+    fingerprint = corpus.fingerprint(text.sentences)
+    return DataRecord(text.name, fingerprint, len(text.sentences), held_out)
+
+
+def check_writable(out: Path, data: str | None = None) -> None:
+    """Find out before the training whether its result can be saved."""
+    with explained(f"cannot write {out}"):
+        if out.exists():
+            if not out.is_file():
+                raise UsageError(f"cannot write {out}: it is not a file")
+            if data is not None and Path(data).exists() and out.samefile(data):
+                raise UsageError(f"cannot write {out}: that is the file with the sentences")
+        with tempfile.TemporaryFile(dir=out.resolve().parent):
+            pass
+
+
+# ---------------------------------------------------------------- the training itself
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to be run to its end: what, and what happens on the way."""
+
+    task: Task
+    trainer: Trainer
+    checkpoint_path: Path
+    checkpoint_every: int | None
+    plot: Path | None
+    quiet: bool
+
+    def run(self) -> None:
+        """Train, save the model and say how it went."""
+        say = silence if self.quiet else print
+        trainer, out = self.trainer, Path(self.task.out)
+        if self.plot:
+            with explained(f"cannot draw {self.plot}"):
+                curves.check_plot(self.plot)
+            check_writable(self.plot)
+        began, steps_before = time.perf_counter(), trainer.step
+        with _progress(trainer, self.quiet) as show, _noticing_ctrl_c() as ctrl_c:
+
+            def on_step(trainer: Trainer) -> None:
+                show(trainer)
+                due = self.checkpoint_every and trainer.step % self.checkpoint_every == 0
+                if trainer.step < trainer.recipe.steps and (due or ctrl_c.is_set()):
+                    with explained(f"cannot write the checkpoint {self.checkpoint_path}"):
+                        checkpoint.save(self.checkpoint_path, self.task, trainer)
+                if ctrl_c.is_set():
+                    raise KeyboardInterrupt
+
+            try:
+                trainer.run(on_step)
+            except TrainingDivergedError as error:
+                raise UsageError(f"{error}; {out} is as it was") from None
+            except KeyboardInterrupt:
+                if not ctrl_c.is_set() or trainer.step == trainer.recipe.steps:
+                    raise
+                raise Interrupted(
+                    f"interrupted after step {trainer.step:,} of {trainer.recipe.steps:,}; to go "
+                    f"on: llmhard train --resume {self.checkpoint_path}"
+                ) from None
+        seconds = time.perf_counter() - began
+
+        record = checkpoint.record(self.task, trainer, __version__)
+        saved = model_file.SavedModel(
+            trainer.model, self.task.tokenizer, (*self.task.earlier, record)
+        )
+        with explained(f"cannot write {out}"):
+            model_file.save(out, saved)
+        if self.checkpoint_every or steps_before:
+            self.checkpoint_path.unlink(missing_ok=True)
+        if not self.quiet:
+            print(curves.text(record.curve), end="")
+        last = min(LAST_STEPS, len(trainer.losses))
+        say(f"loss        {record.final_loss:.4f} nats a token, mean of the last {last} steps")
+        if record.curve and record.curve[-1].validation is not None:
+            count = min(VALIDATION_SENTENCES, self.task.data.held_out)
+            say(f"validation  {record.curve[-1].validation:.4f} on {count} held-out sentences")
+        speed = (trainer.step - steps_before) / seconds
+        say(f"time        {seconds:.2f} s, {speed:,.0f} steps a second")
+        say(f"saved       {out}")
+        if self.plot:
+            with explained(f"cannot draw {self.plot}"):
+                curves.plot(record.curve, self.plot)
+            say(f"drawn       {self.plot}")
+
+
+@contextmanager
+def _noticing_ctrl_c() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that a step can be finished; the second one stops at once."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+
+    def notice(_number: int, _frame: FrameType | None) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    before = signal.signal(signal.SIGINT, notice)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
+    """What to call after each step: a progress bar on a terminal, else some lines."""
+    steps, told = trainer.recipe.steps, trainer.step
+
+    def line(trainer: Trainer) -> None:
+        nonlocal told
+        if trainer.step % max(1, steps // 10) and trainer.step != steps:
+            return
+        recent = trainer.losses[told:]
+        told = trainer.step
+        message = f"step {told:,} of {steps:,}  loss {sum(recent) / len(recent):.4f}"
+        if trainer.curve and trainer.curve[-1].validation is not None:
+            message += f"  validation {trainer.curve[-1].validation:.4f}"
+        if sys.stderr:
+            print(message, file=sys.stderr)
+
+    if quiet:
+        yield lambda _: None
+    elif not sys.stderr or not sys.stderr.isatty():
+        yield line
+    else:
+        # Imported only here: it takes a good part of the time that `sample` as a whole takes.
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        with Progress(
+            TextColumn("training"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}{task.fields[validation]}"),
+            TextColumn("{task.fields[speed]:,.0f} steps/s"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        ) as progress:
+            first, began = trainer.step, time.perf_counter()
+            task = progress.add_task(
+                "training", total=steps, completed=first, loss=float("nan"), validation="", speed=0
+            )
+
+            def bar(trainer: Trainer) -> None:
+                if trainer.step % 20 and trainer.step != steps:
+                    return
+                recent = trainer.losses[-100:]
+                validation = trainer.curve[-1].validation if trainer.curve else None
+                progress.update(
+                    task,
+                    completed=trainer.step,
+                    loss=sum(recent) / len(recent),
+                    validation="" if validation is None else f", validation {validation:.3f}",
+                    speed=(trainer.step - first) / (time.perf_counter() - began),
+                )
+
+            yield bar

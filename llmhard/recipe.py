@@ -1,0 +1,64 @@
+"""Recipes: the numbers that a training is made of, apart from the model and the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a training goes. Raises ValueError for a number that cannot be.
+
+    steps         how many times the parameters move
+    batch_size    sentences a step; their gradients are added up
+    lr            the learning rate at its highest
+    warmup        steps in which the learning rate climbs to `lr`; then it falls to 0
+    decay         how it falls: with this power of the part of the steps that is left
+    beta1, beta2  how much of Adam's running means stays at each step
+    eps           what keeps Adam from dividing by zero
+    weight_decay  the share of a parameter, times the learning rate, that is lost at each step
+                  (AdamW: Loshchilov and Hutter, 2019)
+    """
+
+    steps: int = 5000
+    batch_size: int = 1
+    lr: float = 0.01
+    warmup: int = 0
+    decay: float = 1.0
+    beta1: float = 0.85
+    beta2: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 0), ("batch_size", 1), ("warmup", 0)):
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
+        for name in ("lr", "decay", "eps"):
+            number = getattr(self, name)
+            if not isinstance(number, float) or not isfinite(number) or number <= 0:
+                raise ValueError(f"{name} is a number above 0, not {number!r}")
+        for name in ("beta1", "beta2"):
+            number = getattr(self, name)
+            if not isinstance(number, float) or not 0 <= number < 1:
+                raise ValueError(f"{name} is at least 0 and below 1, not {number!r}")
+        if not isinstance(self.weight_decay, float) or not 0 <= self.weight_decay <= 1 / self.lr:
+            raise ValueError(
+                f"weight_decay is at least 0 and at most 1 / lr, not {self.weight_decay!r}"
+            )
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of a step, counted from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / (self.warmup + 1)
+        left = 1 - (step - self.warmup) / (self.steps - self.warmup)
+        return float(self.lr * left**self.decay)
+
+
+# What the labs build: one sentence a step, and nothing but Adam and a falling rate.
+CLASSIC = Recipe()
+# What docs/training.md finds best for ten seconds on one core.
+THOROUGH = Recipe(steps=6250, batch_size=16, warmup=125, decay=2.0, beta1=0.9, beta2=0.999)
+PRESETS = {"classic": CLASSIC, "thorough": THOROUGH}

@@ -1,0 +1,128 @@
+"""Matrices and a description of them in one safetensors file: what models and checkpoints are.
+
+The tensors are float64. The metadata has one key, which names the kind of file; its value is the
+description, in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from array import array
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, TensorSpec, deserialize, serialize
+
+from llmhard.autograd import Matrix
+
+
+class ModelFileError(ValueError):
+    """A file that is not one of ours; the message, one short line, says in what respect."""
+
+    def __init__(self, message: str) -> None:
+        # It quotes the file, which may hold anything: line ends, commands to the terminal, books.
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message[:300])
+        super().__init__(shown if len(message) <= 300 else shown + " ...")
+
+
+def write(
+    path: str | os.PathLike[str], kind: str, description: Any, matrices: Mapping[str, Matrix]
+) -> None:
+    """Write the file atomically: a reader finds the old content or the new, never a part.
+
+    Raises OSError if it cannot be written; an earlier file of that name is then as it was.
+    """
+    # The serializer takes addresses, so the arrays must live until it is done.
+    arrays = {name: _little_endian(m.tobytes()) for name, m in matrices.items()}
+    specs = {}
+    for name, numbers in arrays.items():
+        address, length = numbers.buffer_info()
+        specs[name] = TensorSpec(
+            dtype="float64",
+            shape=matrices[name].shape,
+            data_ptr=address,
+            data_len=length * numbers.itemsize,
+        )
+    _write_atomically(Path(path), serialize(specs, {kind: json.dumps(description)}))
+
+
+class TensorFile:
+    """The content of a file. Raises OSError if it cannot be read, ModelFileError if it is none."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        content = Path(path).read_bytes()
+        try:
+            self._tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
+            self._metadata = _metadata(content)
+        except (SafetensorError, ValueError, RecursionError) as error:
+            message = f"not a safetensors file, or only a part of one ({error})"
+            raise ModelFileError(message) from None
+
+    def __len__(self) -> int:
+        """How many tensors there are."""
+        return len(self._tensors)
+
+    def is_kind(self, kind: str) -> bool:
+        return kind in self._metadata
+
+    def description(self, kind: str) -> Any:
+        """The description. Raises ModelFileError if the file is of another kind."""
+        if kind not in self._metadata:
+            raise ModelFileError(f"its metadata lacks {kind!r}, so llmhard did not write it")
+        try:
+            return json.loads(self._metadata[kind])
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ModelFileError(f"its metadata is damaged: {error}") from None
+
+    def matrices(self) -> dict[str, Matrix]:
+        """The tensors. Raises ModelFileError if one is no matrix of finite float64 numbers."""
+        matrices = {}
+        for name, tensor in self._tensors.items():
+            if tensor["dtype"] != "F64" or len(tensor["shape"]) != 2 or 0 in tensor["shape"]:
+                raise ModelFileError(f"the tensor {name!r} is not a float64 matrix")
+            numbers = _little_endian(tensor["data"])
+            if not all(map(isfinite, numbers)):
+                raise ModelFileError(f"the tensor {name!r} holds a number that is not finite")
+            matrices[name] = Matrix.frombytes(numbers.tobytes(), *tensor["shape"])
+        return matrices
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file that `deserialize` has accepted.
+
+    The format: 8 bytes with the length of the header, then the header, a JSON object.
+    """
+    length = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__")
+    return metadata or {}
+
+
+def _little_endian(content: bytes) -> array[float]:
+    """float64 numbers between the file's byte order, little-endian, and this machine's."""
+    numbers = array("d", content)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    path = path.resolve()  # through a link to the file itself
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".llmhard-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp's files are private; a model file gets the usual permissions.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

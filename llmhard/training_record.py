@@ -1,0 +1,94 @@
+"""The training record: how a model came to be, as its file tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Self, TypeVar, get_origin, get_type_hints
+
+from llmhard.recipe import Recipe
+
+Dataclass = TypeVar("Dataclass")
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """Which text a model was trained on: `sha256` is corpus.fingerprint, `sentences` all of them.
+
+    The last `held_out` of them, shuffled by the training's seed, were never trained on.
+    """
+
+    name: str
+    sha256: str
+    sentences: int
+    held_out: int
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The losses after a step, in nats a token.
+
+    `training` is the mean over the steps since the point before; `validation` is the loss on
+    held-out sentences, None if there are none.
+    """
+
+    step: int
+    training: float
+    validation: float | None
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """One training. `final_loss`: mean over the last steps, at most 500, in nats a token."""
+
+    recipe: Recipe
+    seed: int
+    final_loss: float
+    data: DataRecord
+    curve: tuple[CurvePoint, ...]
+    version: str
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.steps
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """From what `dataclasses.asdict` and JSON made of a record.
+
+        Raises KeyError, TypeError or ValueError if it is not one.
+        """
+        values = dict(checked(content, dict))
+        values["recipe"] = from_fields(Recipe, values["recipe"])
+        values["data"] = from_fields(DataRecord, values["data"])
+        points = checked(values["curve"], list)
+        values["curve"] = tuple(from_fields(CurvePoint, point) for point in points)
+        return from_fields(cls, values)
+
+
+def from_fields(kind: type[Dataclass], content: Any) -> Dataclass:
+    """A dataclass from an object of JSON with exactly its fields, of their types.
+
+    Raises TypeError or ValueError if it is not one, or if a number is negative or not finite.
+    """
+    types = get_type_hints(kind)
+    if checked(content, dict).keys() != types.keys():
+        raise ValueError(f"a {kind.__name__} has the fields {', '.join(types)}")
+    for name, annotation in types.items():
+        value = content[name]
+        kind_of_value = tuple if get_origin(annotation) is tuple else annotation
+        if isinstance(value, kind_of_value) and not isinstance(value, bool):
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"{name} is {value}, which is not finite")
+            if isinstance(value, int) and value < 0 and name != "seed":
+                raise ValueError(f"{name} is {value}, which is negative")
+        else:
+            raise TypeError(f"{name} is {value!r:.40}, which is not of the type {annotation}")
+    return kind(**content)
+
+
+def checked(value: Any, kind: type) -> Any:
+    """The value, if it is of this type (True and False are no numbers). Raises TypeError."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{value!r:.40} is not of the type {kind.__name__}")
+    return value
