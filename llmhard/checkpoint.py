@@ -109,9 +109,8 @@ class Checkpoint:
             raise ModelFileError(f"its tensors do not fit its configuration: {error}") from None
         if len(groups) != 3 or tokenizer.vocab_size != config.vocab_size:
             raise ModelFileError("its tensors do not fit its vocabulary")
-        if len(self._losses) > self.recipe.steps or any(
-            before.step >= after.step for before, after in pairwise(self._curve)
-        ):
+        steps = [0, *(point.step for point in self._curve), self.step, self.recipe.steps]
+        if any(before > after for before, after in pairwise(steps)):
             raise ModelFileError("its steps are not in order")
         self._moments = list(m.parameters.values()), list(v.parameters.values())
 

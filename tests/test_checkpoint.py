@@ -1,0 +1,372 @@
+"""Checkpoints: whatever interrupts a training, it ends with the same file."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmhard import checkpoint, cli, corpus, model_file, tensor_file
+from llmhard.adam import Adam
+from llmhard.checkpoint import Checkpoint, Task
+from llmhard.model_file import ModelFileError
+from llmhard.recipe import Recipe
+from llmhard.trainer import Trainer
+from llmhard.training_record import DataRecord
+
+CHECKOUT = Path(cli.__file__).parents[2]
+ENV = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+SIZES = ["--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--block-size", "8"]
+RECIPE = ["--steps", "60", "--batch-size", "3", "--warmup", "4", "--weight-decay", "0.1"]
+SENTENCES = [f"the {a} {b} the {c}" for a in ["cat", "dog", "cow"] for b in ["saw", "bit"]
+             for c in ["hen", "fox", "owl"]]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(SENTENCES))
+    return path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(text, tmp_path_factory):
+    """The model file of a training that ran through."""
+    out = tmp_path_factory.mktemp("whole") / "model.safetensors"
+    arguments = ["train", "--data", str(text), "--quiet", "--out", str(out), *RECIPE, *SIZES]
+    assert cli.main(arguments) == 0
+    return out.read_bytes()
+
+
+def llmhard(*arguments, cwd, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "llmhard", *map(str, arguments)],
+        cwd=cwd, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+class Stopped(BaseException):
+    """The power is gone."""
+
+
+# ---------------------------------------------------------------- interrupted and resumed
+
+
+@pytest.mark.parametrize("every", [1, 7, 30, 59])
+@pytest.mark.parametrize("at", [7, 30, 41, 59])
+def test_stopped_after_any_step(monkeypatch, tmp_path, text, uninterrupted, every, at):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", "--data", str(text), "--quiet", *RECIPE, *SIZES]
+    steps, whole_step = 0, Adam.step
+
+    def power_cut(self, lr, tape=None):
+        nonlocal steps
+        if steps == at:
+            raise Stopped
+        steps += 1
+        whole_step(self, lr, tape)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Adam, "step", power_cut)
+        with pytest.raises(Stopped):
+            cli.main([*arguments, "--checkpoint-every", str(every)])
+    assert not Path("model.safetensors").exists()
+    if at < every:
+        assert list(tmp_path.iterdir()) == []
+        return
+    assert Checkpoint("model.checkpoint").step == at - at % every
+    assert cli.main(["train", "--resume", "model.checkpoint", "--quiet"]) == 0
+    assert Path("model.safetensors").read_bytes() == uninterrupted
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
+def test_stopped_while_a_checkpoint_is_written(monkeypatch, tmp_path, text, uninterrupted, moment):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", "--data", str(text), "--quiet", *RECIPE, *SIZES]
+    count = 0
+
+    def power_cut(*given):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise Stopped
+        return original(*given)
+
+    with monkeypatch.context() as patch:
+        if moment == "write":
+            original = tensor_file.serialize
+            patch.setattr(tensor_file, "serialize", power_cut)
+        elif moment == "fsync":
+            original = os.fsync
+            patch.setattr(os, "fsync", power_cut)
+        else:
+            original = Path.replace
+            patch.setattr(Path, "replace", power_cut)
+        with pytest.raises(Stopped):
+            cli.main([*arguments, "--checkpoint-every", "10"])
+    assert Checkpoint("model.checkpoint").step == 20
+    assert cli.main(["train", "--resume", "model.checkpoint", "--quiet"]) == 0
+    assert Path("model.safetensors").read_bytes() == uninterrupted
+
+
+def test_kill_dash_nine_at_any_moment(tmp_path, text):
+    """Long enough to be hit while writing: a checkpoint after every step."""
+    arguments = ["train", "--data", text, "--quiet", "--steps", 400, *SIZES]
+    whole = llmhard(*arguments, "--out", "whole.safetensors", cwd=tmp_path)
+    assert whole.wait(60) == 0
+    rng = random.Random(1)
+    process = llmhard(*arguments, "--checkpoint-every", 1, cwd=tmp_path)
+    kills = 0
+    while kills < 8:
+        while process.poll() is None and not (tmp_path / "model.checkpoint").exists():
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.06))
+        process.kill()
+        process.communicate()
+        if (tmp_path / "model.safetensors").exists():
+            break
+        kills += 1
+        resume = ["train", "--resume", "model.checkpoint", "--checkpoint-every", 1, "--quiet"]
+        process = llmhard(*resume, cwd=tmp_path)
+        time.sleep(0.25)  # to load
+    out, err = process.communicate(timeout=60)
+    assert kills > 0
+    assert (out, err) == ("", "")
+    ends = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("model", "whole")]
+    assert ends[0] == ends[1]
+
+
+def test_ctrl_c_saves_first(tmp_path, text):
+    arguments = ["train", "--data", text, "--steps", 30_000, *SIZES]
+    whole = llmhard(*arguments, "--out", "whole.safetensors", cwd=tmp_path)
+    process = llmhard(*arguments, cwd=tmp_path)
+    while "step 3,000" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted after step 3," in err
+    assert "to go on: llmhard train --resume model.checkpoint" in err
+    assert "Traceback" not in err
+    resumed = llmhard("train", "--resume", "model.checkpoint", cwd=tmp_path)
+    out, err = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, err
+    assert "resuming    model.checkpoint, after step 3," in out
+    assert whole.wait(60) == 0
+    ends = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("model", "whole")]
+    assert ends[0] == ends[1]
+    assert not (tmp_path / "model.checkpoint").exists()
+
+
+# ---------------------------------------------------------------- what resuming refuses
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory, text):
+    """The checkpoint of a training that was stopped after 20 of 60 steps."""
+    folder = tmp_path_factory.mktemp("stopped")
+    out = folder / "model.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        written = checkpoint.save
+
+        def power_cut(*given):
+            written(*given)
+            raise Stopped
+
+        patch.setattr(checkpoint, "save", power_cut)
+        arguments = ["train", "--data", str(text), "--quiet", "--out", str(out), *RECIPE, *SIZES]
+        with pytest.raises(Stopped):
+            cli.main([*arguments, "--checkpoint-every", "20"])
+    return out.with_suffix(".checkpoint")
+
+
+@pytest.fixture
+def refuses(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def check(*arguments):
+        assert cli.main(["train", *map(str, arguments)]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("llmhard: ")
+        assert err.count("\n") == 1
+        assert not (tmp_path / "model.safetensors").exists()
+        return err
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--steps", 5), ("--lr", 0.1), ("--seed", 1), ("--batch-size", 2), ("--n-embd", 16),
+        ("--preset", "classic"), ("--warmup", 0), ("--weight-decay", 0),
+    ],
+)  # fmt: skip
+def test_settings_cannot_change_on_the_way(refuses, stopped, flag, value):
+    assert f"leave out {flag}" in refuses("--resume", stopped, flag, value)
+
+
+def test_other_sentences(refuses, stopped, tmp_path):
+    (tmp_path / "other.txt").write_text("the cat saw the hen\n")
+    line = refuses("--resume", stopped, "--data", "other.txt", "--out", "model.safetensors")
+    assert "not those that the training began with" in line
+
+
+def test_the_sentences_under_another_name(stopped, text, uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "moved.txt").write_bytes(text.read_bytes())
+    (tmp_path / "c").write_bytes(stopped.read_bytes())
+    arguments = ["--resume", "c", "--data", "moved.txt", "--out", "m", "--quiet"]
+    assert cli.main(["train", *arguments]) == 0
+    assert Path("m").read_bytes() == uninterrupted
+    assert not Path("c").exists()
+
+
+def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(refuses, stopped, tiny_file):
+    assert "it is not a checkpoint" in refuses("--resume", tiny_file)
+    with pytest.raises(ModelFileError, match="train --resume"):
+        model_file.load(stopped)
+
+
+def test_no_checkpoint_at_all(refuses, tmp_path):
+    assert "cannot resume from none: No such file" in refuses("--resume", "none")
+    (tmp_path / "text").write_text("hello")
+    assert "not a safetensors file" in refuses("--resume", "text")
+    assert "cannot resume" in refuses("--resume", tmp_path)
+
+
+def described(content):
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    return json.loads(header["__metadata__"]["llmhard-checkpoint"]), header, content[8 + length :]
+
+
+def with_description(content, description):
+    _, header, data = described(content)
+    header["__metadata__"] = {"llmhard-checkpoint": json.dumps(description)}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def load_or_refuse(path):
+    refusal = "fine"
+    try:
+        return Checkpoint(path)
+    except ModelFileError as error:
+        refusal = str(error)
+    assert refusal.isprintable()
+    return None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 90) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_any_json_anywhere(tmp_path_factory, stopped, data):
+    content = stopped.read_bytes()
+    description = described(content)[0]
+    place, key = description, data.draw(st.sampled_from(sorted(description)))
+    while isinstance(place[key], (dict, list)) and place[key] and data.draw(st.booleans()):
+        place = place[key]
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(keys))
+    place[key] = data.draw(json_values)
+    path = tmp_path_factory.getbasetemp() / "changed.checkpoint"
+    path.write_bytes(with_description(content, description))
+    loaded = load_or_refuse(path)
+    if loaded is None:
+        return
+    documents = [loaded.task.tokenizer.encode_document(s) for s in SENTENCES]
+    trainer = loaded.trainer(documents, documents[:2])
+    assert trainer.step == 20
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_damaged_bytes(tmp_path_factory, stopped, data):
+    content = bytearray(stopped.read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        at = data.draw(st.integers(0, min(4000, len(content) - 1)))
+        content[at] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.checkpoint"
+    path.write_bytes(content)
+    load_or_refuse(path)
+
+
+def test_tensors_that_do_not_fit(stopped, tmp_path):
+    file = tensor_file.TensorFile(stopped)
+    description, matrices = file.description("llmhard-checkpoint"), file.matrices()
+    for name in ("model.wte.weight", "m.wpe.weight", "v.lm_head.weight"):
+        without = {key: matrix for key, matrix in matrices.items() if key != name}
+        path = tmp_path / "bad.checkpoint"
+        tensor_file.write(path, "llmhard-checkpoint", description, without)
+        with pytest.raises(ModelFileError, match="missing"):
+            Checkpoint(path)
+    for more in ("w.wte.weight", "losses2", "model.more"):
+        tensor_file.write(
+            path, "llmhard-checkpoint", description, matrices | {more: matrices["losses"]}
+        )
+        with pytest.raises(ModelFileError, match="do not fit"):
+            Checkpoint(path)
+    short = {key: matrix for key, matrix in matrices.items() if key != "losses"}
+    tensor_file.write(path, "llmhard-checkpoint", description, short)
+    with pytest.raises(ModelFileError, match="not in order"):
+        Checkpoint(path)
+
+
+# ---------------------------------------------------------------- in code
+
+
+@settings(max_examples=25)
+@given(
+    recipe=st.builds(Recipe, steps=st.integers(1, 12), batch_size=st.integers(1, 4)),
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
+def test_every_training_goes_on(tmp_path_factory, tiny, recipe, seed, data):
+    path = tmp_path_factory.getbasetemp() / "any.checkpoint"
+    at = data.draw(st.integers(1, recipe.steps))
+    documents = [tiny.tokenizer.encode_document(s) for s in ("the cat sat", "a cat ran home")]
+    record = DataRecord("x", corpus.fingerprint(["x"]), 2, 0)
+    task = Task(tiny.tokenizer, tiny.records, record, None, True, "x")
+
+    def new_trainer():
+        saved = model_file.GPT(
+            tiny.model.config,
+            {
+                name: tensor_file.Matrix.frombytes(p.tobytes(), *p.shape)
+                for name, p in tiny.model.parameters.items()
+            },
+        )
+        return Trainer(saved, documents, recipe, seed, documents[:1])
+
+    def save(trainer):
+        if trainer.step == at:
+            checkpoint.save(path, task, trainer)
+
+    whole = new_trainer()
+    whole.run(save)
+    loaded = Checkpoint(path)
+    assert loaded.task == Task(loaded.task.tokenizer, tiny.records, record, None, True, "x")
+    assert loaded.task.tokenizer.words == tiny.tokenizer.words
+    again = loaded.trainer(documents, documents[:1])
+    again.run()
+    assert again.losses == whole.losses
+    assert again.curve == whole.curve
+    assert [p.tobytes() for p in again.parameters] == [p.tobytes() for p in whole.parameters]
