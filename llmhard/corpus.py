@@ -18,11 +18,19 @@ class CorpusError(ValueError):
 
 
 def default_path() -> Path:
-    """The 30,000 sentences that come with the package: in an installed one beside the modules,
-    in a checkout in `data/`."""
+    """The 30,000 sentences that come with the package."""
+    return _data_folder() / "grade1_sentences.txt"
+
+
+def questions_path() -> Path:
+    """The 150 questions that come with the package, for fine-tuning."""
+    return _data_folder() / "questions.txt"
+
+
+def _data_folder() -> Path:
+    """In an installed package beside the modules, in a checkout at its top."""
     installed = Path(__file__).parent / "data"
-    folder = installed if installed.is_dir() else Path(__file__).parent.parent / "data"
-    return folder / "grade1_sentences.txt"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "data"
 
 
 def read_sentences(path: str | os.PathLike[str]) -> list[str]:

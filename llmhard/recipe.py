@@ -60,5 +60,9 @@ class Recipe:
 # What the labs build: one sentence a step, and nothing but Adam and a falling rate.
 CLASSIC = Recipe()
 # What docs/training.md finds best for ten seconds on one core.
-THOROUGH = Recipe(steps=6250, batch_size=16, warmup=125, decay=2.0, beta1=0.9, beta2=0.999)
+THOROUGH = Recipe(
+    steps=6250, batch_size=16, lr=0.012, warmup=125, decay=3.0, beta1=0.9, beta2=0.999
+)
+# For a few sentences of another kind: docs/training.md shows what it teaches and what is forgotten.
+FINE_TUNING = Recipe(steps=200, batch_size=4, lr=0.002, beta1=0.9, beta2=0.999)
 PRESETS = {"classic": CLASSIC, "thorough": THOROUGH}

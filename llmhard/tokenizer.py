@@ -44,6 +44,10 @@ class Tokenizer:
         """How many tokens there are: the words and BOS."""
         return len(self.words) + 1
 
+    def unknown(self, sentence: str) -> list[str]:
+        """The words of the sentence that the vocabulary lacks."""
+        return [word for word in sentence.split() if word not in self._ids]
+
     def encode(self, sentence: str) -> list[int]:
         """The ids of the words, without BOS. Raises UnknownWordError."""
         ids = []

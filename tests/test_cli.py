@@ -414,7 +414,17 @@ def test_a_loss_that_is_not_finite(call, folder, sentences_file):
     (folder / "model.safetensors").write_bytes(b"the last good model")
     for lr, steps in ((1e300, 50), (1e160, 2), (1e308, 1)):
         code, _, err = call(
-            "train", "--data", sentences_file, "--lr", lr, "--steps", steps, "--quiet", *SMALL
+            "train",
+            "--data",
+            sentences_file,
+            "--lr",
+            lr,
+            "--steps",
+            steps,
+            "--preset",
+            "classic",
+            "--quiet",
+            *SMALL,
         )
         assert code == 2
         assert_one_line(err)
@@ -742,7 +752,7 @@ def test_ctrl_c_on_a_terminal(folder, sentences_file):
     assert_interrupted(process.returncode, shown.decode())
     # The bar hides the cursor; a person wants it back.
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")
-    assert files(folder) == {}
+    assert {path.name for path in folder.iterdir()} <= {"model.checkpoint"}
 
 
 @pytest.mark.parametrize("module", ["argparse", "safetensors", "llmhard.model"])

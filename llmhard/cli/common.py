@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,14 @@ def explained(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {error}") from None
     except (corpus.CorpusError, model_file.ModelFileError, curves.PlotError) as error:
         raise UsageError(f"{what}: {error}") from None
+
+
+def load_model(path: str | os.PathLike[str]) -> model_file.SavedModel:
+    with explained(f"cannot read the model {path}"):
+        try:
+            return model_file.load(path)
+        except FileNotFoundError:
+            raise UsageError(f"there is no model {path}; train one first: llmhard train") from None
 
 
 def at_least_one(text: str) -> int:

@@ -10,16 +10,17 @@ from typing import Any
 
 from llmhard import corpus
 from llmhard.checkpoint import Checkpoint, Task
-from llmhard.cli.common import UsageError, at_least_one, complain, explained
+from llmhard.cli.common import UsageError, at_least_one, explained
 from llmhard.cli.training import (
     Job,
     add_output_options,
     add_recipe_options,
     changed_recipe,
     check_writable,
-    data_record,
+    encode,
     read_text,
     silence,
+    tell_of_long,
 )
 from llmhard.model import GPT, Config
 from llmhard.recipe import PRESETS
@@ -27,7 +28,7 @@ from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import Trainer
 
 DEFAULT_OUT = "model.safetensors"
-DEFAULT_PRESET = "classic"
+DEFAULT_PRESET = "thorough"
 DEFAULT_SEED = 42
 MAX_PARAMETERS = 100_000_000
 SIZES = {
@@ -104,8 +105,8 @@ def _begun(options: argparse.Namespace) -> Job:
         raise UsageError(str(error)) from None
     seed = DEFAULT_SEED if options.seed is None else options.seed
     rng = random.Random(seed)
-    training, held_out = corpus.split(text.sentences, rng)
-    aside = f", of which {len(held_out):,} held out" if held_out else ""
+    encoded = encode(tokenizer, text, rng)
+    aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
     say(f"sentences   {len(text.sentences):,}{aside}")
     say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {len(tokenizer.words):,} words and BOS")
     say(f"parameters  {config.n_parameters():,}")
@@ -113,21 +114,11 @@ def _begun(options: argparse.Namespace) -> Job:
         raise UsageError(
             f"a model of {config.n_parameters():,} parameters is too large to train here"
         )
-    documents, validation = (
-        [tokenizer.encode_document(sentence) for sentence in part] for part in (training, held_out)
-    )
-    long = sum(len(document) > config.block_size + 1 for document in documents)
-    if long:
-        sentences_are = "1 sentence is" if long == 1 else f"{long:,} sentences are"
-        complain(
-            f"{sentences_are} longer than the context of {config.block_size} tokens; "
-            f"only the beginning is learned"
-        )
+    tell_of_long(encoded, config.block_size)
     model = GPT.initialize(config, rng)
-    record = data_record(text, len(held_out))
     return Job(
-        task=Task(tokenizer, (), record, text.path, False, str(out)),
-        trainer=Trainer(model, documents, recipe, seed, validation),
+        task=Task(tokenizer, (), encoded.record, text.path, False, str(out)),
+        trainer=Trainer(model, encoded.training, recipe, seed, encoded.held_out),
         checkpoint_path=out.with_suffix(".checkpoint"),
         checkpoint_every=options.checkpoint_every,
         plot=options.plot,
@@ -154,9 +145,8 @@ def _resumed(options: argparse.Namespace) -> Job:
     task = task if options.out is None else replace(task, out=options.out)
     out = Path(task.out)
     check_writable(out, text.path)
-    training, held_out = corpus.split(text.sentences, random.Random(checkpoint.seed))
-    encode = task.tokenizer.encode_document
-    trainer = checkpoint.trainer(list(map(encode, training)), list(map(encode, held_out)))
+    encoded = encode(task.tokenizer, text, random.Random(checkpoint.seed), task.skip_unknown)
+    trainer = checkpoint.trainer(encoded.training, encoded.held_out)
     if not options.quiet:
         print(f"resuming    {path}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
     return Job(task, trainer, path, options.checkpoint_every, options.plot, options.quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import signal
 import sys
 import tempfile
@@ -16,9 +17,10 @@ from types import FrameType
 
 from llmhard import checkpoint, corpus, curves, model_file
 from llmhard.checkpoint import Task
-from llmhard.cli.common import UsageError, at_least_one, explained, from_zero, positive
+from llmhard.cli.common import UsageError, at_least_one, complain, explained, from_zero, positive
 from llmhard.recipe import Recipe
-from llmhard.trainer import LAST_STEPS, VALIDATION_SENTENCES, Trainer, TrainingDivergedError
+from llmhard.tokenizer import Tokenizer
+from llmhard.trainer import LAST_STEPS, Trainer, TrainingDivergedError
 from llmhard.training_record import DataRecord
 from llmhard.version import __version__
 
@@ -97,9 +99,55 @@ def read_text(path: str | None) -> Text:
     return Text(sentences, Path(source).name, str(Path(source).resolve()))
 
 
-def data_record(text: Text, held_out: int) -> DataRecord:
+@dataclass(frozen=True)
+class Encoded:
+    """The documents of a text: those to train on and those held out; what was skipped."""
+
+    training: list[list[int]]
+    held_out: list[list[int]]
+    skipped: int  # sentences, for words that the vocabulary lacks
+    record: DataRecord
+
+
+def encode(
+    tokenizer: Tokenizer, text: Text, rng: random.Random, skip_unknown: bool = False
+) -> Encoded:
+    """Split a text and encode it. Raises UsageError for words that the vocabulary lacks, unless
+    their sentences are to be skipped."""
+    unknown: dict[str, None] = {}
+    parts: list[list[list[int]]] = []
+    skipped = 0
+    split = corpus.split(text.sentences, rng)
+    for sentences in split:
+        documents = []
+        for sentence in sentences:
+            if missing := tokenizer.unknown(sentence):
+                unknown |= dict.fromkeys(missing)
+                skipped += 1
+            else:
+                documents.append(tokenizer.encode_document(sentence))
+        parts.append(documents)
+    if unknown and not skip_unknown:
+        some = ", ".join(map(repr, list(unknown)[:10])) + (" ..." if len(unknown) > 10 else "")
+        raise UsageError(
+            f"the model does not know {len(unknown):,} of the words in {text.name}: {some}; "
+            f"leave out the sentences with them ({skipped:,} of {len(text.sentences):,}) "
+            f"with --skip-unknown"
+        )
     fingerprint = corpus.fingerprint(text.sentences)
-    return DataRecord(text.name, fingerprint, len(text.sentences), held_out)
+    record = DataRecord(text.name, fingerprint, len(text.sentences), len(split[1]))
+    training, held_out = parts
+    return Encoded(training, held_out, skipped, record)
+
+
+def tell_of_long(encoded: Encoded, block_size: int) -> None:
+    long = sum(len(document) > block_size + 1 for document in encoded.training)
+    if long:
+        sentences_are = "1 sentence is" if long == 1 else f"{long:,} sentences are"
+        complain(
+            f"{sentences_are} longer than the context of {block_size} tokens; "
+            f"only the beginning is learned"
+        )
 
 
 def check_writable(out: Path, data: str | None = None) -> None:
@@ -145,20 +193,16 @@ class Job:
                 if trainer.step < trainer.recipe.steps and (due or ctrl_c.is_set()):
                     with explained(f"cannot write the checkpoint {self.checkpoint_path}"):
                         checkpoint.save(self.checkpoint_path, self.task, trainer)
-                if ctrl_c.is_set():
-                    raise KeyboardInterrupt
+                if ctrl_c.is_set() and trainer.step < trainer.recipe.steps:
+                    raise Interrupted(
+                        f"interrupted after step {trainer.step:,} of {trainer.recipe.steps:,}; "
+                        f"to go on: llmhard train --resume {self.checkpoint_path}"
+                    )
 
             try:
                 trainer.run(on_step)
             except TrainingDivergedError as error:
                 raise UsageError(f"{error}; {out} is as it was") from None
-            except KeyboardInterrupt:
-                if not ctrl_c.is_set() or trainer.step == trainer.recipe.steps:
-                    raise
-                raise Interrupted(
-                    f"interrupted after step {trainer.step:,} of {trainer.recipe.steps:,}; to go "
-                    f"on: llmhard train --resume {self.checkpoint_path}"
-                ) from None
         seconds = time.perf_counter() - began
 
         record = checkpoint.record(self.task, trainer, __version__)
@@ -174,7 +218,7 @@ class Job:
         last = min(LAST_STEPS, len(trainer.losses))
         say(f"loss        {record.final_loss:.4f} nats a token, mean of the last {last} steps")
         if record.curve and record.curve[-1].validation is not None:
-            count = min(VALIDATION_SENTENCES, self.task.data.held_out)
+            count = len(trainer.held_out)
             say(f"validation  {record.curve[-1].validation:.4f} on {count} held-out sentences")
         speed = (trainer.step - steps_before) / seconds
         say(f"time        {seconds:.2f} s, {speed:,.0f} steps a second")

@@ -1,0 +1,109 @@
+"""The command `finetune`: go on training a model with other sentences."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+from typing import Any
+
+from llmhard import corpus
+from llmhard.checkpoint import Task
+from llmhard.cli.common import UsageError, load_model
+from llmhard.cli.training import (
+    Job,
+    add_output_options,
+    add_recipe_options,
+    changed_recipe,
+    check_writable,
+    encode,
+    read_text,
+    silence,
+    tell_of_long,
+)
+from llmhard.recipe import FINE_TUNING
+from llmhard.trainer import Trainer
+
+DEFAULT_OUT = "finetuned.safetensors"
+
+
+def add_parser(commands: Any, program: str) -> None:
+    command = commands.add_parser(
+        "finetune",
+        help="go on training a model with other sentences",
+        description=(
+            "Go on training a model with other sentences, more carefully: fewer and smaller steps."
+            " The vocabulary stays the model's."
+        ),
+        epilog=(
+            f"examples:\n"
+            f"  {program} finetune\n"
+            f"  {program} finetune --data my_sentences.txt --skip-unknown --out mine.safetensors\n"
+            f"  {program} evaluate --model {DEFAULT_OUT}    # what did it forget?"
+        ),
+    )
+    command.set_defaults(run=run)
+    command.add_argument(
+        "--model",
+        metavar="FILE",
+        default="model.safetensors",
+        help="a model that train saved (default: %(default)s)",
+    )
+    command.add_argument(
+        "--data",
+        metavar="FILE",
+        help="sentences, one a line; - is standard input (default: the questions that come along)",
+    )
+    command.add_argument(
+        "--skip-unknown",
+        action="store_true",
+        help="leave out the sentences with words that the model does not know",
+    )
+    command.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=42,
+        help="for the order of the sentences (default: %(default)s)",
+    )
+    add_output_options(command, DEFAULT_OUT)
+    add_recipe_options(
+        command,
+        f"{FINE_TUNING.steps} steps of {FINE_TUNING.batch_size} sentences, rate {FINE_TUNING.lr:g}",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    say = silence if options.quiet else print
+    out = Path(DEFAULT_OUT if options.out is None else options.out)
+    data = str(corpus.questions_path()) if options.data is None else options.data
+    check_writable(out, data)
+    recipe = changed_recipe(FINE_TUNING, options)
+    saved = load_model(options.model)
+    text = read_text(data)
+    rng = random.Random(options.seed)
+    encoded = encode(saved.tokenizer, text, rng, options.skip_unknown)
+    if not encoded.training:
+        raise UsageError(f"no sentence of {text.name} is left to train on")
+    aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
+    say(f"model       {options.model}, {saved.model.config.n_parameters():,} parameters")
+    say(f"sentences   {len(text.sentences):,}{aside}")
+    if encoded.skipped:
+        say(f"skipped     {encoded.skipped:,} with words that the model does not know")
+    tell_of_long(encoded, saved.model.config.block_size)
+    trainer = Trainer(saved.model, encoded.training, recipe, options.seed, encoded.held_out)
+    Job(
+        task=Task(
+            saved.tokenizer,
+            saved.records,
+            encoded.record,
+            text.path,
+            options.skip_unknown,
+            str(out),
+        ),
+        trainer=trainer,
+        checkpoint_path=out.with_suffix(".checkpoint"),
+        checkpoint_every=options.checkpoint_every,
+        plot=options.plot,
+        quiet=options.quiet,
+    ).run()
