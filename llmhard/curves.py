@@ -64,10 +64,9 @@ def plot(curve: Sequence[CurvePoint], path: str | os.PathLike[str]) -> None:
     axes = figure.add_subplot()
     steps = [point.step for point in curve]
     axes.plot(steps, [point.training for point in curve], marker="o", label="training")
-    held_out = [point for point in curve if point.validation is not None]
+    held_out = [(point.step, point.validation) for point in curve if point.validation is not None]
     if held_out:
-        losses = [point.validation for point in held_out]
-        axes.plot([point.step for point in held_out], losses, marker="s", label="validation")
+        axes.plot(*zip(*held_out, strict=True), marker="s", label="validation")
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats a token)")
     axes.grid(alpha=0.3)

@@ -15,7 +15,7 @@ from llmhard.cli.training import (
     add_output_options,
     add_recipe_options,
     changed_recipe,
-    check_writable,
+    check_outputs,
     encode,
     read_text,
     silence,
@@ -32,8 +32,8 @@ def add_parser(commands: Any, program: str) -> None:
         "finetune",
         help="go on training a model with other sentences",
         description=(
-            "Go on training a model with other sentences, more carefully: fewer and smaller steps."
-            " The vocabulary stays the model's."
+            "Go on training a model with other sentences, in fewer and smaller steps.\n"
+            "The vocabulary stays the model's."
         ),
         epilog=(
             f"examples:\n"
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     say = silence if options.quiet else print
     out = Path(DEFAULT_OUT if options.out is None else options.out)
     data = str(corpus.questions_path()) if options.data is None else options.data
-    check_writable(out, data)
+    check_outputs(out, options.plot, data)
     recipe = changed_recipe(FINE_TUNING, options)
     saved = load_model(options.model)
     text = read_text(data)

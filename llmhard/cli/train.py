@@ -16,7 +16,7 @@ from llmhard.cli.training import (
     add_output_options,
     add_recipe_options,
     changed_recipe,
-    check_writable,
+    check_outputs,
     encode,
     read_text,
     silence,
@@ -71,10 +71,13 @@ def add_parser(commands: Any, program: str) -> None:
         help="go on from a checkpoint, with its settings, and end as if nothing had happened",
     )
     add_output_options(command, DEFAULT_OUT)
+    presets = "; ".join(
+        f"{name}, {recipe.steps:,} steps of {recipe.batch_size}" for name, recipe in PRESETS.items()
+    )
     command.add_argument(
         "--preset",
         choices=PRESETS,
-        help=f"the recipe: {'; '.join(PRESETS)} (default: {DEFAULT_PRESET})",
+        help=f"the recipe: {presets} (default: {DEFAULT_PRESET})",
     )
     add_recipe_options(command, "those of the preset")
     sizes = command.add_argument_group("sizes")
@@ -93,7 +96,9 @@ def _begun(options: argparse.Namespace) -> Job:
     """A training from the beginning."""
     say = silence if options.quiet else print
     out = Path(DEFAULT_OUT if options.out is None else options.out)
-    check_writable(out, str(corpus.default_path()) if options.data is None else options.data)
+    check_outputs(
+        out, options.plot, str(corpus.default_path()) if options.data is None else options.data
+    )
     recipe = changed_recipe(PRESETS[options.preset or DEFAULT_PRESET], options)
     text = read_text(options.data)
 
@@ -144,7 +149,7 @@ def _resumed(options: argparse.Namespace) -> Job:
         raise UsageError(f"the sentences in {text.name} are not those that the training began with")
     task = task if options.out is None else replace(task, out=options.out)
     out = Path(task.out)
-    check_writable(out, text.path)
+    check_outputs(out, options.plot, text.path)
     encoded = encode(task.tokenizer, text, random.Random(checkpoint.seed), task.skip_unknown)
     trainer = checkpoint.trainer(encoded.training, encoded.held_out)
     if not options.quiet:

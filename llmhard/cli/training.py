@@ -150,8 +150,16 @@ def tell_of_long(encoded: Encoded, block_size: int) -> None:
         )
 
 
-def check_writable(out: Path, data: str | None = None) -> None:
-    """Find out before the training whether its result can be saved."""
+def check_outputs(out: Path, plot: Path | None, data: str | None) -> None:
+    """Find out before the training whether its results can be saved."""
+    _check_writable(out, data)
+    if plot is not None:
+        with explained(f"cannot draw {plot}"):
+            curves.check_plot(plot)
+        _check_writable(plot, data)
+
+
+def _check_writable(out: Path, data: str | None) -> None:
     with explained(f"cannot write {out}"):
         if out.exists():
             if not out.is_file():
@@ -180,10 +188,6 @@ class Job:
         """Train, save the model and say how it went."""
         say = silence if self.quiet else print
         trainer, out = self.trainer, Path(self.task.out)
-        if self.plot:
-            with explained(f"cannot draw {self.plot}"):
-                curves.check_plot(self.plot)
-            check_writable(self.plot)
         began, steps_before = time.perf_counter(), trainer.step
         with _progress(trainer, self.quiet) as show, _noticing_ctrl_c() as ctrl_c:
 

@@ -1,0 +1,93 @@
+"""The curves of a training, with characters and as pictures."""
+
+import pytest
+
+from llmhard import cli, curves
+from llmhard.training_record import CurvePoint
+
+FALLING = [CurvePoint(step, 6 / step, 6.5 / step) for step in range(1, 11)]
+
+
+def rows(text):
+    """What stands right of the axis."""
+    return [line.partition("|")[2] for line in text.splitlines() if "|" in line]
+
+
+def test_the_points_stand_where_their_losses_say():
+    picture = rows(curves.text([CurvePoint(5, 3.0, None), CurvePoint(10, 1.0, 2.0)], 5, 11))
+    assert picture == ["     *", "", "          o", "", "          *"]
+
+
+def test_the_axes_are_labelled():
+    text = curves.text(FALLING)
+    lines = text.splitlines()
+    assert lines[0].startswith("    6.50 |")
+    assert lines[curves.HEIGHT - 1].startswith("    0.60 |")
+    assert lines[-1].startswith("    loss  0 ")
+    assert lines[-1].endswith("* training  o validation   step 10")
+    assert max(map(len, lines)) <= 79
+    assert text.isascii()
+
+
+def test_without_validation_the_legend_does_not_speak_of_it():
+    text = curves.text([CurvePoint(step, 1 / step, None) for step in (1, 2)])
+    assert "validation" not in text
+    assert "o" not in "".join(rows(text))
+
+
+def test_curves_that_are_hardly_any():
+    assert curves.text([]) == curves.text(FALLING[:1]) == ""
+    flat = rows(curves.text([CurvePoint(step, 1.0, 1.0) for step in (1, 2, 3)], 4, 9))
+    assert flat == ["   o o  o", "", "", ""]
+
+
+def test_a_training_ends_with_its_curve(sentences_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--data", str(sentences_file), "--steps", "40"]) == 0
+    out = capsys.readouterr().out
+    assert len([line for line in out.splitlines() if "|" in line]) == curves.HEIGHT
+    assert "step 40\n" in out
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_pictures(sentences_file, tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    name = f"losses.{suffix}"
+    arguments = ["train", "--data", str(sentences_file), "--steps", "40", "--quiet"]
+    assert cli.main([*arguments, "--plot", name]) == 0
+    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def refuses(capsys, *arguments):
+    assert cli.main(["train", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize("name", ["losses", "losses.txt", "losses.safetensors", "."])
+def test_a_name_that_is_no_picture(sentences_file, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(curves, "find_spec", lambda _: "is there")
+    arguments = ["--data", str(sentences_file), "--steps", str(10**9), "--plot", name]
+    assert "ends in .png, .svg or .pdf" in refuses(capsys, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_cannot_be_written(sentences_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(curves, "find_spec", lambda _: "is there")
+    arguments = ["--data", str(sentences_file), "--steps", str(10**9), "--plot", "none/x.png"]
+    assert "cannot write none/x.png" in refuses(capsys, *arguments)
+
+
+def test_without_matplotlib_one_learns_it_before_the_training(
+    sentences_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(curves, "find_spec", lambda _: None)
+    arguments = ["--data", str(sentences_file), "--steps", str(10**9), "--plot", "x.png"]
+    assert "pip install matplotlib" in refuses(capsys, *arguments)
+    assert list(tmp_path.iterdir()) == []
