@@ -130,7 +130,7 @@ class Trainer:
         self.step = 0
         self.losses: list[float] = []
         self.curve: list[CurvePoint] = []
-        self._recordings = Recordings(model, replay)
+        self.recordings = Recordings(model, replay)
         self._epoch, self._order = 0, list(range(len(documents)))
 
     def run(self, on_step: Callable[[Trainer], None] | None = None) -> None:
@@ -152,7 +152,7 @@ class Trainer:
                 if on_step:
                     on_step(self)
             # The last update has not been followed by a loss yet.
-            _finite(self._recordings.read(self.documents[0]).loss.data)
+            _finite(self.recordings.read(self.documents[0]).loss.data)
             _finite(sum(sum(row) for p in self.parameters for row in p.data))
         except ArithmeticError as error:
             for p, content in zip(self.parameters, good, strict=True):
@@ -167,7 +167,7 @@ class Trainer:
         last = self.losses[-LAST_STEPS:]
         return sum(last) / len(last) if last else nan
 
-    def _read_batch(self) -> tuple[float, Tape]:
+    def _read_batch(self) -> tuple[float, Tape | None]:
         """The loss of a batch, the mean over its tokens: each document has its share of them.
 
         The gradients of all but the last document are added up; the tape leads to those of the
@@ -179,7 +179,7 @@ class Trainer:
         loss = 0.0
         for number, document in enumerate(batch, start=1):
             share = (len(document) - 1) / total
-            recording = self._recordings.read(document, share)
+            recording = self.recordings.read(document, share)
             loss += share * _finite(recording.loss.data)
             if number < size:
                 recording.tape.backward()
@@ -201,7 +201,7 @@ class Trainer:
         since = self.losses[self.curve[-1].step if self.curve else 0 :]
         validation = None
         if self.held_out:
-            validation = _finite(self._recordings.mean_loss(self.held_out))
+            validation = _finite(self.recordings.mean_loss(self.held_out))
         self.curve.append(CurvePoint(self.step, sum(since) / len(since), validation))
 
     def _snapshot(self) -> list[bytes]:
