@@ -193,7 +193,8 @@ INTRODUCTION = """\
 Written by `python -m benchmarks.recipes`. The aim: to come as close as possible to the entropy of
 the grammar, which no model beats in expectation, in ten seconds on one core. Every row is the
 thorough recipe ({r.steps:,} steps of {r.batch_size} sentences, learning rate {r.lr:g} after
-{r.warmup} steps of warm-up, then falling with the power {r.decay:g} of the steps that are left, beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change; means over the seeds {seeds}.
+{r.warmup} steps of warm-up, then falling with the power {r.decay:g} of the steps that are left,
+beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change; means over the seeds {seeds}.
 
 - gap: the loss on fresh sentences from the grammar, above the grammar's own loss on them
   ({fresh:,} sentences, {floor:.4f} nats a token); in brackets that of each seed
