@@ -157,6 +157,7 @@ class Trainer:
         except ArithmeticError as error:
             for p, content in zip(self.parameters, good, strict=True):
                 p.data = Matrix.frombytes(content, *p.shape).data
+                p.grad = 0.0  # a part of a batch may be in it
             raise TrainingDivergedError(
                 f"the loss at step {self.step + 1} is not a finite number; "
                 f"a smaller learning rate than {self.recipe.lr:g} may help"

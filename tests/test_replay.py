@@ -90,13 +90,14 @@ def test_a_replay_refuses_the_tokens_that_a_recording_refuses():
                 Trainer(model, [[0, 1, 2, 0], [0, 3, 1, bad]], Recipe(4), replay=replay).run()
 
 
+@pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.parametrize("width", [8, 32])
-def test_a_model_that_diverged_can_be_trained_again(width):
+def test_a_model_that_diverged_can_be_trained_again(width, batch_size):
     # At 1e160 it is the gradients that are NaN first: they must not stay behind.
     documents = [[BOS, 1, 2, BOS], [BOS, 3, BOS]]
     model, untouched = (new_model(1, 5, 1, width, 2, 6) for _ in range(2))
     with pytest.raises(TrainingDivergedError):
-        train(model, documents, Recipe(2, lr=1e160))
+        train(model, documents, Recipe(2, batch_size, lr=1e160))
     assert content(model) == content(untouched)
     assert train(model, documents, Recipe(4)) == train(untouched, documents, Recipe(4))
 
