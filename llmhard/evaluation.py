@@ -49,7 +49,10 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimat
 
 
 def share(hits: Sequence[bool]) -> Estimate:
-    """How many of the hits are True, from 0 to 1. Raises ZeroDivisionError if there are none."""
+    """The share of the hits that are True; its standard error is 0 where all are or none is.
+
+    Raises ZeroDivisionError if there are no hits.
+    """
     return ratio(hits, [1] * len(hits))
 
 
@@ -58,7 +61,7 @@ class Losses:
     """The model's loss on sentences and the grammar's, None if it did not write all of them.
 
     `perplexity` is exp of the model's loss. `gap` is the model's loss less the grammar's, with the
-    standard error of the difference sentence by sentence; `gap_share` is the gap as a part of the
+    standard error of the difference sentence by sentence; `gap_share` is the gap divided by the
     grammar's loss.
     """
 
@@ -72,18 +75,19 @@ class Losses:
 
 
 def losses(
-    model: Sequence[float], tokens: Sequence[int], grammar: Sequence[float] | None
+    model: Sequence[float], tokens: Sequence[int], truth: Sequence[float] | None = None
 ) -> Losses:
-    """From the nats that each sentence costs the model and the grammar, and its number of tokens.
+    """From what each sentence costs the model, its number of tokens, and what it costs the grammar,
+    both in nats.
 
     Raises ZeroDivisionError if there are no sentences.
     """
     loss = ratio(model, tokens)
-    gap = gap_share = floor = None
-    if grammar is not None:
-        differences = [m - g for m, g in zip(model, grammar, strict=True)]
-        floor = ratio(grammar, tokens)
-        gap, gap_share = ratio(differences, tokens), ratio(differences, grammar)
+    floor = gap = gap_share = None
+    if truth is not None:
+        differences = [m - t for m, t in zip(model, truth, strict=True)]
+        floor = ratio(truth, tokens)
+        gap, gap_share = ratio(differences, tokens), ratio(differences, truth)
     return Losses(len(tokens), sum(tokens), loss, exp(loss.value), floor, gap, gap_share)
 
 
@@ -115,13 +119,15 @@ class PairResult:
 class Evaluation:
     """All that was found out; the `notes` say what was left out and how to read the rest.
 
-    `trained_on` says whether the model learned from the text. If so, `validation` is the loss on
-    the part that was held out, else on all of it. `fresh` is the loss on sentences drawn anew from
-    the grammar, `fresh_in_training` the share of these that the training text has, too.
+    `trained_on` says whether the model learned from the text; `unseen` counts the sentences of it
+    that the model did not learn from, on which `validation` is measured. `fresh` is the loss on
+    sentences drawn anew from the grammar, `fresh_in_training` the share of these that the training
+    text has, too.
     """
 
     parameters: int
     trained_on: bool
+    unseen: int
     validation: Losses | None
     fresh: Losses | None
     fresh_in_training: Estimate | None
@@ -211,6 +217,7 @@ def evaluate(
     return Evaluation(
         parameters=saved.model.config.n_parameters(),
         trained_on=judge.learned is not None,
+        unseen=len(judge.unseen),
         validation=validation,
         fresh=drawn,
         fresh_in_training=in_training,
@@ -290,7 +297,8 @@ class _Judge:
         if long := sum(not self.surprise.fits(document) for document in documents):
             self.notes.append(
                 f"{long:,} of {len(documents):,} validation sentences are longer than the context "
-                f"of {block_size} tokens; of these only the beginning counts."
+                f"of {block_size} tokens; of these only the beginning counts, and the grammar's "
+                f"loss, which is one of whole sentences, is left out."
             )
         truth = None
         if self.knows_grammar and not long:
@@ -322,7 +330,8 @@ class _Judge:
         if len(fitting) < n:
             self.notes.append(
                 f"{n - len(fitting):,} of {n:,} fresh sentences are longer than the context of "
-                f"{self.surprise.block_size} tokens, and are left out."
+                f"{self.surprise.block_size} tokens, and are left out; the grammar's probabilities "
+                f"are those given that a sentence fits."
             )
         if not fitting:
             return None, in_training

@@ -56,7 +56,8 @@ def _same_form(verbs: str) -> Replacements:
     for forms in group:
         for place, form in enumerate(forms):
             if forms.count(form) == 1:  # "read" may be present or past, and so may what replaces it
-                replacements[form] = [other[place] for other in group if other is not forms]
+                others = [other[place] for other in group if other is not forms]
+                replacements[form] = [other for other in others if other in grammar.WORDS]
     return replacements
 
 

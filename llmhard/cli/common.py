@@ -29,8 +29,12 @@ class Parser(argparse.ArgumentParser):
 def complain(message: str) -> None:
     """One line on stderr, whatever the message quotes."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
-        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-        print(f"llmhard: {line}", file=sys.stderr)
+        print(f"llmhard: {printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """One line without commands to the terminal, whatever stands in the text."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @contextmanager
@@ -44,6 +48,15 @@ def explained(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {error}") from None
     except (corpus.CorpusError, model_file.ModelFileError, curves.PlotError) as error:
         raise UsageError(f"{what}: {error}") from None
+
+
+def read_model(path: str) -> model_file.SavedModel:
+    """The model in a file; says how to make one if there is none."""
+    with explained(f"cannot read the model {path}"):
+        try:
+            return model_file.load(path)
+        except FileNotFoundError:
+            raise UsageError(f"there is no model {path}; train one first: llmhard train") from None
 
 
 def at_least_one(text: str) -> int:

@@ -6,8 +6,7 @@ import argparse
 import random
 from typing import Any
 
-from llmhard import model_file
-from llmhard.cli.common import UsageError, at_least_one, explained
+from llmhard.cli.common import UsageError, at_least_one, read_model
 from llmhard.sampler import Reader, Sampling, generate
 
 
@@ -70,13 +69,7 @@ def add_parser(commands: Any, program: str) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with explained(f"cannot read the model {options.model}"):
-        try:
-            saved = model_file.load(options.model)
-        except FileNotFoundError:
-            raise UsageError(
-                f"there is no model {options.model}; train one first: llmhard train"
-            ) from None
+    saved = read_model(options.model)
     try:
         sampling = Sampling(options.temperature, options.top_k, options.top_p)
         prompt = saved.tokenizer.encode(options.prompt)
