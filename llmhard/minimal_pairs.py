@@ -2,7 +2,8 @@
 
 A model that has learned a rule of the language finds the good one more likely (the method of BLiMP:
 Warstadt et al., 2020). The good sentences are drawn from the grammar, what makes them bad comes
-from its tables, and it has the last word: it accepts every good sentence and no bad one.
+from its tables, and it has the last word: it accepts every good sentence and no bad one. What makes
+sense is what makes sense in its world, where ducks swim and do not fly.
 
     agreement  the verb in the other number          seven ducks swims
     article    "a" and "an" exchanged                she eats a apple
@@ -18,13 +19,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from llmhard import grammar
-from llmhard.grammar import VERB_FORMS
+from llmhard.grammar import NOUN_FORMS, VERB_FORMS
 
 Replacements = dict[str, list[str]]  # a word -> what may stand in its place
 Variants = Callable[[Sequence[str]], Iterator[list[str]]]  # a sentence's words -> candidates
 
 # After these a verb stands in its base form and agrees with nobody: "sam can swim".
 BEFORE_BASE_FORMS = frozenset({"can", "please", "to"})
+# After these both numbers are good English: the fish swim, the fish swims.
+BEFORE_BOTH_NUMBERS = frozenset(
+    noun.one for nouns in NOUN_FORMS.values() for noun in nouns if noun.one == noun.many
+)
+# One word further to the front these make a good question: "can sam swim".
+QUESTION_WORDS = frozenset({"am", "are", "can", "is"})
 
 
 @dataclass(frozen=True)
@@ -35,18 +42,23 @@ class MinimalPair:
     bad: str
 
 
-def with_another_word(words: Sequence[str], replacements: Replacements) -> Iterator[list[str]]:
-    """The words with one of them replaced; verbs in their base form stay."""
+def with_another_word(
+    words: Sequence[str],
+    replacements: Replacements,
+    never_after: frozenset[str],
+) -> Iterator[list[str]]:
+    """The words with one of them replaced, but none that follows one of `never_after`."""
     for i, word in enumerate(words):
-        if i == 0 or words[i - 1] not in BEFORE_BASE_FORMS:
+        if i == 0 or words[i - 1] not in never_after:
             for other in replacements.get(word, ()):
                 yield [*words[:i], other, *words[i + 1 :]]
 
 
 def with_neighbours_exchanged(words: Sequence[str]) -> Iterator[list[str]]:
-    """The words with each two neighbours exchanged in turn."""
+    """The words with each two neighbours exchanged in turn, unless that makes a question."""
     for i in range(len(words) - 1):
-        yield [*words[:i], words[i + 1], words[i], *words[i + 2 :]]
+        if words[i + 1] not in QUESTION_WORDS:
+            yield [*words[:i], words[i + 1], words[i], *words[i + 2 :]]
 
 
 def _same_form(verbs: str) -> Replacements:
@@ -61,21 +73,30 @@ def _same_form(verbs: str) -> Replacements:
     return replacements
 
 
-SINGULAR = {"is": ["are"]} | {verb.does: [verb.do] for verb in VERB_FORMS.values()}
+SINGULAR = {"is": ["are"]} | {
+    verb.does: [verb.do]
+    for verb in VERB_FORMS.values()
+    if verb.do != verb.did  # "mom read" is the past tense
+}
 PLURAL = {"are": ["is"], "am": ["is", "are"]} | {
     verb.do: [verb.does] for verb in VERB_FORMS.values()
 }
 
+
+def _replacing(
+    *classes: Replacements, never_after: frozenset[str] = BEFORE_BASE_FORMS
+) -> tuple[Variants, ...]:
+    return tuple(
+        partial(with_another_word, replacements=replacements, never_after=never_after)
+        for replacements in classes
+    )
+
+
 # A kind has classes, so that a model which always prefers "a" to "an" is right in half the pairs.
 KINDS: dict[str, tuple[Variants, ...]] = {
-    "agreement": tuple(partial(with_another_word, replacements=r) for r in (SINGULAR, PLURAL)),
-    "article": tuple(
-        partial(with_another_word, replacements=r) for r in ({"a": ["an"]}, {"an": ["a"]})
-    ),
-    "meaning": tuple(
-        partial(with_another_word, replacements=_same_form(verbs))
-        for verbs in ("swim fly jump", "eat wear read")
-    ),
+    "agreement": _replacing(SINGULAR, PLURAL, never_after=BEFORE_BASE_FORMS | BEFORE_BOTH_NUMBERS),
+    "article": _replacing({"a": ["an"]}, {"an": ["a"]}),
+    "meaning": _replacing(_same_form("swim fly jump"), _same_form("eat wear read")),
     "order": (with_neighbours_exchanged,),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,9 @@ def add_parser(commands: Any, program: str) -> None:
         "evaluate",
         help="judge a model against the grammar that wrote the sentences",
         description=(
-            "Judge a model against the grammar that wrote the sentences and so knows how likely\n"
-            "each of them is: its loss on held-out and on fresh sentences beside the grammar's,\n"
-            "what the grammar says of the model's own sentences, and minimal pairs."
+            "Judge a model against the grammar that wrote the sentences and knows how likely\n"
+            "each of them is: by its loss on held-out and on fresh sentences, in nats a token,\n"
+            "beside the grammar's own; by what it writes; by minimal pairs."
         ),
         epilog=(
             f"examples:\n"
@@ -52,7 +52,7 @@ def add_parser(commands: Any, program: str) -> None:
     )
     for name, default, meaning in (
         ("fresh", 5000, "sentences to draw from the grammar"),
-        ("samples", 1000, "sentences that the model is to write"),
+        ("samples", 1000, "sentences the model writes"),
         ("pairs", 500, "minimal pairs of each kind"),
     ):
         help_text = f"how many {meaning} (default: %(default)s)"
@@ -107,6 +107,8 @@ def run(options: argparse.Namespace) -> None:
 
 # ---------------------------------------------------------------- the report for people
 
+EXAMPLE = "a bad one"  # the heading of the only column of words, but for the first
+
 Rows = list[tuple[str, ...]]
 
 
@@ -116,77 +118,66 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
 
     # On a terminal, too: a table that is too wide wraps there, but loses no figures.
     console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
-
-    def show(columns: Sequence[str], rows: Rows) -> None:
-        """A table: texts in the first column and under "a bad one", numbers in the others."""
-        if not rows:
-            return
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for number, name in enumerate(columns):
-            words = number == 0 or name == "a bad one"
-            table.add_column(name, justify="left" if words else "right", no_wrap=not words)
-        for row in rows:
-            table.add_row(*row)
-        console.print()
-        console.print(table)
-
     unseen = f"{evaluation.unseen:,} held out" if evaluation.trained_on else "none trained on"
-    samples, temperature = evaluation.samples, evaluation.samples.temperature
     with console.capture() as captured:
         console.print(f"model  {printable(model)}: {evaluation.parameters:,} parameters")
         console.print(f"text   {printable(text.name)}: {len(text.sentences):,} sentences, {unseen}")
-        columns = {"validation": evaluation.validation, "fresh": evaluation.fresh}
-        shown = {name: losses for name, losses in columns.items() if losses is not None}
-        names = [heading for name in shown for heading in (name, "s.e.")]
-        rows = _loss_rows(list(shown.values()))
-        if evaluation.fresh is not None and evaluation.fresh_in_training is not None:
-            blank = ("", "") * (len(shown) - 1)
-            rows.append(("in the training text", *blank, *_percent(evaluation.fresh_in_training)))
-        show(["nats a token", *names], rows)
-        show(
-            [f"{samples.count:,} samples at {temperature:g}", "share", "s.e."], _shares(evaluation)
-        )
-        show(
-            ["minimal pairs", "pairs", "right", "s.e.", "a bad one"],
-            [
-                (kind, f"{result.count:,}", *_percent(result.right), result.example.bad)
-                for kind, result in evaluation.pairs.items()
-            ],
-        )
+        for columns, rows in (_losses(evaluation), _samples(evaluation), _pairs(evaluation)):
+            if rows:
+                table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+                for number, name in enumerate(columns):
+                    words = number == 0 or name == EXAMPLE
+                    table.add_column(name, justify="left" if words else "right", no_wrap=not words)
+                for row in rows:
+                    table.add_row(*row)
+                console.print()
+                console.print(table)
         for note in evaluation.notes:
             console.print()
             console.print(textwrap.fill(printable(note), WIDTH))
-    lines = captured.get().splitlines()
-    return "".join(line.rstrip() + "\n" for line in lines)
+    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
-def _loss_rows(columns: Sequence[Losses]) -> Rows:
-    """One row a figure, two cells for each of the columns: the figure and its standard error."""
-    if not columns:
-        return []
-    figures: list[tuple[str, Callable[[Losses], tuple[str, str]]]] = [
-        ("sentences", lambda losses: (f"{losses.sentences:,}", "")),
-        ("tokens", lambda losses: (f"{losses.tokens:,}", "")),
-        ("the model's loss", lambda losses: _nats(losses.model)),
-        ("its perplexity", lambda losses: (f"{losses.perplexity:.3f}", "")),
-        ("the grammar's loss", lambda losses: _nats(losses.grammar)),
-        ("gap", lambda losses: _nats(losses.gap)),
-        ("gap, of the grammar's loss", lambda losses: _percent(losses.gap_share, 2)),
-    ]
+def _losses(evaluation: Evaluation) -> tuple[list[str], Rows]:
+    """Two columns for each text, the figure and its standard error."""
+    texts = {"validation": evaluation.validation, "fresh": evaluation.fresh}
+    known = {name: losses for name, losses in texts.items() if losses is not None}
+    in_training = {"fresh": evaluation.fresh_in_training}
+
+    def row(name: str, cells: Callable[[str, Losses], tuple[str, str]]) -> tuple[str, ...]:
+        return (name, *(cell for text, losses in known.items() for cell in cells(text, losses)))
+
     rows = [
-        (name, *(cell for losses in columns for cell in show(losses))) for name, show in figures
+        row("sentences", lambda _, losses: (f"{losses.sentences:,}", "")),
+        row("tokens", lambda _, losses: (f"{losses.tokens:,}", "")),
+        row("the model's loss", lambda _, losses: _nats(losses.model)),
+        row("its perplexity", lambda _, losses: (f"{losses.perplexity:.4g}", "")),
+        row("the grammar's loss", lambda _, losses: _nats(losses.grammar)),
+        row("gap", lambda _, losses: _nats(losses.gap)),
+        row("gap, of the grammar's loss", lambda _, losses: _percent(losses.gap_share, 2)),
+        row("in the training text", lambda text, _: _percent(in_training.get(text))),
     ]
-    return [row for row in rows if any(row[1:])]
+    columns = ["nats a token", *(heading for text in known for heading in (text, "s.e."))]
+    return columns, [row for row in rows if any(row[1:])]
 
 
-def _shares(evaluation: Evaluation) -> Rows:
+def _samples(evaluation: Evaluation) -> tuple[list[str], Rows]:
     samples = evaluation.samples
     rows = [
         ("accepted by the grammar", *_percent(samples.accepted)),
         ("not in the training text", *_percent(samples.new)),
         ("distinct", f"{100 * samples.distinct:.1f} %", ""),
     ]
-    return [row for row in rows if any(row[1:])]
+    title = f"{samples.count:,} samples at {samples.temperature:g}"
+    return [title, "share", "s.e."], [row for row in rows if any(row[1:])]
+
+
+def _pairs(evaluation: Evaluation) -> tuple[list[str], Rows]:
+    rows: Rows = [
+        (kind, f"{result.count:,}", *_percent(result.right), result.example.bad)
+        for kind, result in evaluation.pairs.items()
+    ]
+    return ["minimal pairs", "pairs", "right", "s.e.", EXAMPLE], rows
 
 
 def _nats(estimate: Estimate | None) -> tuple[str, str]:
