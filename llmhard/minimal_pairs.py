@@ -5,10 +5,10 @@ Warstadt et al., 2020). The good sentences are drawn from the grammar, what make
 from its tables, and it has the last word: it accepts every good sentence and no bad one. What makes
 sense is what makes sense in its world, where ducks swim and do not fly.
 
-    agreement  the verb in the other number          seven ducks swims
-    article    "a" and "an" exchanged                she eats a apple
-    meaning    a verb that does not go with the rest the fish flies; mom wears a book
-    order      two neighbours exchanged              mom reads big a book
+    agreement  the verb in the other number           seven ducks swims
+    article    "a" and "an" exchanged                 she eats a apple
+    meaning    a verb that does not go with the rest  the fish flies; mom wears a book
+    order      two neighbours exchanged               mom reads big a book
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ class MinimalPair:
 
 
 def with_another_word(
-    words: Sequence[str],
-    replacements: Replacements,
-    never_after: frozenset[str],
+    words: Sequence[str], replacements: Replacements, never_after: frozenset[str]
 ) -> Iterator[list[str]]:
     """The words with one of them replaced, but none that follows one of `never_after`."""
     for i, word in enumerate(words):
