@@ -26,15 +26,15 @@ def add_parser(commands: Any, program: str) -> None:
         "evaluate",
         help="judge a model against the grammar that wrote the sentences",
         description=(
-            "Judge a model against the grammar that wrote the sentences and knows how likely\n"
-            "each of them is: by its loss on held-out and on fresh sentences, in nats a token,\n"
-            "beside the grammar's own; by what it writes; by minimal pairs."
+            "Judge a model against the grammar that wrote the sentences and knows how\n"
+            "likely each of them is: by its loss on held-out and on fresh sentences, in nats\n"
+            "a token, beside the grammar's own; by what it writes; by minimal pairs."
         ),
         epilog=(
             f"examples:\n"
             f"  {program} evaluate\n"
             f"  {program} evaluate --fresh 50000 --temperature 1\n"
-            f"  {program} evaluate --model mine.safetensors --data my_sentences.txt --json"
+            f"  {program} evaluate --model mine.safetensors --data mine.txt --json"
         ),
     )
     command.set_defaults(run=run)
