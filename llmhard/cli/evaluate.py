@@ -120,8 +120,11 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
     console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
     unseen = f"{evaluation.unseen:,} held out" if evaluation.trained_on else "none trained on"
     with console.capture() as captured:
-        console.print(f"model  {printable(model)}: {evaluation.parameters:,} parameters")
-        console.print(f"text   {printable(text.name)}: {len(text.sentences):,} sentences, {unseen}")
+        for line in (
+            f"model  {printable(model)}: {evaluation.parameters:,} parameters",
+            f"text   {printable(text.name)}: {len(text.sentences):,} sentences, {unseen}",
+        ):
+            console.print(line, soft_wrap=True)
         for columns, rows in (_losses(evaluation), _samples(evaluation), _pairs(evaluation)):
             if rows:
                 table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
