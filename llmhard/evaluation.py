@@ -2,7 +2,7 @@
 
 The grammar that wrote the corpus gives each sentence's probability. Its own loss on sentences drawn
 from it estimates its entropy, the floor that no model's loss is below in expectation: what a model
-loses more, the gap, is the Kullback-Leibler divergence of the two.
+loses more, the gap, estimates the Kullback-Leibler divergence of the model from the grammar.
 
 All losses and gaps are in nats a token, the closing BOS among the tokens; shares are from 0 to 1.
 """
