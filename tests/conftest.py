@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from llmhard import corpus, model_file
+from llmhard import corpus, grammar, model_file
 from llmhard.model import GPT, Config
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
@@ -58,3 +58,37 @@ def sentences_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("corpus") / "sentences.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
     return path
+
+
+GRAMMAR_SENTENCES = grammar.corpus(1500, seed=3)
+
+
+@pytest.fixture(scope="session")
+def schooled() -> model_file.SavedModel:
+    """A small model that knows all words of the grammar, trained a little on 1,350 sentences."""
+    tokenizer = Tokenizer(grammar.WORDS)
+    rng = random.Random(5)
+    training, held_out = corpus.split(GRAMMAR_SENTENCES, rng)
+    config = Config(tokenizer.vocab_size, n_layer=1, n_embd=16, n_head=2, block_size=12)
+    model = GPT.initialize(config, rng)
+    documents = [tokenizer.encode_document(sentence) for sentence in training]
+    trainer = Trainer(model, documents, Recipe(steps=700), seed=5)
+    trainer.run()
+    data = DataRecord(
+        "school.txt", corpus.fingerprint(GRAMMAR_SENTENCES), len(GRAMMAR_SENTENCES), len(held_out)
+    )
+    record = TrainingRecord(
+        trainer.recipe, 5, trainer.final_loss(), data, tuple(trainer.curve), "0.0.test"
+    )
+    return model_file.SavedModel(model, tokenizer, (record,))
+
+
+@pytest.fixture(scope="session")
+def schooled_files(
+    schooled: model_file.SavedModel, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """The files of that model and of its sentences; nobody may change them."""
+    folder = tmp_path_factory.mktemp("schooled")
+    model_file.save(folder / "model.safetensors", schooled)
+    (folder / "school.txt").write_text("\n".join(GRAMMAR_SENTENCES) + "\n", encoding="utf-8")
+    return folder / "model.safetensors", folder / "school.txt"

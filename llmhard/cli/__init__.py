@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from llmhard.cli import finetune, sample, train
+from llmhard.cli import evaluate, finetune, sample, train
 from llmhard.cli.common import Parser, UsageError, complain
 from llmhard.version import __version__
 
@@ -46,11 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(program: str) -> Parser:
     parser = Parser(
         prog=program,
-        description="LLMs, the Hard Way: train a small GPT, and let it write.",
-        epilog=f"examples:\n  {program} train\n  {program} sample --prompt 'the cat'",
+        description="LLMs, the Hard Way: train a small GPT, let it write, judge it.",
+        epilog=f"examples:\n  {program} train\n  {program} sample --prompt 'the cat'"
+        f"\n  {program} evaluate",
     )
     parser.add_argument("--version", action="version", version=f"llmhard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, sample, finetune):
+    for command in (train, sample, evaluate, finetune):
         command.add_parser(commands, program)
     return parser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +29,12 @@ class Parser(argparse.ArgumentParser):
 def complain(message: str) -> None:
     """One line on stderr, whatever the message quotes."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
-        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-        print(f"llmhard: {line}", file=sys.stderr)
+        print(f"llmhard: {printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """One line without commands to the terminal, whatever stands in the text."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @contextmanager
@@ -47,7 +50,8 @@ def explained(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {error}") from None
 
 
-def load_model(path: str | os.PathLike[str]) -> model_file.SavedModel:
+def read_model(path: str) -> model_file.SavedModel:
+    """The model in a file; says how to make one if there is none."""
     with explained(f"cannot read the model {path}"):
         try:
             return model_file.load(path)

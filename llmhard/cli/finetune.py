@@ -9,7 +9,7 @@ from typing import Any
 
 from llmhard import corpus
 from llmhard.checkpoint import Task
-from llmhard.cli.common import UsageError, load_model
+from llmhard.cli.common import UsageError, read_model
 from llmhard.cli.training import (
     Job,
     add_output_options,
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
     data = str(corpus.questions_path()) if options.data is None else options.data
     check_outputs(out, options.plot, data)
     recipe = changed_recipe(FINE_TUNING, options)
-    saved = load_model(options.model)
+    saved = read_model(options.model)
     text = read_text(data)
     rng = random.Random(options.seed)
     encoded = encode(saved.tokenizer, text, rng, options.skip_unknown)

@@ -6,7 +6,7 @@ import argparse
 import random
 from typing import Any
 
-from llmhard.cli.common import UsageError, at_least_one, load_model
+from llmhard.cli.common import UsageError, at_least_one, read_model
 from llmhard.sampler import Reader, Sampling, generate
 
 
@@ -69,7 +69,7 @@ def add_parser(commands: Any, program: str) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    saved = load_model(options.model)
+    saved = read_model(options.model)
     try:
         sampling = Sampling(options.temperature, options.top_k, options.top_p)
         prompt = saved.tokenizer.encode(options.prompt)

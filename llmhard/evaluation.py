@@ -1,0 +1,401 @@
+"""Evaluation: a model judged against the truth, which here is known exactly.
+
+The grammar that wrote the corpus gives each sentence's probability. Its own loss on sentences drawn
+from it estimates its entropy, the floor that no model's loss is below in expectation: what a model
+loses more, the gap, estimates the Kullback-Leibler divergence of the model from the grammar.
+
+All losses and gaps are in nats a token, the closing BOS among the tokens; shares are from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, fsum, isfinite, log, sqrt
+
+from llmhard import corpus, grammar
+from llmhard.minimal_pairs import KINDS, MinimalPair, minimal_pairs, prefers_good
+from llmhard.model_file import SavedModel
+from llmhard.sampler import Reader, Sampling, generate
+from llmhard.tokenizer import BOS
+from llmhard.trainer import Recordings
+from llmhard.training_record import TrainingRecord
+
+MOST_SENTENCES = 5000  # of a text; the loss on these is exact enough
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its standard error, None if there was but one observation."""
+
+    value: float
+    standard_error: float | None
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+    """r = sum(y) / sum(x) over independent pairs (y, x), one a sentence.
+
+    Its standard error is sqrt(n / (n - 1) * sum((y - r x)**2)) / sum(x): the delta method, as both
+    sums vary (Cochran, Sampling Techniques, 3rd edition, 1977, section 2.11). Raises
+    ZeroDivisionError if there are no pairs.
+    """
+    n, total = len(denominators), fsum(denominators)
+    r = fsum(numerators) / total
+    if n == 1:
+        return Estimate(r, None)
+    squares = fsum((y - r * x) ** 2 for y, x in zip(numerators, denominators, strict=True))
+    return Estimate(r, sqrt(n / (n - 1) * squares) / total)
+
+
+def share(hits: Sequence[bool]) -> Estimate:
+    """The share of the hits that are True; its standard error is 0 where all are or none is.
+
+    Raises ZeroDivisionError if there are no hits.
+    """
+    return ratio(hits, [1] * len(hits))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The model's loss on sentences and the grammar's, None if it did not write all of them.
+
+    `perplexity` is exp of the model's loss. `gap` is the model's loss less the grammar's, with the
+    standard error of the difference sentence by sentence; `gap_share` is the gap divided by the
+    grammar's loss.
+    """
+
+    sentences: int
+    tokens: int
+    model: Estimate
+    perplexity: float
+    grammar: Estimate | None
+    gap: Estimate | None
+    gap_share: Estimate | None
+
+
+def losses(
+    model: Sequence[float], tokens: Sequence[int], truth: Sequence[float] | None = None
+) -> Losses:
+    """From what each sentence costs the model, its number of tokens, and what it costs the grammar,
+    both in nats.
+
+    Raises ZeroDivisionError if there are no sentences.
+    """
+    loss = ratio(model, tokens)
+    floor = gap = gap_share = None
+    if truth is not None:
+        differences = [m - t for m, t in zip(model, truth, strict=True)]
+        floor = ratio(truth, tokens)
+        gap, gap_share = ratio(differences, tokens), ratio(differences, truth)
+    return Losses(len(tokens), sum(tokens), loss, exp(loss.value), floor, gap, gap_share)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Sentences that the model wrote: the share that the grammar accepts, the share that is not in
+    the training text, and the number of distinct ones divided by that of all.
+
+    `accepted` is None without a grammar, `new` if the training text is not known.
+    """
+
+    count: int
+    temperature: float
+    accepted: Estimate | None
+    new: Estimate | None
+    distinct: float
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """Minimal pairs of one kind: how many, the share in which the good sentence is likelier."""
+
+    count: int
+    right: Estimate
+    example: MinimalPair
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was found out; the `notes` say what was left out and how to read the rest.
+
+    `trained_on` says whether the model learned from the text; `unseen` counts the sentences of it
+    that the model did not learn from, on which `validation` is measured. `fresh` is the loss on
+    sentences drawn anew from the grammar, `fresh_in_training` the share of these that the training
+    text has, too.
+    """
+
+    parameters: int
+    trained_on: bool
+    unseen: int
+    validation: Losses | None
+    fresh: Losses | None
+    fresh_in_training: Estimate | None
+    samples: Samples
+    pairs: dict[str, PairResult]
+    notes: tuple[str, ...]
+
+
+def split_as_trained(
+    sentences: Sequence[str], records: Sequence[TrainingRecord]
+) -> tuple[list[str], list[str]] | None:
+    """What of the sentences some training learned from, and what all held out; None if none of
+    the trainings had these sentences.
+
+    Raises ValueError if another number of sentences was held out than the record says.
+    """
+    fingerprint = corpus.fingerprint(sentences)
+    trainings = [record for record in records if record.data.sha256 == fingerprint]
+    if not trainings:
+        return None
+    learned: dict[str, None] = {}
+    held_out: list[str] = []
+    for record in trainings:
+        part, held_out = list(sentences), []
+        if record.data.held_out:
+            part, held_out = corpus.split(sentences, random.Random(record.seed))
+        if len(held_out) != record.data.held_out:
+            raise ValueError(
+                f"the model's record says that {record.data.held_out:,} of the sentences were held "
+                f"out, but this version of llmhard holds {len(held_out):,} out"
+            )
+        learned |= dict.fromkeys(part)
+    return list(learned), [sentence for sentence in held_out if sentence not in learned]
+
+
+class Surprise:
+    """What sentences cost a model, in nats."""
+
+    def __init__(self, saved: SavedModel) -> None:
+        self.tokenizer = saved.tokenizer
+        self.block_size = saved.model.config.block_size
+        self._recordings = Recordings(saved.model)
+
+    def fits(self, document: Sequence[int]) -> bool:
+        """Whether the model can read all of it."""
+        return len(document) <= self.block_size + 1
+
+    def nats(self, document: Sequence[int]) -> float:
+        """-log of the document's probability, the part beyond the context left out.
+
+        Raises ArithmeticError if that is not a finite number.
+        """
+        recording = self._recordings.read(document)
+        nats = recording.loss.data * (len(recording.tokens) - 1)
+        if not isfinite(nats):
+            text = self.tokenizer.decode(document)
+            raise ArithmeticError(f"the model's loss on {text!r:.60} is not a finite number")
+        return nats
+
+    def log_prob(self, sentence: str) -> float:
+        """The log-probability of a sentence and its end. Raises UnknownWordError."""
+        return -self.nats(self.tokenizer.encode_document(sentence))
+
+
+def evaluate(
+    saved: SavedModel,
+    sentences: Sequence[str],
+    *,
+    fresh: int,
+    samples: int,
+    temperature: float,
+    pairs: int,
+    seed: int,
+) -> Evaluation:
+    """Judge a model by a text and by the grammar: `fresh` sentences drawn from it, `samples`
+    sentences of the model's own, `pairs` minimal pairs of each kind.
+
+    Raises ValueError for a temperature below 0 or a record that does not fit the text,
+    ArithmeticError if the model's numbers are not finite.
+    """
+    judge = _Judge(saved, sentences, seed)
+    own = judge.own_samples(samples, Sampling(temperature))
+    validation = judge.text_losses()
+    drawn, in_training = judge.fresh_losses(fresh)
+    results = judge.pair_results(pairs)
+    judge.note_what_distinct_sentences_do(validation, drawn, in_training)
+    return Evaluation(
+        parameters=saved.model.config.n_parameters(),
+        trained_on=judge.learned is not None,
+        unseen=len(judge.unseen),
+        validation=validation,
+        fresh=drawn,
+        fresh_in_training=in_training,
+        samples=own,
+        pairs=results,
+        notes=tuple(judge.notes),
+    )
+
+
+class _Judge:
+    """The parts of an evaluation, and the notes that they leave."""
+
+    def __init__(self, saved: SavedModel, sentences: Sequence[str], seed: int) -> None:
+        self.saved, self.sentences, self.seed = saved, sentences, seed
+        self.tokenizer = saved.tokenizer
+        self.surprise = Surprise(saved)
+        self.notes: list[str] = []
+        self.learned: set[tuple[int, ...]] | None = None  # tokens of the training sentences
+        self.unseen = list(sentences)
+        known = split_as_trained(sentences, saved.records)
+        if known is None:
+            self.notes.append(
+                "The model was not trained on this text, as its file tells: all of it is unseen. "
+                "How many samples the training text has is left out; --data takes that text."
+            )
+        else:
+            learned, self.unseen = known
+            self.learned = {tuple(tokens) for tokens in map(self._encode, learned) if tokens}
+            if not self.unseen:
+                self.notes.append("No sentence was held out: there is no validation loss.")
+            fingerprint = corpus.fingerprint(sentences)
+            others = {r.data.name for r in saved.records if r.data.sha256 != fingerprint}
+            if others:
+                self.notes.append(
+                    f"The model was also trained on {', '.join(sorted(others))}: what it copies "
+                    f"from there counts as new."
+                )
+        strange = next((word for word in grammar.WORDS if self._encode(word) is None), None)
+        self.knows_grammar = strange is None
+        if strange is not None:
+            self.notes.append(
+                f"What the grammar tells is left out (its loss, fresh sentences, acceptance, "
+                f"minimal pairs): the model does not know its words, {strange!r} for one."
+            )
+
+    def _encode(self, sentence: str) -> list[int] | None:
+        """The tokens of a document, None if the model does not know them all."""
+        try:
+            return self.tokenizer.encode_document(sentence)
+        except ValueError:
+            return None
+
+    def _rng(self, purpose: str) -> random.Random:
+        """Random numbers that no other part and no corpus has come from."""
+        return random.Random(f"evaluate {purpose} {self.seed}")
+
+    def text_losses(self) -> Losses | None:
+        """The losses on the sentences of the text that the model has not learned from."""
+        chosen = self.unseen
+        if len(chosen) > MOST_SENTENCES:
+            chosen = self._rng("text").sample(chosen, MOST_SENTENCES)
+            self.notes.append(
+                f"The validation loss is that of {MOST_SENTENCES:,} of the {len(self.unseen):,} "
+                f"sentences, drawn at random."
+            )
+        documents = [tokens for tokens in map(self._encode, chosen) if tokens is not None]
+        if unknown := len(chosen) - len(documents):
+            self.notes.append(
+                f"{unknown:,} of {len(chosen):,} validation sentences have words that the model "
+                f"does not know, and are left out."
+            )
+        if not documents:
+            return None
+        nats = [self.surprise.nats(document) for document in documents]
+        block_size = self.surprise.block_size
+        tokens = [min(len(document) - 1, block_size) for document in documents]
+        if long := sum(not self.surprise.fits(document) for document in documents):
+            self.notes.append(
+                f"{long:,} of {len(documents):,} validation sentences are longer than the context "
+                f"of {block_size} tokens; of these only the beginning counts, and the grammar's "
+                f"loss, which is one of whole sentences, is left out."
+            )
+        truth = None
+        if self.knows_grammar and not long:
+            truth = [-grammar.log_prob(self.tokenizer.decode(document)) for document in documents]
+            if not all(map(isfinite, truth)):
+                truth = None
+                self.notes.append("The grammar has no loss on this text: it did not write it.")
+        return losses(nats, tokens, truth)
+
+    def fresh_losses(self, n: int) -> tuple[Losses | None, Estimate | None]:
+        """The losses on n sentences drawn from the grammar, and the share of them in training.
+
+        A sentence that the context cannot hold is left out. The grammar's probabilities are then
+        those given that a sentence fits, p(sentence) / p(it fits): so its loss stays the floor.
+        """
+        if not self.knows_grammar:
+            return None, None
+        rng = self._rng("fresh")
+        drawn = [grammar.sample(rng) for _ in range(n)]
+        documents = list(map(self.tokenizer.encode_document, drawn))
+        in_training = None
+        if self.learned is not None:
+            in_training = share([tuple(document) in self.learned for document in documents])
+        fitting = [
+            (sentence, document)
+            for sentence, document in zip(drawn, documents, strict=True)
+            if self.surprise.fits(document)
+        ]
+        if len(fitting) < n:
+            self.notes.append(
+                f"{n - len(fitting):,} of {n:,} fresh sentences are longer than the context of "
+                f"{self.surprise.block_size} tokens, and are left out; the grammar's probabilities "
+                f"are those given that a sentence fits."
+            )
+        if not fitting:
+            return None, in_training
+        log_share = log(len(fitting) / n)
+        return losses(
+            [self.surprise.nats(document) for _, document in fitting],
+            [len(document) - 1 for _, document in fitting],
+            [log_share - grammar.log_prob(sentence) for sentence, _ in fitting],
+        ), in_training
+
+    def own_samples(self, n: int, sampling: Sampling) -> Samples:
+        """What n sentences that the model writes are like."""
+        rng, reader = self._rng("samples"), Reader(self.saved.model)
+        written = [tuple(generate(reader, rng, sampling)) for _ in range(n)]
+        cut = sum(len(tokens) == self.surprise.block_size for tokens in written)
+        accepted = new = None
+        if self.knows_grammar:
+            accepted = share([grammar.accepts(self.tokenizer.decode(t)) for t in written])
+        if self.learned is not None:
+            new = share([(BOS, *tokens, BOS) not in self.learned for tokens in written])
+        if cut:
+            self.notes.append(
+                f"{cut:,} of {n:,} samples were cut short at the context of "
+                f"{self.surprise.block_size} tokens."
+            )
+        return Samples(n, sampling.temperature, accepted, new, len(set(written)) / n)
+
+    def pair_results(self, n: int) -> dict[str, PairResult]:
+        """How often the model finds the good sentence of n minimal pairs likelier, by kind."""
+        results: dict[str, PairResult] = {}
+        left_out = 0
+        for kind in KINDS if self.knows_grammar else ():
+            drawn = minimal_pairs(kind, n, self._rng(f"pairs {kind}"))
+            pairs = [pair for pair in drawn if self._holds(pair)]
+            left_out += n - len(pairs)
+            if pairs:
+                hits = [prefers_good(pair, self.surprise.log_prob) for pair in pairs]
+                results[kind] = PairResult(len(pairs), share(hits), pairs[0])
+        if left_out:
+            self.notes.append(
+                f"{left_out:,} of {n * len(KINDS):,} minimal pairs are longer than the context of "
+                f"{self.surprise.block_size} tokens, and are left out."
+            )
+        return results
+
+    def _holds(self, pair: MinimalPair) -> bool:
+        """Whether the context holds both sentences."""
+        encode = self.tokenizer.encode_document
+        return self.surprise.fits(encode(pair.good)) and self.surprise.fits(encode(pair.bad))
+
+    def note_what_distinct_sentences_do(
+        self, validation: Losses | None, fresh: Losses | None, in_training: Estimate | None
+    ) -> None:
+        """Why the two losses differ, if the text is the grammar's and has each sentence once."""
+        if validation is None or validation.grammar is None or fresh is None:
+            return
+        if len(set(self.sentences)) < len(self.sentences) or fresh.grammar is None:
+            return
+        note = (
+            f"The text has each sentence once, however often the grammar writes it, so likely "
+            f"sentences are rarer in it: the grammar's own loss is {validation.grammar.value:.4f} "
+            f"on the validation sentences and {fresh.grammar.value:.4f} on the fresh ones. The "
+            f"validation loss is a figure for such a text, not an estimate for fresh sentences"
+        )
+        if in_training is not None:
+            note += f", {100 * in_training.value:.1f} % of which are in the training text"
+        self.notes.append(note + ".")

@@ -1,0 +1,458 @@
+"""Evaluation: every figure beside another way to get it."""
+
+import random
+from dataclasses import replace
+from itertools import pairwise
+from math import exp, inf, log, nan, prod, sqrt
+from statistics import fmean, stdev
+
+import pytest
+from conftest import GRAMMAR_SENTENCES, SENTENCES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmhard import corpus, evaluation, grammar
+from llmhard.evaluation import (
+    Estimate,
+    Surprise,
+    evaluate,
+    losses,
+    ratio,
+    share,
+    split_as_trained,
+)
+from llmhard.layers import softmax
+from llmhard.minimal_pairs import KINDS
+from llmhard.model import GPT, Config
+from llmhard.model_file import SavedModel
+from llmhard.sampler import Reader
+from llmhard.tokenizer import Tokenizer
+from llmhard.trainer import sequence_loss
+from llmhard.training_record import DataRecord
+
+LITTLE = {"fresh": 400, "samples": 60, "temperature": 0.8, "pairs": 30, "seed": 1}
+
+
+def judged(saved, sentences=GRAMMAR_SENTENCES, **changes):
+    return evaluate(saved, sentences, **LITTLE | changes)
+
+
+@pytest.fixture(scope="module")
+def judgement(schooled):
+    return judged(schooled)
+
+
+def with_record(saved, **changes):
+    """The model with another record of its data."""
+    data = replace(saved.record.data, **changes)
+    return replace(saved, records=(replace(saved.record, data=data),))
+
+
+def untrained(block_size, words=grammar.WORDS):
+    """A model of another context that says to have been trained on nothing that we have."""
+    tokenizer = Tokenizer(words)
+    config = Config(tokenizer.vocab_size, n_layer=1, n_embd=8, n_head=2, block_size=block_size)
+    return GPT.initialize(config, random.Random(1)), tokenizer
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def test_ratio_by_hand():
+    # r = 12 / 6 = 2; the differences y - r x are -1, 1, 0.
+    estimate = ratio([1, 5, 6], [1, 2, 3])
+    assert estimate == Estimate(2.0, pytest.approx(sqrt(3 / 2 * 2) / 6))
+
+
+@given(
+    pairs=st.lists(st.tuples(st.floats(-9, 9), st.floats(1, 9)), min_size=2, max_size=30),
+    factor=st.floats(0.1, 10),
+)
+def test_laws_of_ratios(pairs, factor):
+    y, x = zip(*pairs, strict=True)
+    plain = ratio(y, x)
+    larger = ratio([factor * number for number in y], x)
+    assert larger.value == pytest.approx(factor * plain.value, abs=1e-12)
+    assert larger.standard_error == pytest.approx(factor * plain.standard_error, abs=1e-9)
+    shifted = ratio([a + factor * b for a, b in pairs], x)
+    assert shifted.value == pytest.approx(plain.value + factor)
+    assert shifted.standard_error == pytest.approx(plain.standard_error, abs=1e-6)
+
+
+def test_the_standard_error_is_how_much_the_estimate_varies():
+    rng = random.Random(1)
+
+    def draw():
+        x = [rng.choice((3, 5, 8)) for _ in range(200)]
+        return ratio([2 * n + rng.gauss(0, n) for n in x], x)
+
+    estimates = [draw() for _ in range(400)]
+    deviation = stdev(estimate.value for estimate in estimates)
+    assert fmean(e.standard_error for e in estimates) == pytest.approx(deviation, rel=0.15)
+    assert fmean(e.value for e in estimates) == pytest.approx(2, abs=4 * deviation / sqrt(400))
+
+
+def test_one_observation_has_no_standard_error():
+    assert ratio([3], [2]) == Estimate(1.5, None)
+    with pytest.raises(ZeroDivisionError):
+        ratio([], [])
+
+
+def test_share():
+    estimate = share([True] * 30 + [False] * 70)
+    assert estimate == Estimate(0.3, pytest.approx(sqrt(0.3 * 0.7 / 99)))
+    assert share([True, True]) == Estimate(1.0, 0.0)
+
+
+# ---------------------------------------------------------------- losses
+
+
+def test_a_sentence_costs_what_the_sampler_says_of_its_words(schooled):
+    surprise = Surprise(schooled)
+    reader = Reader(schooled.model)
+    for sentence in ("the duck swims", "on monday mom reads a big book", "duck the the"):
+        document = schooled.tokenizer.encode_document(sentence)
+        reader.restart()
+        probability = prod(
+            softmax(reader.read(token)).data[target] for token, target in pairwise(document)
+        )
+        assert surprise.nats(document) == pytest.approx(-log(probability))
+        assert surprise.log_prob(sentence) == pytest.approx(log(probability))
+        mean = sequence_loss(schooled.model, document).data
+        assert surprise.nats(document) == pytest.approx(mean * (len(document) - 1))
+
+
+def test_a_document_is_cut_at_the_context():
+    model, tokenizer = untrained(4)
+    surprise = Surprise(SavedModel(model, tokenizer, ()))
+    document = tokenizer.encode_document("mom reads a big book")
+    assert not surprise.fits(document)
+    assert surprise.nats(document) == surprise.nats(document[:5])
+    assert surprise.fits(document[:5])
+
+
+def test_losses_of_few_sentences_by_hand():
+    result = losses([10.0, 30.0], [5, 11], [8.0, 28.0])
+    assert (result.sentences, result.tokens) == (2, 16)
+    assert result.model.value == 40 / 16
+    assert result.perplexity == exp(40 / 16)
+    assert result.grammar.value == 36 / 16
+    assert result.gap.value == 4 / 16
+    assert result.gap_share.value == 4 / 36
+    alone = losses([10.0, 30.0], [5, 11])
+    assert (alone.grammar, alone.gap, alone.gap_share) == (None, None, None)
+    assert alone.model == result.model
+
+
+def test_the_gap_and_its_standard_error_against_a_bootstrap(schooled):
+    rng = random.Random(2)
+    sentences = [grammar.sample(rng) for _ in range(300)]
+    surprise = Surprise(schooled)
+    documents = [schooled.tokenizer.encode_document(sentence) for sentence in sentences]
+    model = [surprise.nats(document) for document in documents]
+    truth = [-grammar.log_prob(sentence) for sentence in sentences]
+    tokens = [len(document) - 1 for document in documents]
+    result = losses(model, tokens, truth)
+
+    gaps, shares = [], []
+    for _ in range(1500):
+        drawn = rng.choices(range(300), k=300)
+        difference = sum(model[i] - truth[i] for i in drawn)
+        gaps.append(difference / sum(tokens[i] for i in drawn))
+        shares.append(difference / sum(truth[i] for i in drawn))
+    for estimate, values in ((result.gap, gaps), (result.gap_share, shares)):
+        assert estimate.value == pytest.approx(fmean(values), abs=estimate.standard_error / 5)
+        assert estimate.standard_error == pytest.approx(stdev(values), rel=0.1)
+    assert result.gap.value == pytest.approx(result.model.value - result.grammar.value)
+
+
+def test_the_gap_is_measured_sentence_by_sentence():
+    # What both find hard makes both losses uncertain, but not their difference.
+    rng = random.Random(3)
+    truth = [rng.uniform(5, 25) for _ in range(200)]
+    result = losses([nats + rng.uniform(0, 1) for nats in truth], [7] * 200, truth)
+    assert result.gap.standard_error < result.model.standard_error / 10
+    assert result.gap.value == pytest.approx(0.5 / 7, abs=4 * result.gap.standard_error)
+
+
+# ---------------------------------------------------------------- which sentences were held out
+
+
+def test_the_split_of_the_training(schooled):
+    training, held_out = corpus.split(GRAMMAR_SENTENCES, random.Random(5))
+    assert split_as_trained(GRAMMAR_SENTENCES, schooled.records) == (training, held_out)
+    assert split_as_trained(GRAMMAR_SENTENCES[:-1], schooled.records) is None
+    assert split_as_trained(GRAMMAR_SENTENCES[::-1], schooled.records) is None
+
+
+def test_what_any_training_learned_from_is_not_held_out(schooled):
+    records = (schooled.record, replace(schooled.record, seed=6))
+    learned, held_out = split_as_trained(GRAMMAR_SENTENCES, records)
+    parts = [corpus.split(GRAMMAR_SENTENCES, random.Random(seed)) for seed in (5, 6)]
+    assert set(held_out) == set(parts[0][1]) & set(parts[1][1])
+    assert set(learned) == set(parts[0][0]) | set(parts[1][0])
+    assert held_out
+
+
+def test_a_training_that_held_nothing_out(tiny, schooled):
+    assert split_as_trained(SENTENCES, tiny.records) == (SENTENCES, [])
+    everything = with_record(schooled, held_out=0)
+    assert split_as_trained(GRAMMAR_SENTENCES, everything.records) == (GRAMMAR_SENTENCES, [])
+
+
+def test_a_record_that_does_not_fit_the_split(schooled):
+    with pytest.raises(ValueError, match=r"151 of the sentences were .* holds 150 out"):
+        judged(with_record(schooled, held_out=151))
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def test_validation_is_the_mean_loss_on_the_held_out_sentences(schooled, judgement):
+    _, held_out = corpus.split(GRAMMAR_SENTENCES, random.Random(5))
+    validation = judgement.validation
+    assert judgement.trained_on
+    assert judgement.unseen == validation.sentences == len(held_out) == 150
+    nats = tokens = 0
+    for sentence in held_out:
+        document = schooled.tokenizer.encode_document(sentence)
+        nats += sequence_loss(schooled.model, document).data * (len(document) - 1)
+        tokens += len(document) - 1
+    assert validation.tokens == tokens
+    assert validation.model.value == pytest.approx(nats / tokens)
+    assert validation.perplexity == pytest.approx(exp(nats / tokens))
+    floor = -sum(map(grammar.log_prob, held_out)) / tokens
+    assert validation.grammar.value == pytest.approx(floor)
+    assert validation.model.value < log(schooled.tokenizer.vocab_size) - 2, "it has learned"
+
+
+def test_the_grammars_loss_on_fresh_sentences_estimates_its_entropy(schooled, judgement):
+    rng = random.Random(77)
+    sentences = [grammar.sample(rng) for _ in range(20_000)]
+    entropy = -sum(map(grammar.log_prob, sentences)) / sum(len(s.split()) + 1 for s in sentences)
+    fresh = judgement.fresh
+    assert fresh.sentences == 400
+    assert fresh.grammar.value == pytest.approx(entropy, abs=4 * fresh.grammar.standard_error)
+    assert fresh.gap.value > 5 * fresh.gap.standard_error > 0
+    assert judged(schooled, fresh=1600).fresh.gap.standard_error == pytest.approx(
+        fresh.gap.standard_error / 2, rel=0.25
+    )
+
+
+def test_fresh_sentences_are_not_those_that_a_corpus_was_made_of(schooled):
+    # grammar.corpus(seed) draws with Random(seed); the same seed must not draw the same again.
+    corpora = [grammar.corpus(1500, seed) for seed in (3, 42)]
+    seen = []
+    for sentences, seed in zip(corpora, (3, 42), strict=True):
+        record = replace(
+            schooled.record, data=DataRecord("x", corpus.fingerprint(sentences), 1500, 0)
+        )
+        result = judged(replace(schooled, records=(record,)), sentences, seed=seed)
+        seen.append(result.fresh_in_training.value)
+    assert all(0 < number < 0.3 for number in seen)
+
+
+def test_the_share_of_fresh_sentences_in_the_training_text(schooled):
+    learned, _ = corpus.split(GRAMMAR_SENTENCES, random.Random(5))
+    rng = random.Random(78)
+    n = 5000
+    expected = sum(grammar.sample(rng) in set(learned) for _ in range(n)) / n
+    found = judged(schooled, fresh=n).fresh_in_training
+    assert found.value == pytest.approx(expected, abs=6 * found.standard_error)
+
+
+def test_the_seed_decides(schooled, judgement):
+    assert judged(schooled) == judgement
+    other = judged(schooled, seed=2)
+    assert other.validation == judgement.validation
+    assert other.fresh != judgement.fresh
+    assert other.samples != judgement.samples
+    assert other.pairs != judgement.pairs
+
+
+@pytest.fixture
+def all_knowing(monkeypatch):
+    """A model that gives each sentence the probability that the grammar gives it."""
+
+    def nats(self, document):
+        probability = grammar.log_prob(self.tokenizer.decode(document))
+        return -probability if probability > -inf else 1e9
+
+    monkeypatch.setattr(Surprise, "nats", nats)
+
+
+@pytest.mark.usefixtures("all_knowing")
+def test_a_model_that_is_the_grammar(schooled):
+    result = judged(schooled)
+    for part in (result.validation, result.fresh):
+        assert part.gap == part.gap_share == Estimate(0.0, 0.0)
+        assert part.model == part.grammar
+    assert set(result.pairs) == set(KINDS)
+    for pair in result.pairs.values():
+        assert (pair.count, pair.right) == (30, Estimate(1.0, 0.0))
+
+
+@pytest.mark.usefixtures("all_knowing")
+def test_a_short_context_keeps_the_floor_where_it_is(schooled):
+    # The grammar given that a sentence fits, p / share, against a model that is p: log(1 / share).
+    model, tokenizer = untrained(7)
+    result = judged(SavedModel(model, tokenizer, schooled.records), fresh=2000)
+    fitting = result.fresh.sentences
+    assert 0 < fitting < 2000
+    assert f"{2000 - fitting:,} of 2,000 fresh sentences" in " ".join(result.notes)
+    nats = result.fresh.gap.value * result.fresh.tokens / fitting
+    assert nats == pytest.approx(log(2000 / fitting))
+    assert "of 150 validation sentences are longer" in " ".join(result.notes)
+    assert result.validation.grammar is None
+    left = sum(pair.count for pair in result.pairs.values())
+    assert f"{4 * 30 - left} of 120 minimal pairs are longer" in " ".join(result.notes)
+
+
+def test_a_context_that_holds_no_sentence(schooled):
+    model, tokenizer = untrained(2)
+    result = judged(SavedModel(model, tokenizer, schooled.records))
+    assert result.fresh is None
+    assert result.pairs == {}
+    assert result.validation.tokens == 2 * 150
+    assert "400 of 400 fresh sentences are longer" in " ".join(result.notes)
+
+
+def test_what_is_said_of_the_samples(schooled, monkeypatch):
+    learned, held_out = corpus.split(GRAMMAR_SENTENCES, random.Random(5))
+    nonsense = ["duck the the", "", "mom mom"]
+    written = [learned[0], learned[0], learned[1], *nonsense, *held_out[:4]]
+    todo = [schooled.tokenizer.encode(sentence) for sentence in written]
+    monkeypatch.setattr(evaluation, "generate", lambda *_: todo.pop(0))
+    samples = judged(schooled, samples=10, temperature=0.5).samples
+    assert (samples.count, samples.temperature) == (10, 0.5)
+    assert samples.accepted == share([True] * 7 + [False] * 3)
+    assert samples.new == share([True] * 7 + [False] * 3)
+    assert samples.distinct == 0.9
+
+
+def test_the_temperature_counts(schooled):
+    cold, hot = (judged(schooled, temperature=t).samples for t in (0, 5))
+    assert cold.distinct == 1 / 60, "greedy: always the same"
+    assert hot.accepted.value == 0
+    assert hot.distinct == 1
+    with pytest.raises(ValueError, match="temperature"):
+        judged(schooled, temperature=-1)
+
+
+def test_samples_that_were_cut_short(schooled):
+    model, tokenizer = untrained(3)
+    result = judged(SavedModel(model, tokenizer, schooled.records), temperature=1.0)
+    assert [note for note in result.notes if "of 60 samples were cut short" in note]
+
+
+def test_the_note_on_distinct_sentences_has_the_measured_numbers(schooled, judgement):
+    (note,) = [note for note in judgement.notes if "each sentence once" in note]
+    assert f"{judgement.validation.grammar.value:.4f} on the validation" in note
+    assert f"{judgement.fresh.grammar.value:.4f} on the fresh" in note
+    assert f"{100 * judgement.fresh_in_training.value:.1f} %" in note
+    # A text with repetitions has no such effect.
+    twice = [*GRAMMAR_SENTENCES, *GRAMMAR_SENTENCES]
+    assert not [note for note in judged(schooled, twice).notes if "each sentence once" in note]
+
+
+def test_the_corpus_holds_rarer_sentences_than_the_grammar_writes():
+    # What that note says, of the corpus that comes along.
+    sentences = corpus.read_sentences(corpus.default_path())
+    rng = random.Random(1)
+    fresh = [grammar.sample(rng) for _ in range(10_000)]
+
+    def loss(some):
+        tokens = [len(sentence.split()) + 1 for sentence in some]
+        return ratio([-grammar.log_prob(sentence) for sentence in some], tokens)
+
+    kept, drawn = loss(sentences[::3]), loss(fresh)
+    assert kept.value - drawn.value > 4 * (kept.standard_error + drawn.standard_error) / sqrt(2)
+
+
+# ---------------------------------------------------------------- other texts, other models
+
+
+def test_a_text_that_the_model_was_not_trained_on(schooled):
+    other = grammar.corpus(200, seed=9)
+    result = judged(schooled, other)
+    assert not result.trained_on
+    assert result.unseen == result.validation.sentences == 200
+    assert result.samples.new is None
+    assert result.samples.accepted is not None
+    assert result.fresh_in_training is None
+    assert result.fresh.gap is not None
+    assert "not trained on this text" in result.notes[0]
+
+
+def test_a_model_that_does_not_know_the_words_of_the_grammar(tiny):
+    own = judged(tiny, SENTENCES)
+    assert (own.fresh, own.fresh_in_training, own.samples.accepted, own.pairs) == (
+        None, None, None, {},
+    )  # fmt: skip
+    assert own.validation is None
+    assert own.samples.new is not None
+    notes = " ".join(own.notes)
+    assert "No sentence was held out" in notes
+    assert "does not know its words, 'am' for one" in notes
+
+    strange = judged(tiny, GRAMMAR_SENTENCES[:50])
+    assert strange.validation is None
+    assert "50 of 50 validation sentences have words" in " ".join(strange.notes)
+    assert strange.samples.new is None
+    assert strange.samples.distinct > 0
+
+
+def test_sentences_with_unknown_words_are_left_out(schooled):
+    known = ["the duck swims", "mom reads a big book"]
+    result = judged(schooled, [known[0], "the dragon swims", known[1]])
+    assert result.validation == judged(schooled, known).validation
+    assert "1 of 3 validation sentences have words" in " ".join(result.notes)
+    assert result.unseen == 3
+
+
+def test_a_text_that_the_grammar_did_not_write(schooled):
+    result = judged(schooled, ["the duck swims", "the duck flies"])
+    assert result.validation.grammar is None
+    assert result.validation.gap is None
+    assert result.fresh.gap is not None
+    assert "did not write it" in " ".join(result.notes)
+
+
+def test_a_model_trained_further_on_another_text(schooled):
+    later = replace(
+        schooled.record, seed=8, data=DataRecord("later.txt", corpus.fingerprint(SENTENCES), 6, 0)
+    )
+    saved = replace(schooled, records=(*schooled.records, later))
+    result = judged(saved)
+    assert result.validation == judged(schooled).validation, "what it learned first is known"
+    assert result.samples.new is not None
+    assert "also trained on later.txt" in " ".join(result.notes)
+    result = judged(saved, SENTENCES)
+    assert result.trained_on
+    assert result.validation is None
+    assert "also trained on school.txt" in " ".join(result.notes)
+
+
+def test_of_a_long_text_a_part_is_enough(schooled, monkeypatch):
+    monkeypatch.setattr(evaluation, "MOST_SENTENCES", 40)
+    result = judged(schooled)
+    assert (result.unseen, result.validation.sentences) == (150, 40)
+    assert "40 of the 150 sentences" in " ".join(result.notes)
+    assert judged(schooled, seed=2).validation != result.validation
+
+
+def test_one_sentence_of_each(schooled):
+    result = judged(schooled, ["the duck swims"], fresh=1, samples=1, pairs=1)
+    assert result.validation.model.standard_error is None
+    assert result.fresh.gap.standard_error is None
+    assert all(pair.right.standard_error is None for pair in result.pairs.values())
+
+
+def test_numbers_that_are_not_finite():
+    model, tokenizer = untrained(12)
+    model.parameters["wte.weight"].data = [[nan] * 8] * tokenizer.vocab_size
+    with pytest.raises(ArithmeticError, match="not finite"):
+        judged(SavedModel(model, tokenizer, ()))
+    surprise = Surprise(SavedModel(model, tokenizer, ()))
+    with pytest.raises(ArithmeticError, match="loss on 'the duck swims' is not a finite number"):
+        surprise.log_prob("the duck swims")
