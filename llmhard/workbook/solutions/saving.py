@@ -1,8 +1,8 @@
 """Lab 07: the model file, in the format safetensors.
 
     8 bytes      the length of the header in bytes, a whole number, little-endian (struct: "<Q")
-    the header   JSON, in UTF-8: {"name": {"dtype": "F64", "shape": [2, 3], "data_offsets": [0, 48]},
-                 ..., "__metadata__": {"key": "text", ...}}
+    the header   JSON, in UTF-8: {"__metadata__": {"key": "text", ...},
+                 "name": {"dtype": "F64", "shape": [2, 3], "data_offsets": [0, 48]}, ...}
     the numbers  matrix after matrix, row by row, 8 bytes each, little-endian (struct: "<d")
 
 The offsets say where a matrix begins and ends, in bytes, counted from the end of the header.
