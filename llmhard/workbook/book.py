@@ -176,11 +176,11 @@ class Book:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         lines = [f"{text} raised {what}"]
         hint = ""
-        if frames:
-            path, number, name = frames[-1]
+        innermost = {path: (number, name) for path, number, name in frames}
+        for path, (number, name) in innermost.items():
             source = path.read_text(encoding="utf-8", errors="replace").splitlines()
             lines.append(f"in {path.name}, line {number}, {name}:")
-            lines.append(f"    {source[number - 1].strip()}" if number <= len(source) else "")
+            lines.append(f"    {source[number - 1].strip()}")
         if isinstance(error, RecursionError):
             lines[0] = f"{text}: a function calls itself more often than Python allows (about 1,000"
             lines[0] += " times)."
@@ -193,6 +193,10 @@ class Book:
             hint = "A function gives its result with `return`."
         elif isinstance(error, ModuleNotFoundError) and error.name not in MODULES:
             hint = "The workbook needs nothing but what comes with Python."
+        elif isinstance(error, TypeError) and "'Value'" in str(error):
+            hint = (
+                "A Value stands where a plain number is needed: .data takes the number out of it."
+            )
         elif isinstance(error, ImportError):
             hint = "Other files use this name: it should be as in the stub."
         return Wrong(*lines, hint=hint)

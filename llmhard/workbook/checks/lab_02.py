@@ -68,10 +68,10 @@ def collects(book: Book, texts: list[str]) -> None:
         hint = "A word that comes again is still one word: each stands in the vocabulary once."
     elif set(listed) == set(expected):
         hint = "The order is alphabetical, so that the same sentences always give the same ids."
+    elif " " in listed:
+        hint = "Those are letters: sentence.split() gives a sentence's words."
     elif not set(expected) <= set(listed):
         hint = "Words are missing. Does the loop go through all the sentences, and all their words?"
-    elif any(" " in word or len(word) == 1 for word in listed):
-        hint = "sentence.split() gives a sentence's words."
     book.same(f"{text}.words", listed, expected, hint)
 
 
