@@ -256,7 +256,7 @@ MUTANTS = [
             "03",
             "backward counts in grad itself",
             "value.py",
-            """        gradient = dict.fromkeys(order, 0.0)  # of this call: grad may hold those of an earlier one
+            """        gradient = dict.fromkeys(order, 0.0)  # grad may hold an earlier call's
         gradient[self] = 1.0
         for value in reversed(order):
             for child, local_grad in zip(value.children, value.local_grads, strict=True):
@@ -1077,8 +1077,14 @@ MUTANTS = [
             "08",
             "BOS in the sentence",
             "sampling.py",
-            "        if token == BOS:\n            return sentence\n        sentence.append(token)\n",
-            "        sentence.append(token)\n        if token == BOS:\n            return sentence\n",
+            """        if token == BOS:
+            return sentence
+        sentence.append(token)
+""",
+            """        sentence.append(token)
+        if token == BOS:
+            return sentence
+""",
             "BOS ends the sentence and is no part of it",
         ),
         (

@@ -39,9 +39,8 @@ def run(options: argparse.Namespace) -> int:
     if not set(numbers) <= set(LABS):
         raise UsageError(f"the labs to check are 02 to 08, not {options.lab!r}")
     if not folder.is_dir():
-        raise UsageError(
-            f"there is no folder {folder}; lay it out first: {options.program} workbook {shlex.quote(str(folder))}"
-        )
+        command = f"{options.program} workbook {shlex.quote(str(folder))}"
+        raise UsageError(f"there is no folder {folder}; lay it out first: {command}")
     if find_spec("hypothesis") is None:
         raise UsageError("check needs hypothesis: python -m pip install hypothesis")
     from llmhard.workbook.grading import grade, told

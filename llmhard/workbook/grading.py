@@ -185,13 +185,14 @@ def _next(report: Report, folder: Path) -> Iterator[str]:
                 f"and {folder / later[0].file}."
             )
         else:
-            yield from _wrapped(
-                f"Your GPT is complete. Let it learn: python {shlex.quote(str(folder / 'gpt.py'))}"
-            )
-            yield from _wrapped(
-                "Then change `from value import Value` in model.py to `from llmhard import Value` and "
-                " run it again: the same model on the compiled engine."
-            )
+            yield "Your GPT is complete. Let it learn and write:"
+            yield ""
+            yield f"  python {shlex.quote(str(folder / 'gpt.py'))}"
+            yield ""
+            yield "Then change one line of model.py and run it again, on the compiled engine:"
+            yield ""
+            yield "  from value import Value      as it is"
+            yield "  from llmhard import Value    as it should be"
     elif not report.count(WRONG) and report.count(TO_DO):
         first = next(outcome for outcome in report.outcomes if outcome.status == TO_DO)
         yield from _wrapped(
@@ -225,4 +226,5 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
         initial_indent=indent + own,
         subsequent_indent=indent + own + "  " * bool(own),
         break_on_hyphens=False,
+        break_long_words=False,  # a path stays in one piece
     ) or [""]

@@ -224,8 +224,8 @@ def normalizes(book: Book, x: list[float]) -> None:
 @check(
     "rmsnorm: very small numbers",
     "RMSNorm",
-    hint="RMSNORM_EPS is added to the mean square, below the root. So zeros are not divided by zero "
-    "and tiny numbers are not blown up.",
+    hint="RMSNORM_EPS is added to the mean square, below the root. So zeros are not divided by "
+    "zero and tiny numbers are not blown up.",
     cases=[{"x": [0.0, 0.0]}, {"x": [0.001, -0.002]}],
 )
 def tiny(book: Book, x: list[float]) -> None:

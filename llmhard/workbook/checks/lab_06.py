@@ -331,7 +331,7 @@ def in_order(book: Book) -> None:
 @check(
     "train: backward before each step of Adam",
     "The training loop",
-    hint="loss.backward() finds the gradients that optimizer.step() then uses.",
+    hint="Adam moves the parameters by their gradients, which the backward pass has to find first.",
 )
 def goes_backward(book: Book) -> None:
     text, _, recorder, _ = recorded(book, 4, 0.1)

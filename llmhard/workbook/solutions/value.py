@@ -85,7 +85,7 @@ class Value:
         gradients again.
         """
         order = topological_order(self)
-        gradient = dict.fromkeys(order, 0.0)  # of this call: grad may hold those of an earlier one
+        gradient = dict.fromkeys(order, 0.0)  # grad may hold an earlier call's
         gradient[self] = 1.0
         for value in reversed(order):
             for child, local_grad in zip(value.children, value.local_grads, strict=True):
