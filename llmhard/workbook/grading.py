@@ -83,27 +83,17 @@ def _run(
         if "lab" in line:
             outcome = Outcome(**line)
             results.setdefault(outcome.lab, []).append(outcome)
-    if lines and lines[-1].get("end"):
-        return {number: _completed(number, found) for number, found in results.items()}
-    # Something made the process end: the check that comes next, or the import before the first.
-    number = next(
-        number
-        for number in numbers
-        if number not in results or len(results[number]) < len(checks_of(number))
-    )
-    late = lines[-1] if lines and "late" in lines[-1] else None
-    said = [late["late"]] if late else ["Your code ended the program.", *last_words]
-    hint = "Look for a loop whose end never comes." if late else ""
-    printed = late["printed"] if late else ""
-    results.setdefault(number, []).append(
-        _ended(number, len(results.get(number, [])), said, hint, printed)
-    )
+    unfinished = [n for n in numbers if len(results.get(n, [])) < len(checks_of(n))]
+    if unfinished and not (lines and lines[-1].get("end")):
+        # Something made the process end: the check that comes next, or the import before the first.
+        late = lines[-1] if lines and "late" in lines[-1] else None
+        said = [late["late"]] if late else ["Your code ended the program.", *last_words]
+        found = results.setdefault(unfinished[0], [])
+        check = checks_of(unfinished[0])[len(found)]
+        hint = check.hint or ("Look for a loop whose end never comes." if late else "")
+        printed = late["printed"] if late else ""
+        found.append(Outcome(unfinished[0], check.title, WRONG, said, hint, check.section, printed))
     return {number: _completed(number, found) for number, found in results.items()}
-
-
-def _ended(number: str, done: int, lines: list[str], hint: str, printed: str) -> Outcome:
-    check = checks_of(number)[done]
-    return Outcome(number, check.title, WRONG, lines, check.hint or hint, check.section, printed)
 
 
 def _completed(number: str, outcomes: list[Outcome]) -> list[Outcome]:
