@@ -15,7 +15,7 @@ build: .venv/built
 	touch $@
 
 .venv/built: .venv/tools $(SOURCES)
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[labs]"
 	touch $@
 
 .venv/extra-%: .venv/built

@@ -101,7 +101,7 @@ wear wears wore
 ACTIONS = """
 # what people do
 Act      = 80 Meet | 7 Own | 5 Eat | 4 Go | 5 wear AColour Hat | 3 Play | 5 read ASize Text
-Meet     = 8 see Seen | 5 like Seen | 3 find Seen | 3 look at the Noun
+Meet     = 8 see Seen | 5 like Seen | 3 find Seen
 Own      = have ASize Pet | 2 have AColour Toy | have Number Pets
 Eat      = eat some Meal | eat ASnack | 2 eat ASize Snack
 Go       = 2 go to the Place | run to the Place
@@ -115,8 +115,8 @@ Flyer    = fly | 2 fly over the High
 """
 
 RULES = """
-Sentence = 26 Says | 64 on Day Says | 12 in Month Says | 6 Able | 3 There | Ours
-         | 3 please look at Seen | Being | 2 on Day Being | 2 Nature
+Sentence = 23 Says | 66 on Day Says | 12 in Month Says | 6 Able | 3 There | Ours
+         | 3 please look at Seen | 6 Looking | Being | 2 on Day Being | in Month Being | 2 Nature
 Says     = 42 One ActDoes | 24 Many ActDo | 14 Anyone PastDid | 4 Wild
 One      = 5 mom | 5 dad | 5 she | 4 he | 4 the Kid | 6 My Sibling | 9 Name
 Many     = 6 i | 6 we | 3 they | the Kids
@@ -125,6 +125,7 @@ Able     = 8 Anyone can see Seen | 4 One wants to see Seen | 4 Many want to see 
          | Anyone can Skill | 3 One likes to Skill | Many like to Skill
 Skill    = swim | read | run | play | sleep | jump
 Being    = 6 One is Feeling | i am Feeling | we are Feeling | they are Feeling
+Looking  = 2 One looks at Seen | Many look at Seen
 Ours     = My Toy is Colour | 2 My Colour Toy is Size
 There    = there is ABeast at the Place | 4 there is ASize Beast at the Place
          | 4 there are Number Beasts at the Place
@@ -139,7 +140,7 @@ Water    = lake | river | pool
 High     = tree | house | park | zoo
 
 # what can be seen, liked and found: each noun about as often as the others
-Seen     = 60 the Noun | 30 the Size Noun | the Meal | 2 the Feeling Pet | 2 the Colour Toy
+Seen     = 74 the Noun | 16 the Size Noun | the Meal | 2 the Feeling Pet | 2 the Colour Toy
          | 2 the Colour Hat | 2 the Number Beasts
 Noun     = Everyday | 7 Rare
 Everyday = Pet | Pets | 3 Beast | 3 Beasts | Kid | Kids | Sibling | Siblings | 2 Toy | 2 Toys

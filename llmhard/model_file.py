@@ -25,7 +25,7 @@ CHECKPOINT = "llmhard-checkpoint"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model with its tokenizer and the record of each training that it went through, in order."""
+    """A model with its tokenizer and the records of its trainings, in order, as far as known."""
 
     model: GPT
     tokenizer: Tokenizer
@@ -33,7 +33,7 @@ class SavedModel:
 
     @property
     def record(self) -> TrainingRecord:
-        """The record of the last training."""
+        """The record of the last training. Raises IndexError if none is known."""
         return self.records[-1]
 
 
@@ -54,8 +54,6 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
     described = file.description(MODEL)
     try:
         config, tokenizer, records = read_description(described)
-        if not records:
-            raise ValueError("it has no training record")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"its metadata is damaged: {error}") from None
     if tokenizer.vocab_size != config.vocab_size:

@@ -1,10 +1,11 @@
-"""The GPT against the same model on lists of plain Python scalars (tests/reference.py)."""
+"""The GPT against the same model on lists of plain Python scalars (the workbook's solutions)."""
 
 import math
 import random
 
 import pytest
-import reference
+from solutions import layers, training, value
+from solutions import model as reference
 
 from llmhard import Matrix, Value, Vector, no_grad
 from llmhard.adam import Adam
@@ -25,15 +26,13 @@ def new_model(config, seed=1, std=None):
     return model
 
 
-def in_reference(model):
-    return {
-        name: [[reference.Value(x) for x in row] for row in matrix.data]
+def in_reference(model, kind=reference.GPT):
+    """The same model with parameters of its own, in plain Python."""
+    parameters = {
+        name: [[value.Value(x) for x in row] for row in matrix.data]
         for name, matrix in model.parameters.items()
     }
-
-
-def scalars(w):
-    return [p for matrix in w.values() for row in matrix for p in row]
+    return kind(reference.Config(**vars(model.config)), parameters)
 
 
 def flat(matrices):
@@ -43,24 +42,24 @@ def flat(matrices):
 def check_training(config, sentences, std=None):
     """Several steps on both sides: each loss, each gradient, each parameter."""
     model = new_model(config, std=std)
-    w = in_reference(model)
+    twin = in_reference(model)
     optimizer = Adam(list(model.parameters.values()))
-    expected_optimizer = reference.Adam(scalars(w))
+    expected_optimizer = training.Adam(twin.scalars())
     for step, tokens in enumerate(sentences):
         loss = sequence_loss(model, tokens)
-        expected = reference.sequence_loss(w, config.n_layer, config.n_head, tokens)
+        expected = training.sequence_loss(twin, tokens)
         assert loss.data == pytest.approx(expected.data, rel=1e-10)
         loss.backward()
         expected.backward()
         for name, matrix in model.parameters.items():
-            expected_grad = flat([[[p.grad for p in row] for row in w[name]]])
+            expected_grad = flat([[[p.grad for p in row] for row in twin.parameters[name]]])
             assert flat([matrix.grad]) == pytest.approx(expected_grad, rel=1e-9, abs=1e-10), name
             assert any(expected_grad) or len(tokens) == 2, name  # one key: nothing to query
         lr = 0.01 * (1 - step / len(sentences))
         optimizer.step(lr)
         expected_optimizer.step(lr)
         found = flat(m.data for m in model.parameters.values())
-        assert found == pytest.approx([p.data for p in scalars(w)], rel=1e-10, abs=1e-10)
+        assert found == pytest.approx([p.data for p in twin.scalars()], rel=1e-10, abs=1e-10)
         assert not any(flat(m.grad for m in model.parameters.values()))
 
 
@@ -75,12 +74,12 @@ def test_training_the_real_model_agrees_with_the_reference():
 
 def test_several_backward_calls_before_a_step_accumulate():
     model = new_model(TINY, std=0.5)
-    w = in_reference(model)
+    twin = in_reference(model)
     for tokens in ([0, 3, 1], [5, 5, 2, 0]):
         sequence_loss(model, tokens).backward()
-        reference.sequence_loss(w, TINY.n_layer, TINY.n_head, tokens).backward()
+        training.sequence_loss(twin, tokens).backward()
     found = flat(m.grad for m in model.parameters.values())
-    assert found == pytest.approx([p.grad for p in scalars(w)], rel=1e-9, abs=1e-10)
+    assert found == pytest.approx([p.grad for p in twin.scalars()], rel=1e-9, abs=1e-10)
 
 
 # ---------------------------------------------------------------- finite differences
@@ -110,8 +109,15 @@ def test_the_loss_matches_finite_differences():
     tokens = [0, 3, 1, 2]
     model = new_model(config, std=0.4)
     hidden_units = []
-    w = in_reference(model)
-    reference.sequence_loss(w, config.n_layer, config.n_head, tokens, hidden_units)
+
+    class Watched(reference.GPT):
+        def mlp(self, layer, x):
+            w = self.parameters[f"h.{layer}.mlp.up_proj.weight"]
+            hidden_units.extend(layers.linear(x, w))
+            return super().mlp(layer, x)
+
+    training.sequence_loss(in_reference(model, Watched), tokens)
+    assert len(hidden_units) == 3 * 4 * config.n_embd
     assert min(abs(h.data) for h in hidden_units) > 100 * STEP  # no kink of relu is crossed
     check_differences(model.parameters.values(), lambda: sequence_loss(model, tokens))
 
@@ -138,9 +144,9 @@ def test_rmsnorm_matches_finite_differences():
     x.grad = 0
     # Here eps is as large as the mean square itself.
     (rmsnorm(x[1]) @ weights).backward()
-    small = [reference.Value(v) for v in x[1].data]
-    pairs = zip(reference.rmsnorm(small), weights.data, strict=True)
-    sum((v * k for v, k in pairs), reference.Value(0.0)).backward()
+    small = [value.Value(v) for v in x[1].data]
+    pairs = zip(layers.rmsnorm(small), weights.data, strict=True)
+    sum(v * k for v, k in pairs).backward()
     assert x[1].grad == pytest.approx([v.grad for v in small], rel=1e-10)
 
 
@@ -149,17 +155,16 @@ def test_rmsnorm_matches_finite_differences():
 
 def test_attention_agrees_with_the_reference():
     model = new_model(TINY, std=0.6)
-    w = in_reference(model)
+    twin = in_reference(model)
     rng = random.Random(5)
-    cache, keys, values = KVCache(TINY.n_layer), [], []
+    cache, expected_cache = KVCache(TINY.n_layer), reference.KVCache(TINY.n_layer)
     for _ in range(4):
         x = [rng.gauss(0, 1) for _ in range(TINY.n_embd)]
         found = model.attention(1, Vector(x), cache)
-        single = [reference.Value(v) for v in x]
-        expected = reference.attention(w, 1, TINY.n_head, single, keys, values)
+        expected = twin.attention(1, [value.Value(v) for v in x], expected_cache)
         assert found.data == pytest.approx([v.data for v in expected], rel=1e-12)
     assert [k.data for k in cache.keys[1]] == [
-        pytest.approx([v.data for v in key], rel=1e-12) for key in keys
+        pytest.approx([v.data for v in key], rel=1e-12) for key in expected_cache.keys[1]
     ]
     assert cache.keys[0] == []
 
@@ -312,9 +317,9 @@ def test_adam_on_shapes_of_its_own():
         Matrix([[rng.gauss(0, 1) for _ in range(c)] for _ in range(r)])
         for r, c in ((1, 1), (3, 5), (2, 1))
     ]
-    expected = [reference.Value(x) for x in flat(m.data for m in matrices)]
+    expected = [value.Value(x) for x in flat(m.data for m in matrices)]
     optimizer = Adam(matrices, beta1=0.7, beta2=0.95, eps=1e-3)
-    expected_optimizer = reference.Adam(expected, beta1=0.7, beta2=0.95, eps=1e-3)
+    expected_optimizer = training.Adam(expected, beta1=0.7, beta2=0.95, eps=1e-3)
     for step in range(20):
         for matrix in matrices:
             matrix.grad = [[rng.gauss(0, 10.0**-step) for _ in row] for row in matrix.data]

@@ -415,8 +415,10 @@ def is_wrong(keys, value):
         return not whole or value < 0
     if name == "batch_size":
         return not whole or value < 1
-    if keys[-2:] == ("curve", 0):
+    if keys[-1] == 0:  # there may be one less
         return value is not ...
+    if keys == ("training",):
+        return value != []
     if name == "curve":
         return value != []
     return name != "n_layer" or not whole or value < 10**4  # millions have their own test

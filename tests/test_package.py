@@ -72,7 +72,8 @@ def test_the_wheel_holds_what_it_should_and_nothing_else(wheel):
         shipped = archive.read("llmhard/data/grade1_sentences.txt")
         metadata = next(archive.read(n).decode() for n in names if n.endswith("/METADATA"))
     assert shipped == (CHECKOUT / "data" / "grade1_sentences.txt").read_bytes()
-    code = {f"llmhard/{path.name}" for path in (CHECKOUT / "llmhard").glob("*.py")}
+    code = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "llmhard").rglob("*.py")}
+    assert "llmhard/workbook/solutions/value.py" in code
     engines = {name for name in names if re.fullmatch(r"llmhard/autograd\..*\.(so|pyd)", name)}
     assert len(engines) == 1
     assert code | engines | {"llmhard/py.typed", "llmhard/autograd.pyi"} <= names
@@ -113,6 +114,21 @@ def test_installed_it_trains_and_samples_from_anywhere(installed, tmp_path):
         samples.append(out)
     assert len(samples[0].splitlines()) == 3
     assert samples[0] == samples[1]
+
+
+def test_installed_it_lays_out_and_checks_the_workbook(installed, tmp_path):
+    import hypothesis
+
+    outer = Path(hypothesis.__file__).parent.parent
+    env = ENV | {"PYTHONPATH": str(outer)}
+    code, out, err = run([installed / "llmhard", "workbook", "mine"], tmp_path)
+    assert (code, err) == (0, "")
+    assert (tmp_path / "mine" / "sentences.txt").read_bytes() == (
+        CHECKOUT / "data" / "grade1_sentences.txt"
+    ).read_bytes()
+    code, out, err = run([installed / "llmhard", "check", "02", "mine"], tmp_path, env)
+    assert (code, err) == (1, "")
+    assert "Next: write Tokenizer.__init__" in out
 
 
 def test_the_examples_in_the_help_name_the_program_that_was_called(installed, tmp_path):

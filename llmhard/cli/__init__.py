@@ -7,20 +7,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from llmhard.cli import evaluate, finetune, sample, train
+from llmhard.cli import check, evaluate, finetune, sample, train, workbook
 from llmhard.cli.common import Parser, UsageError, complain
 from llmhard.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run a command; returns the exit code: 0, 1 if a check fails, 2 for bad input, 130: Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows as \u...
             stream.reconfigure(errors="backslashreplace")
     program = "python -m llmhard" if sys.argv[0].endswith("__main__.py") else "llmhard"
     try:
         options = _parser(program).parse_args(arguments)
-        options.run(options)
+        code: int = options.run(options) or 0
         if sys.stdout:  # None if it was closed before the start
             sys.stdout.flush()
     except UsageError as error:
@@ -40,18 +40,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"cannot write the output: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
-    return 0
+    return code
 
 
 def _parser(program: str) -> Parser:
     parser = Parser(
         prog=program,
-        description="LLMs, the Hard Way: train a small GPT, let it write, judge it.",
-        epilog=f"examples:\n  {program} train\n  {program} sample --prompt 'the cat'"
-        f"\n  {program} evaluate",
+        description="LLMs, the Hard Way: train a small GPT, judge it, build one yourself.",
+        epilog=(
+            f"examples:\n"
+            f"  {program} train\n"
+            f"  {program} sample --prompt 'the cat'\n"
+            f"  {program} evaluate\n"
+            f"  {program} workbook my-gpt"
+        ),
     )
     parser.add_argument("--version", action="version", version=f"llmhard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, sample, evaluate, finetune):
+    for command in (train, sample, evaluate, finetune, workbook, check):
         command.add_parser(commands, program)
     return parser

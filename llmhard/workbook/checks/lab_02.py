@@ -1,0 +1,210 @@
+"""Lab 02: the word tokenizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from llmhard.workbook.book import Book, Wrong, show
+from llmhard.workbook.checks import Checks
+
+check = Checks("02")
+
+words = st.text("abc", min_size=1, max_size=3)
+vocabularies = st.lists(words, min_size=1, max_size=6, unique=True).map(sorted)
+sentences = st.lists(st.lists(words, min_size=1, max_size=4).map(" ".join), min_size=1, max_size=4)
+
+CATS = {"vocabulary": ["cat", "sat", "the"]}
+
+
+def tokenizer(book: Book, vocabulary: list[str]) -> tuple[str, Any]:
+    """The reader's Tokenizer of these words, and how to write it."""
+    text = f"Tokenizer({show(vocabulary)})"
+    make = book.get("tokenizer", "Tokenizer")
+    return text, book.attempt(text, lambda: make(vocabulary))
+
+
+def ids(book: Book, text: str, found: Any, length: int) -> list[int]:
+    """`found` if it is a list of so many whole numbers."""
+    for i, item in enumerate(book.sequence(text, found, length, "ids")):
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise Wrong(f"number {i} of {text} should be an id, a whole number: {show(item)}.")
+    return list(found)
+
+
+@check(
+    "a Tokenizer keeps its words",
+    "The vocabulary",
+    hint="__init__ puts the list into the attribute self.words.",
+    cases=[CATS],
+)
+def keeps(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    found = book.method(mine, "words")
+    book.same(f"{text}.words", book.sequence(f"{text}.words", found, 3, "words"), vocabulary)
+
+
+@check(
+    "from_sentences collects the words",
+    "The vocabulary",
+    cases=[{"texts": ["the cat sat", "the dog"]}],
+    texts=sentences,
+)
+def collects(book: Book, texts: list[str]) -> None:
+    make = book.get("tokenizer", "Tokenizer")
+    text = f"Tokenizer.from_sentences({show(texts)})"
+    found = book.attempt(text, lambda: make.from_sentences(texts))
+    if not isinstance(found, make):
+        raise Wrong(
+            f"{text} should be a Tokenizer. Yours is {show(found)}.",
+            hint="The method gets the class as `cls`: return cls(words).",
+        )
+    listed = book.method(found, "words")
+    expected = sorted(set(" ".join(texts).split()))
+    listed = book.sequence(f"{text}.words", listed, len(listed), "words")
+    hint = ""
+    if len(listed) != len(set(listed)):
+        hint = "A word that comes again is still one word: each stands in the vocabulary once."
+    elif set(listed) == set(expected):
+        hint = "The order is alphabetical, so that the same sentences always give the same ids."
+    elif " " in listed:
+        hint = "Those are letters: sentence.split() gives a sentence's words."
+    elif not set(expected) <= set(listed):
+        hint = "Words are missing. Does the loop go through all the sentences, and all their words?"
+    book.same(f"{text}.words", listed, expected, hint)
+
+
+@check(
+    "vocab_size counts the words and BOS",
+    "BOS",
+    hint="BOS is a token, too: it has an id that no word has.",
+    cases=[CATS],
+    vocabulary=vocabularies,
+)
+def counts(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    found = book.method(mine, "vocab_size")
+    if callable(found):
+        raise Wrong(f"{text}.vocab_size is a method.", hint="@property above its def is missing.")
+    book.number(f"{text}.vocab_size", found)
+    book.same(f"{text}.vocab_size", found, len(vocabulary) + 1)
+
+
+@check(
+    "encode gives the id of each word",
+    "Encoding",
+    cases=[CATS],
+    vocabulary=vocabularies,
+)
+def encodes(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    sentence = " ".join(reversed(vocabulary))
+    call = f"{text}.encode({sentence!r})"
+    found = book.attempt(call, lambda: mine.encode(sentence))
+    expected = list(range(len(vocabulary), 0, -1))
+    hint = ""
+    if found == [i - 1 for i in expected]:
+        hint = "0 is the id of BOS, so the first word has the id 1."
+    elif found == [0, *expected, 0]:
+        hint = "encode leaves BOS out; encode_document adds it."
+    ids(book, call, found, len(expected))
+    book.same(
+        call, found, expected, hint or "The id of words[i] is i + 1, in the sentence's order."
+    )
+
+
+@check(
+    "encode takes any white space between words",
+    "Encoding",
+    hint='"a  b".split(" ") has an empty word in the middle; "a  b".split() has not.',
+    cases=[CATS],
+    vocabulary=vocabularies,
+)
+def splits(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    sentence = f" {'  '.join(vocabulary)}\n"
+    call = f"{text}.encode({sentence!r})"
+    found = book.attempt(call, lambda: mine.encode(sentence))
+    book.same(call, found, list(range(1, len(vocabulary) + 1)))
+
+
+@check(
+    "encode refuses a word that it does not know",
+    "Unknown words",
+    hint="A word that is left out or becomes BOS would change the sentence and nobody would know.",
+    cases=[CATS],
+)
+def refuses(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    call = f"{text}.encode('the cow sat')"
+    message = book.refuses(call, ValueError, lambda: mine.encode("the cow sat"))
+    if "cow" not in message:
+        raise Wrong(
+            f"{call} raises ValueError, as it should, but does not say which word:",
+            f"    {message}",
+            hint="Put the word into the message, so that whoever reads it can find it.",
+        )
+
+
+@check(
+    "encode_document puts BOS at both ends",
+    "BOS",
+    hint="The model learns where sentences begin from the first BOS and where they end from the "
+    "last.",
+    cases=[CATS],
+    vocabulary=vocabularies,
+)
+def documents(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    sentence = " ".join(vocabulary)
+    call = f"{text}.encode_document({sentence!r})"
+    found = book.attempt(call, lambda: mine.encode_document(sentence))
+    book.same(call, found, [0, *range(1, len(vocabulary) + 1), 0])
+
+
+@check(
+    "decode gives the words back",
+    "Decoding",
+    cases=[CATS],
+    vocabulary=vocabularies,
+)
+def decodes(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    tokens = list(range(len(vocabulary), 0, -1))
+    expected = " ".join(reversed(vocabulary))
+    call = f"{text}.decode({tokens})"
+    found = book.attempt(call, lambda: mine.decode(tokens))
+    hint = "The word of the id i is words[i - 1]."
+    if isinstance(found, list):
+        hint = "decode gives one text, not a list: ' '.join(words) puts spaces between them."
+    elif isinstance(found, str) and found.split() == expected.split():
+        hint = "One space between two words, none at the ends."
+    elif isinstance(found, str) and found == expected.replace(" ", ""):
+        hint = "There should be a space between two words: ' '.join(words)."
+    book.same(call, found, expected, hint)
+
+
+@check(
+    "decode leaves BOS out",
+    "Decoding",
+    hint="BOS stands for no word. Beware: words[0 - 1] is the last word.",
+    cases=[CATS],
+    vocabulary=vocabularies,
+)
+def leaves_out(book: Book, vocabulary: list[str]) -> None:
+    text, mine = tokenizer(book, vocabulary)
+    tokens = [0, *range(1, len(vocabulary) + 1), 0]
+    call = f"{text}.decode({tokens})"
+    book.same(call, book.attempt(call, lambda: mine.decode(tokens)), " ".join(vocabulary))
+
+
+@check(
+    "decode refuses what is not an id",
+    "Decoding",
+    hint="Python counts negative positions from the end of a list: words[-2] is no error.",
+    cases=[{"token": 4}, {"token": -1}],
+)
+def refuses_ids(book: Book, token: int) -> None:
+    text, mine = tokenizer(book, ["cat", "sat", "the"])
+    book.refuses(f"{text}.decode([{token}])", IndexError, lambda: mine.decode([token]))

@@ -1,0 +1,423 @@
+"""Lab 03: automatic differentiation."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hypothesis import strategies as st
+
+from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.checks import Checks
+
+check = Checks("03")
+
+STEP = 1e-6
+TENTHS = st.integers(-40, 40).map(lambda n: n / 10)
+POSITIVE = st.integers(3, 40).map(lambda n: n / 10)
+NOT_ZERO = POSITIVE | POSITIVE.map(operator.neg)
+
+
+def nudge(function: Callable[..., float], numbers: dict[str, float], name: str) -> float:
+    """The slope of the function, measured between two points beside the numbers."""
+    up, down = numbers | {name: numbers[name] + STEP}, numbers | {name: numbers[name] - STEP}
+    return round((function(**up) - function(**down)) / (2 * STEP), 5) + 0.0
+
+
+def at(numbers: dict[str, float]) -> str:
+    return "at " + ", ".join(f"{name} = {show(x)}" for name, x in numbers.items())
+
+
+def new(book: Book, numbers: dict[str, float]) -> dict[str, Any]:
+    """A Value for each of the numbers."""
+    value = book.get("value", "Value")
+    return {
+        name: book.attempt(f"Value({show(x)})", partial(value, x)) for name, x in numbers.items()
+    }
+
+
+def slopes(book: Book, text: str, root: Any) -> dict[int, float]:
+    """d(root)/d(each Value that it was computed from), by the reader's children and local_grads."""
+    order: list[Any] = []
+    seen: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(root, False)]
+    while stack:
+        v, done = stack.pop()
+        if done:
+            order.append(v)
+        elif id(v) not in seen:
+            seen.add(id(v))
+            stack.append((v, True))
+            if len(v.children) != len(v.local_grads):
+                raise Wrong(
+                    f"{text} has {len(v.children)} children and {len(v.local_grads)} local_grads.",
+                    hint="There is one local gradient for each child.",
+                )
+            for child in v.children:
+                book.value(f"a child of {text}", child)
+                stack.append((child, False))
+    found = dict.fromkeys(map(id, order), 0.0)
+    found[id(root)] = 1.0
+    for v in reversed(order):
+        for child, local_grad in zip(v.children, v.local_grads, strict=True):
+            found[id(child)] += found[id(v)] * book.number(f"a local_grad of {text}", local_grad)
+    return found
+
+
+def check_operation(
+    book: Book, text: str, function: Callable[..., Any], numbers: dict[str, float], hint: str = ""
+) -> None:
+    """The number that an operation gives, and its local gradients beside measured slopes."""
+    plain: Callable[..., float] = FLOATS.get(text, function)
+    values = new(book, numbers)
+    found = book.value(text, book.attempt(f"{text} {at(numbers)}", lambda: function(**values)))
+    book.same(f"{text} {at(numbers)}", found.data, plain(**numbers))
+    for name, value in values.items():
+        if value.data != numbers[name]:
+            raise Wrong(
+                f"{text} {at(numbers)} has changed {name} itself: it is {show(value.data)} now.",
+                hint="An operation makes a new Value and leaves those it reads as they are.",
+            )
+    gradients = book.attempt(f"the local gradients of {text}", lambda: slopes(book, text, found))
+    for name, value in values.items():
+        if id(value) not in gradients:
+            raise Wrong(
+                f"{text}: {name} is not among the children of the result.",
+                hint="The result has to know what it was computed from: "
+                "Value(number, (children ...), (local gradients ...)).",
+            )
+        expected = nudge(plain, numbers, name)
+        if not agree(gradients[id(value)], expected, 1e-4):
+            raise Wrong(
+                f"d({text})/d{name} {at(numbers)}: yours {show(gradients[id(value)])}, "
+                f"nudging {name} by {STEP:.0e} gives {show(expected)}".replace("1e-06", "1e-6"),
+                hint=hint,
+            )
+
+
+# What plain numbers have no method for.
+FLOATS: dict[str, Callable[..., float]] = {
+    "a.exp()": lambda a: math.exp(a),
+    "a.log()": lambda a: math.log(a),
+    "a.relu()": lambda a: max(a, 0.0),
+}
+
+
+@check(
+    "a Value keeps what it is given",
+    "A number that remembers",
+    hint="__init__ puts each of its arguments into an attribute: self.data = data, and so on.",
+)
+def keeps(book: Book) -> None:
+    value = book.get("value", "Value")
+    a = book.attempt("Value(2.0)", lambda: value(2.0))
+    for name, expected in (("data", 2.0), ("grad", 0.0), ("children", ()), ("local_grads", ())):
+        found = book.method(a, name)
+        found = tuple(found) if isinstance(found, list) else found
+        book.same(f"Value(2.0).{name}", found, expected)
+    b = book.attempt("Value(6.0, (a,), (3.0,))", lambda: value(6.0, (a,), (3.0,)))
+    if not (len(b.children) == 1 and b.children[0] is a and list(b.local_grads) == [3.0]):
+        raise Wrong(
+            "b = Value(6.0, (a,), (3.0,)) should have b.children == (a,) and "
+            "b.local_grads == (3.0,)."
+        )
+
+
+TWO = [{"a": 2.0, "b": 3.0}]
+
+
+@check("a + b", "Local gradients", cases=TWO, a=TENTHS, b=TENTHS)
+def adds(book: Book, a: float, b: float) -> None:
+    hint = "Nudge a by 1: by how much does a + b move?"
+    check_operation(book, "a + b", lambda a, b: a + b, {"a": a, "b": b}, hint)
+
+
+@check("a * b", "Local gradients", cases=TWO, a=TENTHS, b=TENTHS)
+def multiplies(book: Book, a: float, b: float) -> None:
+    hint = "Nudge a by 1: a * b moves by b. So how much a matters is decided by the other number."
+    check_operation(book, "a * b", lambda a, b: a * b, {"a": a, "b": b}, hint)
+
+
+@check("numbers beside Values: a + 3, a * 3", "Local gradients", cases=[{"a": 2.0}], a=TENTHS)
+def mixes(book: Book, a: float) -> None:
+    hint = "as_value(other) makes a Value of a plain number."
+    for text, function in (("a + 3", lambda a: a + 3), ("a * 3", lambda a: a * 3)):
+        try:
+            check_operation(book, text, function, {"a": a}, hint)
+        except Wrong as wrong:
+            raise Wrong(*wrong.lines, hint=wrong.hint or hint) from None
+
+
+@check(
+    "a ** n",
+    "Local gradients",
+    cases=[{"a": 3.0, "n": 2}, {"a": 2.0, "n": -1}, {"a": 4.0, "n": -0.5}],
+    a=POSITIVE,
+    n=st.sampled_from([1, 2, 3, -1, -2, 0.5, -0.5]),
+)
+def powers(book: Book, a: float, n: float) -> None:
+    hint = "The power rule: the exponent comes down in front, and one less of it stays above."
+    check_operation(book, f"a ** {n}", lambda a: a**n, {"a": a}, hint)
+
+
+@check("a.exp()", "Local gradients", cases=[{"a": 1.0}, {"a": 0.0}], a=TENTHS)
+def exponentials(book: Book, a: float) -> None:
+    hint = "e to the power of a is the function that is its own slope."
+    check_operation(book, "a.exp()", lambda a: a.exp(), {"a": a}, hint)
+
+
+@check("a.log()", "Local gradients", cases=[{"a": 2.0}], a=POSITIVE)
+def logarithms(book: Book, a: float) -> None:
+    hint = "The logarithm is steep near zero and flat far out: at 2 a nudge counts half, at 4 a "
+    hint += "quarter."
+    check_operation(book, "a.log()", lambda a: a.log(), {"a": a}, hint)
+
+
+@check("a.relu()", "Local gradients", cases=[{"a": 2.0}, {"a": -2.0}], a=NOT_ZERO)
+def rectifies(book: Book, a: float) -> None:
+    hint = "Below zero relu is flat: a nudge there changes nothing."
+    check_operation(book, "a.relu()", lambda a: a.relu(), {"a": a}, hint)
+
+
+@check("-a, a - b", "Local gradients", cases=TWO, a=TENTHS, b=TENTHS)
+def subtracts(book: Book, a: float, b: float) -> None:
+    check_operation(book, "-a", lambda a: -a, {"a": a}, "-a falls when a grows.")
+    hint = "a - b falls when b grows: the sign of that slope is minus."
+    check_operation(book, "a - b", lambda a, b: a - b, {"a": a, "b": b}, hint)
+    check_operation(book, "a - 3", lambda a: a - 3, {"a": a}, hint)
+    check_operation(book, "3 - a", lambda a: 3 - a, {"a": a}, hint)
+
+
+@check("a / b", "Local gradients", cases=TWO, a=TENTHS, b=NOT_ZERO)
+def divides(book: Book, a: float, b: float) -> None:
+    hint = "a / b is a times b ** -1: both operations are there already, with their gradients."
+    check_operation(book, "a / b", lambda a, b: a / b, {"a": a, "b": b}, hint)
+    check_operation(book, "a / 4", lambda a: a / 4, {"a": a}, hint)
+    check_operation(book, "3 / b", lambda b: 3 / b, {"b": b}, hint)
+
+
+# ---------------------------------------------------------------- backward
+
+Line = tuple[str, str, str]  # two operands and the operator between them
+
+
+def backward(book: Book, text: str, root: Any) -> None:
+    book.attempt(
+        f"{text}; {text.rpartition(';')[2].split('=')[0].strip()}.backward()", root.backward
+    )
+
+
+def run(lines: list[Line], numbers: dict[str, Any]) -> dict[str, Any]:
+    """Execute a small program; its lines define c, d, e, ..."""
+    names = dict(numbers)
+    for name, (x, sign, y) in zip("cdefgh", lines, strict=False):
+        names[name] = OPERATORS[sign](names[x], names[y])
+    return names
+
+
+OPERATORS = {"+": operator.add, "*": operator.mul}
+
+
+def written(lines: list[Line]) -> str:
+    return "; ".join(
+        f"{name} = {x} {sign} {y}" for name, (x, sign, y) in zip("cdefgh", lines, strict=False)
+    )
+
+
+def check_backward(
+    book: Book, lines: list[Line], numbers: dict[str, float], hint: str = ""
+) -> None:
+    """The gradients that backward() finds, beside measured slopes."""
+    last = "cdefgh"[len(lines) - 1]
+    values = new(book, numbers)
+    program = written(lines)
+    root = book.attempt(program, lambda: run(lines, values)[last])
+    backward(book, program, root)
+    for name, value in values.items():
+        expected = nudge(lambda **n: float(run(lines, n)[last]), numbers, name)
+        found = book.number(f"{name}.grad after {last}.backward()", value.grad)
+        if not agree(found, expected, 1e-4):
+            raise Wrong(
+                f"{program}; {last}.backward()",
+                f"{name}.grad = d{last}/d{name} {at(numbers)}: yours {show(found)}, "
+                f"nudging {name} by 1e-6 gives {show(expected)}",
+                hint=hint,
+            )
+
+
+@check(
+    "topological_order lists children before parents",
+    "The order of backward",
+    cases=[
+        {"lines": [("a", "+", "b")]},
+        {"lines": [("a", "*", "b"), ("c", "+", "a")]},
+        {"lines": [("a", "*", "b"), ("a", "+", "c")]},
+        {"lines": [("a", "*", "b"), ("c", "+", "b"), ("c", "*", "d")]},
+    ],
+)
+def orders(book: Book, lines: list[Line]) -> None:
+    last, program = "cdefgh"[len(lines) - 1], written(lines)
+    function = book.get("value", "topological_order")
+    names = book.attempt(program, lambda: run(lines, new(book, {"a": 2.0, "b": 3.0})))
+    call = f"topological_order({last})"
+    found = book.attempt(f"{program}; {call}", lambda: function(names[last]))
+    found = book.sequence(call, found, len(found) if isinstance(found, list) else 0, "Values")
+    known = {id(value): name for name, value in names.items()}
+    listed = [known.get(id(value), "?") for value in found]
+    shown = f"{program}: yours is [{', '.join(listed)}]."
+    if len(listed) != len(set(listed)):
+        raise Wrong(
+            shown, hint="A Value is in the list twice. Remember in a set which ones were visited."
+        )
+    if set(listed) != set(names):
+        missing = ", ".join(sorted(set(names) - set(listed)))
+        raise Wrong(shown, hint=f"Missing: {missing}." if missing else "There is a stranger in it.")
+    for name, (x, _, y) in zip("cdefgh", lines, strict=False):
+        for child in (x, y):
+            if listed.index(child) > listed.index(name):
+                raise Wrong(
+                    shown,
+                    hint=f"{child} should stand before {name}, which was computed from it: a Value "
+                    "goes into the list when all of its children are in it.",
+                )
+
+
+@check(
+    "backward starts with 1",
+    "The chain rule",
+    hint="d(c)/d(c) is 1: when c moves by so much, c moves by so much. backward starts from that.",
+)
+def starts(book: Book) -> None:
+    a = new(book, {"a": 2.0})["a"]
+    c = book.attempt("c = a * 3", lambda: a * 3)
+    backward(book, "c = a * 3", c)
+    book.same("c = a * 3; c.backward(); c.grad", book.number("c.grad", c.grad), 1.0)
+
+
+@check(
+    "backward follows the chain rule",
+    "The chain rule",
+    hint="What arrives at a child is the parent's gradient times the local gradient.",
+    cases=[
+        {"lines": [("a", "*", "b")], "a": 2.0, "b": 3.0},
+        {"lines": [("a", "*", "b"), ("c", "*", "b2")], "a": 2.0, "b": 3.0},
+    ],
+)
+def chain(book: Book, lines: list[Line], a: float, b: float) -> None:
+    numbers = {"a": a, "b": b}
+    check_backward(book, lines, numbers | ({"b2": 5.0} if len(lines) > 1 else {}))
+
+
+@check(
+    "a Value that is used twice",
+    "A value used twice",
+    hint="a moves the result in two ways, and the two add up. Does the second one replace the "
+    "first?",
+    cases=[
+        {"lines": [("a", "+", "a")], "a": 3.0, "b": 1.0},
+        {"lines": [("a", "*", "a")], "a": 3.0, "b": 1.0},
+        {"lines": [("a", "*", "b"), ("a", "+", "b"), ("c", "*", "d")], "a": 2.0, "b": 3.0},
+    ],
+)
+def twice(book: Book, lines: list[Line], a: float, b: float) -> None:
+    numbers = {"a": a, "b": b} if any("b" in line for line in lines) else {"a": a}
+    check_backward(book, lines, numbers)
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> list[Line]:
+    lines: list[Line] = []
+    for i in range(draw(st.integers(1, 5))):
+        operand = st.sampled_from("abcdefgh"[: 2 + i])
+        lines.append((draw(operand), draw(st.sampled_from("+*")), draw(operand)))
+    return lines
+
+
+@check(
+    "paths that part and meet again",
+    "The order of backward",
+    hint="A Value may pass its gradient on only when all of it has arrived: after every Value "
+    "that was computed from it. Each Value passes it on once.",
+    cases=[
+        {"lines": [("a", "+", "b"), ("c", "*", "c"), ("d", "+", "c")], "a": 2.0, "b": 3.0},
+        {"lines": [("a", "+", "b"), ("c", "*", "c"), ("c", "+", "d")], "a": 2.0, "b": 3.0},
+    ],
+    lines=programs(),
+    a=st.sampled_from([2.0, -1.0, 0.5]),
+    b=st.sampled_from([3.0, 1.5, -0.5]),
+)
+def meets(book: Book, lines: list[Line], a: float, b: float) -> None:
+    check_backward(book, lines, {"a": a, "b": b})
+
+
+@check(
+    "gradients of two results add up",
+    "Gradients add up",
+    hint="backward adds to grad and never sets it back: that is the optimizer's task. So one can "
+    "learn from two sentences at once.",
+)
+def adds_up(book: Book) -> None:
+    a = new(book, {"a": 2.0})["a"]
+    for text, function in (("c = a * 3", lambda: a * 3), ("d = a * 4", lambda: a * 4)):
+        backward(book, text, book.attempt(text, function))
+    text = "c = a * 3; c.backward(); d = a * 4; d.backward(); a.grad"
+    book.same(text, book.number("a.grad", a.grad), 7.0)
+
+
+@check(
+    "backward twice gives twice the gradients",
+    "Gradients add up",
+    hint="The Values in the middle still hold their grad from the first call. If the second call "
+    "reads it from there, it passes the old part on once more. Keep the gradients of a call apart "
+    "until it is done.",
+)
+def again(book: Book) -> None:
+    a = new(book, {"a": 2.0})["a"]
+    c = book.attempt("c = a * 3 * 5", lambda: a * 3 * 5)
+    text = "c = a * 3 * 5"
+    backward(book, text, c)
+    book.same(f"{text}; c.backward(); a.grad", book.number("a.grad", a.grad), 15.0)
+    backward(book, text, c)
+    book.same(f"{text}; c.backward(), twice; a.grad", book.number("a.grad", a.grad), 30.0)
+
+
+@check(
+    "a chain of 10,000 additions",
+    "The order of backward",
+    hint="Use a loop with a list of what is still to visit, not a function that calls itself.",
+)
+def deep(book: Book) -> None:
+    a = new(book, {"a": 2.0})["a"]
+
+    def compute() -> Any:
+        c = a
+        for _ in range(10_000):
+            c = c + 1
+        return c
+
+    c = book.attempt("c = a + 1 + 1 + ... (10,000 times)", compute)
+    book.attempt("c.backward() for c = a + 1 + 1 + ... (10,000 times)", c.backward)
+    book.same("c = a + 1 + 1 + ... (10,000 times); c.backward(); a.grad", float(a.grad), 1.0)
+
+
+@check(
+    "doubling 60 times",
+    "The order of backward",
+    hint="c = c + c, 60 times, is 60 additions, but there are 2^60 ways from the end to the start. "
+    "Visit each Value once, not once for every way that leads to it.",
+)
+def doubles(book: Book) -> None:
+    a = new(book, {"a": 2.0})["a"]
+
+    def compute() -> Any:
+        c = a
+        for _ in range(60):
+            c = c + c
+        return c
+
+    c = book.attempt("c = a, then c = c + c (60 times)", compute)
+    book.attempt("c.backward() for c = a, then c = c + c (60 times)", c.backward)
+    book.same("c = a, then c = c + c (60 times); c.backward(); a.grad", float(a.grad), 2.0**60)

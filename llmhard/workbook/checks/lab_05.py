@@ -1,0 +1,505 @@
+"""Lab 05: the GPT."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import exp, sqrt
+from typing import Any
+
+from hypothesis import strategies as st
+
+from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.checks import Checks
+
+check = Checks("05")
+
+Row = list[float]
+Matrix = list[Row]
+Sizes = dict[str, int]
+
+TINY = {"vocab_size": 5, "n_layer": 2, "n_embd": 4, "n_head": 2, "block_size": 4}
+EPS = 1e-5
+
+
+# ---------------------------------------------------------------- the same model on plain numbers
+
+
+def linear(x: Row, w: Matrix) -> Row:
+    return [sum(a * b for a, b in zip(row, x, strict=True)) for row in w]
+
+
+def softmax(x: Row) -> Row:
+    exps = [exp(a - max(x)) for a in x]
+    return [e / sum(exps) for e in exps]
+
+
+def rmsnorm(x: Row) -> Row:
+    return [a / sqrt(sum(b * b for b in x) / len(x) + EPS) for a in x]
+
+
+def add(x: Row, y: Row) -> Row:
+    return [a + b for a, b in zip(x, y, strict=True)]
+
+
+def attend(query: Row, keys: Matrix, values: Matrix, divisor: float | None = None) -> Row:
+    divisor = sqrt(len(query)) if divisor is None else divisor
+    weights = softmax([score / divisor for score in linear(query, keys)])
+    return linear(weights, [list(column) for column in zip(*values, strict=True)])
+
+
+class Plain:
+    """The model, and what it becomes by a slip: an attribute for each."""
+
+    def __init__(self, sizes: Sizes, w: dict[str, Matrix], slip: str = "") -> None:
+        self.sizes, self.w, self.slip = sizes, w, slip
+        self.keys: list[Matrix] = [[] for _ in range(sizes["n_layer"])]
+        self.values: list[Matrix] = [[] for _ in range(sizes["n_layer"])]
+
+    def attention(self, layer: int, x: Row) -> Row:
+        slip = self.slip
+        q, k, v, o = (self.w[f"h.{layer}.attn.{name}_proj.weight"] for name in "qkvo")
+        query, key, value = linear(x, q), linear(x, k), linear(x, v)
+        keys, values = self.keys[layer], self.values[layer]
+        keys.append(x if slip == "raw" else key)
+        values.append(key if slip == "key for value" else value)
+        n, heads = self.sizes["n_embd"], 1 if slip == "one head" else self.sizes["n_head"]
+        visible = slice(0, -1 if slip == "not itself" and len(keys) > 1 else None)
+        if slip == "only itself":
+            visible = slice(len(keys) - 1, None)
+        out: Row = []
+        for start in range(0, n, n // heads):
+            part = slice(start, start + n // heads)
+            if slip == "same head":
+                part = slice(0, n // heads)
+            out += attend(
+                query[part], [k[part] for k in keys[visible]], [v[part] for v in values[visible]]
+            )
+        return out if slip == "no o_proj" else linear(out, o)
+
+    def mlp(self, layer: int, x: Row) -> Row:
+        hidden = linear(x, self.w[f"h.{layer}.mlp.up_proj.weight"])
+        if self.slip != "no relu":
+            hidden = [max(h, 0.0) for h in hidden]
+        return linear(hidden, self.w[f"h.{layer}.mlp.down_proj.weight"])
+
+    def __call__(self, token: int) -> Row:
+        slip, w = self.slip, self.w
+        position = 0 if slip == "position 0" else len(self.keys[0])
+        if slip == "next position":
+            position = (position + 1) % self.sizes["block_size"]
+        x = w["wte.weight"][token]
+        x = x if slip == "no position" else add(x, w["wpe.weight"][position])
+        x = x if slip == "no first norm" else rmsnorm(x)
+        layers = range(1 if slip == "one layer" else self.sizes["n_layer"])
+        for layer in layers:
+            part = self.attention(layer, x if slip == "attention norm" else rmsnorm(x))
+            x = part if slip == "no residual" else add(x, part)
+            part = self.mlp(layer, x if slip == "mlp norm" else rmsnorm(x))
+            x = part if slip in ("no residual", "no mlp residual") else add(x, part)
+        x = rmsnorm(x) if slip == "final norm" else x
+        return linear(x, w["lm_head.weight"])
+
+
+ATTENTION_SLIPS = {
+    "raw": "The key in the cache is the token itself. It should go through k_proj first.",
+    "key for value": "The value in the cache is the key. v_proj makes the value.",
+    "one head": "Yours attends once with all the numbers. Each head attends with its own share of "
+    "n_embd / n_head numbers.",
+    "same head": "All heads of yours attend with the first share of the numbers. Head h starts at "
+    "h * head_dim.",
+    "not itself": "Yours attends to the tokens before it only. A token attends to itself, too: its "
+    "key and value go into the cache first.",
+    "only itself": "Yours attends to the newest token only. The query meets all the keys in the "
+    "cache.",
+    "no o_proj": "The heads' results go through o_proj at the end.",
+}
+
+MODEL_SLIPS = {
+    "no position": "The token's row of wte is there, the position's row of wpe is missing.",
+    "position 0": "Each token gets the row of position 0. The position is the number of tokens in "
+    "the cache.",
+    "next position": "The first token is at position 0: the number of tokens in the cache before "
+    "this one.",
+    "no first norm": "The rmsnorm after the embeddings is missing.",
+    "one layer": "Yours stops after the first layer.",
+    "attention norm": "attention should get rmsnorm(x), not x.",
+    "mlp norm": "mlp should get rmsnorm(x), not x.",
+    "no residual": "Attention and MLP add to x, they do not replace it: x = x + ...",
+    "no mlp residual": "The MLP adds to x, it does not replace it: x = x + mlp(...)",
+    "final norm": "There is no rmsnorm before lm_head in this model.",
+    "no relu": "The relu between the two layers of the MLP is missing.",
+}
+
+
+# ---------------------------------------------------------------- the reader's model
+
+
+def config(book: Book, sizes: Sizes) -> Any:
+    make = book.get("model", "Config")
+    return book.attempt("Config(...)", lambda: make(**sizes))
+
+
+def numbers_for(sizes: Sizes, seed: int) -> dict[str, Matrix]:
+    rng = random.Random(seed)
+    return {
+        name: [[round(rng.gauss(0, 0.7), 2) for _ in range(cols)] for _ in range(rows)]
+        for name, (rows, cols) in shapes_of(**sizes).items()
+    }
+
+
+def shapes_of(
+    vocab_size: int, n_layer: int, n_embd: int, n_head: int, block_size: int
+) -> dict[str, tuple[int, int]]:
+    del n_head  # the heads share the same matrices
+    n = n_embd
+    shapes = {"wte.weight": (vocab_size, n), "wpe.weight": (block_size, n)}
+    for i in range(n_layer):
+        shapes |= {f"h.{i}.attn.{name}_proj.weight": (n, n) for name in "qkvo"}
+        shapes |= {
+            f"h.{i}.mlp.up_proj.weight": (4 * n, n),
+            f"h.{i}.mlp.down_proj.weight": (n, 4 * n),
+        }
+    return shapes | {"lm_head.weight": (vocab_size, n)}
+
+
+def model(book: Book, sizes: Sizes, w: dict[str, Matrix]) -> Any:
+    """The reader's GPT with these parameters."""
+    make, value = book.get("model", "GPT"), book.engine
+    parameters = {name: [[value(x) for x in row] for row in matrix] for name, matrix in w.items()}
+    return book.attempt("GPT(config, parameters)", lambda: make(config(book, sizes), parameters))
+
+
+def cache(book: Book, n_layer: int = 2) -> Any:
+    make = book.get("model", "KVCache")
+    return book.attempt("KVCache(n_layer)", lambda: make(n_layer))
+
+
+def engine_values(book: Book, numbers: Row) -> list[Any]:
+    return [book.engine(x) for x in numbers]
+
+
+def data(book: Book, text: str, found: Any, n: int) -> Row:
+    return [v.data for v in book.values(text, found, n)]
+
+
+def compare(
+    text: str,
+    found: list[Row],
+    wanted: Callable[[str], list[Row]],
+    slips: dict[str, str],
+    hint: str = "",
+) -> None:
+    """Check all rows; if they are those of a known slip, say which."""
+    expected = wanted("")
+    if agree(found, expected):
+        return
+    for slip, known in slips.items():
+        if agree(found, wanted(slip)):
+            hint = known
+            break
+    i = next(i for i, (f, e) in enumerate(zip(found, expected, strict=True)) if not agree(f, e))
+    raise Wrong(
+        f"{text}, token number {i}:" if len(found) > 1 else f"{text}:",
+        f"yours:     {show(found[i])}",
+        f"should be: {show(expected[i])}",
+        hint=hint,
+    )
+
+
+@check(
+    "Config.shapes names every matrix",
+    "The parameters",
+    cases=[{"sizes": TINY}],
+    sizes=st.fixed_dictionaries(
+        {
+            "vocab_size": st.integers(1, 9),
+            "n_layer": st.integers(1, 3),
+            "n_embd": st.sampled_from([2, 4, 8]),
+            "n_head": st.sampled_from([1, 2]),
+            "block_size": st.integers(1, 9),
+        }
+    ),
+)
+def names(book: Book, sizes: Sizes) -> None:
+    mine = config(book, sizes)
+    text = f"Config({', '.join(f'{name}={size}' for name, size in sizes.items())}).shapes()"
+    found = book.attempt(text, mine.shapes)
+    expected = shapes_of(**sizes)
+    if not isinstance(found, dict):
+        raise Wrong(f"{text} should be a dict. Yours is {show(found)}.")
+    for name, shape in expected.items():
+        if name not in found:
+            raise Wrong(f"{text} lacks {name!r}.", hint="The docstring lists all names.")
+        listed = tuple(found[name]) if isinstance(found[name], list | tuple) else found[name]
+        hint = ""
+        if listed != shape and listed == shape[::-1]:
+            hint = "The rows come first: one row for each number that comes out."
+        book.same(f"{text}[{name!r}]", listed, shape, hint)
+    if extra := found.keys() - expected.keys():
+        raise Wrong(f"{text} has {min(extra)!r}, which the model does not.")
+    book.same(
+        f"the names of {text}, in order",
+        list(found),
+        list(expected),
+        "The order decides which random numbers a matrix gets.",
+    )
+
+
+@check("initialize draws every parameter", "The parameters")
+def draws(book: Book) -> None:
+    sizes = TINY | {"vocab_size": 60, "n_embd": 16}
+    make, settings = book.get("model", "GPT"), config(book, sizes)
+    text = "GPT.initialize(config, random.Random(1))"
+    mine = book.attempt(text, lambda: make.initialize(settings, random.Random(1)))
+    if not isinstance(mine, make):
+        raise Wrong(
+            f"{text} should be a GPT. Yours is {show(mine)}.",
+            hint="The method gets the class as `cls`: return cls(config, parameters).",
+        )
+    found = book.method(mine, "parameters")
+    everything = []
+    for name, (rows, cols) in shapes_of(**sizes).items():
+        if name not in found:
+            raise Wrong(f"{text} has no parameter {name!r}.")
+        matrix = book.sequence(f"the matrix {name}", found[name], rows, "rows")
+        for i, row in enumerate(matrix):
+            everything += book.values(f"row {i} of {name}", row, cols)
+    if len({id(p) for p in everything}) != len(everything):
+        raise Wrong(
+            "Two places in the parameters hold one and the same Value.",
+            hint="[row] * rows is the same row many times, and [Value(...)] * cols the same Value. "
+            "Every parameter is a Value of its own, made in a loop.",
+        )
+    mean = sum(p.data for p in everything) / len(everything)
+    std = sqrt(sum((p.data - mean) ** 2 for p in everything) / len(everything))
+    if not (abs(mean) < 0.01 and 0.076 < std < 0.084):
+        raise Wrong(
+            f"The {len(everything):,} parameters have the mean {show(mean)} and the standard "
+            f"deviation {show(std)}; they should have 0 and 0.08.",
+            hint="rng.gauss(0, INIT_STD) draws one.",
+        )
+    far = sum(abs(p.data) > 0.16 for p in everything) / len(everything)
+    if not 0.03 < far < 0.06:
+        raise Wrong(
+            f"{far:.1%} of the parameters are further than two standard deviations from 0; with a "
+            f"normal distribution it is 4.6 %.",
+            hint="rng.gauss(0, INIT_STD) draws one.",
+        )
+    again = book.attempt(text, lambda: make.initialize(settings, random.Random(1)))
+    if again.parameters["wte.weight"][0][0].data != found["wte.weight"][0][0].data:
+        raise Wrong(
+            f"{text}, twice, gives two different models.",
+            hint="Draw with `rng`, not with the module random: then a seed gives the same again.",
+        )
+
+
+@check("scalars lists every parameter once", "The parameters")
+def lists(book: Book) -> None:
+    w = numbers_for(TINY, 1)
+    mine = model(book, TINY, w)
+    found = book.attempt("model.scalars()", mine.scalars)
+    expected = [p for matrix in mine.parameters.values() for row in matrix for p in row]
+    items = book.values("model.scalars()", found, len(expected))
+    if any(a is not b for a, b in zip(items, expected, strict=True)):
+        raise Wrong(
+            "model.scalars() should list the parameters themselves, matrix by matrix, row by row.",
+            hint="The optimizer changes what is in this list: copies would leave the model as it "
+            "was.",
+        )
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> tuple[Row, Matrix, Matrix]:
+    d, tokens = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    row = st.lists(st.integers(-20, 20).map(lambda n: n / 10), min_size=d, max_size=d)
+    rows = st.lists(row, min_size=tokens, max_size=tokens)
+    return draw(row), draw(rows), draw(rows)
+
+
+@check(
+    "attend: one head",
+    "Attention",
+    cases=[
+        {"qkv": ([1.0, 0.0], [[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])},
+        {"qkv": ([1.0, 0.0], [[2.0, 5.0]], [[3.0, 4.0]])},
+    ],
+    qkv=heads(),
+)
+def attends(book: Book, qkv: tuple[Row, Matrix, Matrix]) -> None:
+    query, keys, vals = qkv
+    text = f"attend({show(query)}, {show(keys)}, {show(vals)})"
+    function = book.get("model", "attend")
+    found = book.attempt(
+        text,
+        lambda: function(
+            engine_values(book, query),
+            [engine_values(book, key) for key in keys],
+            [engine_values(book, value) for value in vals],
+        ),
+    )
+    numbers = data(book, text, found, len(query))
+    d = len(query)
+    hint = "Scores, softmax, and the values mixed by these weights."
+    if agree(numbers, attend(query, keys, vals, 1.0)):
+        hint = "The scores are not divided by sqrt(d), d being the length of the query."
+    elif agree(numbers, attend(query, keys, vals, float(d))):
+        hint = "The scores are divided by d itself; it takes its root."
+    elif agree(numbers, attend(query, vals, keys)):
+        hint = "Keys and values have changed places: the query is compared with the keys."
+    elif agree(numbers, attend(query, keys, keys)):
+        hint = "It mixes the values, not the keys."
+    elif agree(
+        numbers,
+        linear(
+            [s / sqrt(d) for s in linear(query, keys)], [list(c) for c in zip(*vals, strict=True)]
+        ),
+    ):
+        hint = "The softmax is missing: the weights should be above 0 and sum to 1."
+    book.same(text, numbers, attend(query, keys, vals), hint)
+
+
+def inputs(seed: int, n: int, count: int) -> list[Row]:
+    rng = random.Random(seed)
+    return [[round(rng.gauss(0, 1), 1) for _ in range(n)] for _ in range(count)]
+
+
+@check(
+    "attention keeps a key and a value of each token",
+    "The KV cache",
+    hint="Each call adds one key and one value to its own layer's lists, and nothing else.",
+)
+def caches(book: Book) -> None:
+    w = numbers_for(TINY, 2)
+    mine, kept, plain = model(book, TINY, w), cache(book), Plain(TINY, w)
+    for i, x in enumerate(inputs(1, 4, 2)):
+        x_values = engine_values(book, x)
+        book.attempt("model.attention(1, x, cache)", partial(mine.attention, 1, x_values, kept))
+        plain.attention(1, x)
+        for name, lists, expected in (
+            ("keys", kept.keys, plain.keys),
+            ("values", kept.values, plain.values),
+        ):
+            counts = [len(part) for part in lists]
+            if counts != [0, i + 1]:
+                raise Wrong(
+                    f"After {i + 1} calls of model.attention(1, x, cache) the lists in "
+                    f"cache.{name} have the lengths {counts}; they should have {[0, i + 1]}."
+                )
+            text = f"cache.{name}[1][{i}]"
+            found = data(book, text, lists[1][i], 4)
+            letter = name[0]
+            hint = f"It is linear(x, {letter}_proj.weight of this layer)."
+            book.same(text, found, expected[1][i], hint)
+
+
+@check("attention mixes all tokens so far", "Several heads")
+def mixes(book: Book) -> None:
+    sizes, tokens = TINY, inputs(3, 4, 3)
+    w = numbers_for(sizes, 3)
+    mine, kept = model(book, sizes, w), cache(book)
+    found = []
+    for x in tokens:
+        out = book.attempt(
+            "model.attention(0, x, cache)",
+            partial(mine.attention, 0, engine_values(book, x), kept),
+        )
+        found.append(data(book, "model.attention(0, x, cache)", out, 4))
+
+    def wanted(slip: str) -> list[Row]:
+        plain = Plain(sizes, w, slip)
+        return [plain.attention(0, x) for x in tokens]
+
+    hint = "Query, key and value by their linear layers; each head with its share; then o_proj."
+    compare("model.attention(0, x, cache)", found, wanted, ATTENTION_SLIPS, hint)
+
+
+@check("mlp: up, relu, down", "The MLP")
+def feeds_forward(book: Book) -> None:
+    w = numbers_for(TINY, 4)
+    mine = model(book, TINY, w)
+    (x,) = inputs(4, 4, 1)
+    text = f"model.mlp(1, {show(x)})"
+    out = book.attempt(text, lambda: mine.mlp(1, engine_values(book, x)))
+    found = [data(book, text, out, 4)]
+    slips = {"no relu": MODEL_SLIPS["no relu"]}
+    compare(text, found, lambda slip: [Plain(TINY, w, slip).mlp(1, x)], slips, "Which layer is it?")
+
+
+@check("the logits of a whole sentence", "From token to logits")
+def predicts(book: Book) -> None:
+    w, tokens = numbers_for(TINY, 5), [0, 3, 1, 4]
+    mine, kept = model(book, TINY, w), cache(book)
+    found = []
+    for i, token in enumerate(tokens):
+        out = book.attempt(f"model({token}, cache)", partial(mine, token, kept))
+        found.append(data(book, f"model({token}, cache)", out, 5))
+        if len(kept) != i + 1:
+            raise Wrong(
+                f"After {i + 1} tokens len(cache) is {len(kept)}.",
+                hint="Each token leaves one key and one value in every layer.",
+            )
+
+    def wanted(slip: str) -> list[Row]:
+        plain = Plain(TINY, w, slip)
+        return [plain(token) for token in tokens]
+
+    hint = "Embeddings, rmsnorm, the layers with what they add to x, lm_head: compare line by line."
+    compare(f"model(token, cache) for {tokens}", found, wanted, MODEL_SLIPS, hint)
+
+
+@check(
+    "what comes later changes nothing before",
+    "The KV cache",
+    hint="A second sentence starts with a new cache, and a model keeps nothing of the first.",
+)
+def is_causal(book: Book) -> None:
+    mine = model(book, TINY, numbers_for(TINY, 6))
+
+    def logits(tokens: list[int]) -> Iterator[Row]:
+        kept = cache(book)
+        for token in tokens:
+            out = book.attempt(f"model({token}, cache)", partial(mine, token, kept))
+            yield data(book, f"model({token}, cache)", out, 5)
+
+    first, second = list(logits([1, 2, 3])), list(logits([1, 2, 4]))
+    for i in range(2):
+        text = f"the logits of token number {i} of [1, 2, 3], and then of [1, 2, 4]"
+        book.same(text, second[i], first[i])
+
+
+@check(
+    "gradients reach every parameter",
+    "The parameters",
+    hint="Somewhere on the way a Value was replaced by its .data or made anew, and no gradient "
+    "finds its way through it.",
+)
+def reaches(book: Book) -> None:
+    mine, kept = model(book, TINY, numbers_for(TINY, 7)), cache(book)
+
+    def compute() -> None:
+        for token in (1, 2, 3):
+            logits = mine(token, kept)
+        sum(x * x for x in logits).backward()
+
+    book.attempt("the gradients of the last logits of [1, 2, 3]", compute)
+    for name, matrix in mine.parameters.items():
+        if not any(p.grad for row in matrix for p in row):
+            raise Wrong(f"All gradients of {name} are zero.")
+
+
+@check(
+    "a token that does not exist, a sentence that is too long",
+    "From token to logits",
+    hint="Python counts negative positions from the end of a list, so -1 is no error of itself.",
+)
+def refuses(book: Book) -> None:
+    mine = model(book, TINY, numbers_for(TINY, 8))
+    for token in (5, -1):
+        text = f"model({token}, cache) with 5 tokens"
+        book.refuses(text, IndexError, partial(mine, token, cache(book)))
+    kept = cache(book)
+    for token in range(4):
+        book.attempt(f"model({token}, cache)", partial(mine, token, kept))
+    book.refuses("the fifth token with block_size = 4", IndexError, lambda: mine(0, kept))

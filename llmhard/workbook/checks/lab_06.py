@@ -1,0 +1,405 @@
+"""Lab 06: the training loop."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from itertools import pairwise
+from math import exp, log, sqrt
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.checks import Checks
+
+check = Checks("06")
+
+Rows = list[list[float]]
+UNIFORM = [[0.0] * 4] * 4
+LEANING = [
+    [2.0, 0.0, 1.0, -1.0],
+    [0.0, 1.5, -1.0, 0.5],
+    [1.0, -2.0, 0.0, 2.5],
+    [0.5, 1.0, 3.0, 0.0],
+]
+
+
+class Table:
+    """A model whose logits depend on the newest token only: a row of a table for each token."""
+
+    def __init__(self, book: Book, rows: Rows, block_size: int = 8) -> None:
+        self.config = SimpleNamespace(n_layer=1, block_size=block_size, vocab_size=len(rows))
+        self.rows = [[book.engine(x) for x in row] for row in rows]
+        self.read: list[int] = []
+        self.caches: list[Any] = []
+
+    def __call__(self, token: int, cache: Any) -> list[Any]:
+        self.read.append(token)
+        self.caches.append(cache)
+        cache.keys[0].append([])
+        cache.values[0].append([])
+        return self.rows[token]
+
+    def scalars(self) -> list[Any]:
+        return [p for row in self.rows for p in row]
+
+
+def surprises(rows: Rows, tokens: list[int]) -> list[float]:
+    """-log of the probability of each token after the one before it."""
+    return [
+        log(sum(map(exp, rows[token]))) - rows[token][after] for token, after in pairwise(tokens)
+    ]
+
+
+def loss_of(book: Book, model: Table, tokens: list[int]) -> float:
+    function = book.get("training", "sequence_loss")
+    text = f"sequence_loss(model, {tokens})"
+    found = book.value(text, book.attempt(text, lambda: function(model, tokens)))
+    return float(found.data)
+
+
+@check("the loss of a model that only guesses", "The loss", cases=[{"tokens": [0, 3, 1, 0]}])
+def guesses(book: Book, tokens: list[int]) -> None:
+    found = loss_of(book, Table(book, UNIFORM), tokens)
+    hint = (
+        "A model that gives each of 4 tokens the probability 1/4 is surprised by log 4 each time."
+    )
+    if agree(found, -log(4)):
+        hint = "The sign: surprise is minus the logarithm of the probability."
+    elif agree(found, 3 * log(4)):
+        hint = "Yours is the sum of the surprises. Divide it by their number."
+    elif agree(found, 2.0):
+        hint = "Yours counts in bits: the logarithm here is the natural one, Value.log()."
+    elif agree(found, 0.25):
+        hint = "Yours is the probability. The surprise is minus its logarithm."
+    book.same(f"sequence_loss(model, {tokens}) of a uniform model", found, log(4), hint)
+
+
+@check(
+    "the loss is the mean surprise",
+    "The loss",
+    cases=[{"tokens": [0, 3, 1, 0]}, {"tokens": [0, 2]}],
+    tokens=st.lists(st.integers(0, 3), min_size=2, max_size=6),
+)
+def means(book: Book, tokens: list[int]) -> None:
+    found = loss_of(book, Table(book, LEANING), tokens)
+    each = surprises(LEANING, tokens)
+    expected = sum(each) / len(each)
+    hint = "After reading a token, the model is asked for the one that comes next."
+    logs = [log(sum(exp(x) for x in LEANING[t])) for t in tokens]
+    same = [logs[i] - LEANING[t][t] for i, t in enumerate(tokens)]
+    if agree(found, sum(same[:-1]) / len(each)) or agree(found, sum(same) / len(same)):
+        hint = "Yours asks for the token that was just read, not for the next one."
+    elif agree(found, sum(each)):
+        hint = "Yours is the sum of the surprises. Divide it by their number."
+    elif agree(found, sum(each) / len(tokens)):
+        hint = "Yours divides by the number of tokens; one less is predicted."
+    elif len(each) > 1 and agree(found, sum(each[:-1]) / len(each[:-1])):
+        hint = "The last token, the closing BOS, is missing: a sentence's end is predicted, too."
+    elif agree(found, each[-1]):
+        hint = "Yours is the last surprise alone. The loss is the mean of all of them."
+    elif agree(
+        found, sum(logs[i] - max(LEANING[t]) for i, t in enumerate(tokens[:-1])) / len(each)
+    ):
+        hint = "Yours asks for the likeliest token, not for the one that comes next."
+    elif agree(found, sum(-LEANING[a][b] for a, b in pairwise(tokens)) / len(each)):
+        hint = "The softmax is missing: a logit is not a logarithm of a probability yet."
+    book.same(f"sequence_loss(model, {tokens})", found, expected, hint)
+
+
+@check("one cache for the sentence, and all its tokens in order", "The loss")
+def reads(book: Book) -> None:
+    model, tokens = Table(book, LEANING), [0, 3, 1, 2, 0]
+    loss_of(book, model, tokens)
+    text = f"sequence_loss(model, {tokens}): the tokens that the model reads"
+    hint = "It reads each token but the last, which has nothing after it to predict."
+    book.same(text, model.read, tokens[:-1], hint)
+    if len({id(c) for c in model.caches}) > 1:
+        raise Wrong(
+            f"sequence_loss(model, {tokens}) gives the model more than one cache.",
+            hint="With a new KVCache at each token the model forgets what it has read: make it "
+            "before the loop.",
+        )
+    first = model.caches[0]
+    loss_of(book, model, tokens)
+    if model.caches[-1] is first:
+        raise Wrong(
+            "A second call of sequence_loss uses the cache of the first.",
+            hint="Make a new KVCache in each call: another sentence has another past.",
+        )
+
+
+@check("a list that is too long or too short", "The loss")
+def cuts(book: Book) -> None:
+    model = Table(book, LEANING, block_size=3)
+    found = loss_of(book, model, [0, 1, 2, 3, 1, 0])
+    each = surprises(LEANING, [0, 1, 2, 3])
+    hint = "The model reads block_size tokens at most; the last of these predicts one more."
+    text = "the tokens that a model with block_size = 3 reads of [0, 1, 2, 3, 1, 0]"
+    book.same(text, model.read, [0, 1, 2], hint)
+    book.same("the loss of [0, 1, 2, 3, 1, 0] with block_size = 3", found, sum(each) / 3, hint)
+    function = book.get("training", "sequence_loss")
+    for tokens in ([], [0]):
+        text = f"sequence_loss(model, {tokens})"
+        book.refuses(text, ValueError, partial(function, Table(book, LEANING), tokens))
+
+
+@check(
+    "the gradient of the loss",
+    "The loss",
+    hint="The loss is computed with Values from the logits on: a number made of .data knows "
+    "nothing of the model.",
+)
+def flows(book: Book) -> None:
+    model = Table(book, LEANING)
+    function = book.get("training", "sequence_loss")
+    loss = book.attempt("sequence_loss(model, [0, 3])", lambda: function(model, [0, 3]))
+    book.attempt("loss.backward()", book.value("sequence_loss(model, [0, 3])", loss).backward)
+    exps = [exp(x) for x in LEANING[0]]
+    expected = [e / sum(exps) - (i == 3) for i, e in enumerate(exps)]
+    text = "sequence_loss(model, [0, 3]).backward(): the gradients of the logits after token 0"
+    book.same(text, [p.grad for p in model.rows[0]], expected)
+
+
+# ---------------------------------------------------------------- Adam
+
+
+def adam(grads: Rows, lr: float, slip: str = "") -> Rows:
+    """The data of parameters that begin at 1.0, after each step."""
+    beta1, beta2, eps = 0.85, 0.99, 1e-8
+    if slip == "swapped":
+        beta1, beta2 = beta2, beta1
+    n = len(grads[0])
+    data, m, v, history = [1.0] * n, [0.0] * n, [0.0] * n, []
+    for t, row in enumerate(grads, start=1):
+        t = 1 if slip == "t" else t
+        for i, g in enumerate(row):
+            m[i] = beta1 * m[i] + (1 if slip == "sum" else 1 - beta1) * g
+            v[i] = beta2 * v[i] + (1 if slip == "sum" else 1 - beta2) * g * g
+            if slip == "no mean":
+                m[i] = g
+            m_hat = m[i] if slip in ("none", "no m") else m[i] / (1 - beta1**t)
+            v_hat = v[i] if slip in ("none", "no v") else v[i] / (1 - beta2**t)
+            if slip == "no root":
+                move = lr * m_hat / (v_hat + eps)
+            elif slip == "no v at all":
+                move = lr * m_hat
+            else:
+                move = lr * m_hat / (sqrt(v_hat) + eps)
+            data[i] += move if slip == "up" else -move
+        history.append(list(data))
+    return history
+
+
+ADAM_SLIPS = {
+    "up": "Yours goes uphill. The gradient says where the loss grows: subtract.",
+    "none": "The divisions by 1 - beta1**t and 1 - beta2**t are missing: m and v start at zero and "
+    "are too small in the first steps.",
+    "no m": "m is not divided by 1 - beta1**t: it starts at zero and is too small in the first "
+    "steps.",
+    "no v": "v is not divided by 1 - beta2**t: it starts at zero and is too small in the first "
+    "steps.",
+    "no root": "The square root of v is missing.",
+    "no v at all": "The division by the root of v is missing.",
+    "swapped": "beta1 and beta2 have changed places: beta1 belongs to m.",
+    "t": "t does not grow: it is 1 at the first step, 2 at the second, and so on.",
+    "sum": "The gradient comes in with the share 1 - beta, so that m is a mean and not a sum.",
+    "no mean": "m should keep a share beta1 of what it was.",
+}
+
+
+def check_adam(book: Book, grads: Rows, lr: float) -> None:
+    make = book.get("training", "Adam")
+    parameters = [book.engine(1.0) for _ in grads[0]]
+    optimizer = book.attempt("Adam(parameters)", lambda: make(parameters))
+    history: Rows = []
+    for row in grads:
+        for p, g in zip(parameters, row, strict=True):
+            p.grad = g
+        book.attempt(f"Adam(parameters).step({lr})", lambda: optimizer.step(lr))
+        history.append([float(book.number("p.data", p.data)) for p in parameters])
+    expected = adam(grads, lr)
+    hint = "Compare with the three lines of the formula."
+    for slip, known in ADAM_SLIPS.items():
+        if all(agree(f, e, 1e-7) for f, e in zip(history, adam(grads, lr, slip), strict=True)):
+            hint = known
+            break
+    for step, (found, wanted) in enumerate(zip(history, expected, strict=True), start=1):
+        if not agree(found, wanted, 1e-7):
+            raise Wrong(
+                f"Parameters that begin at 1.0, lr = {lr}, after step {step} with the gradients "
+                f"{show(grads[step - 1])}:",
+                f"yours:     {show(found)}",
+                f"should be: {show(wanted)}",
+                hint=hint,
+            )
+
+
+@check("Adam: the first step", "Adam", cases=[{"grads": [3.0, -0.5]}, {"grads": [0.001, 20.0]}])
+def first_step(book: Book, grads: list[float]) -> None:
+    check_adam(book, [grads], 0.1)
+
+
+@check(
+    "Adam: several steps",
+    "Adam",
+    cases=[{"grads": [[3.0, -0.5], [1.0, -0.5], [-2.0, 0.25]]}],
+    grads=st.lists(
+        st.lists(st.sampled_from([-2.0, -0.5, 0.25, 1.0]), min_size=2, max_size=2),
+        min_size=2,
+        max_size=4,
+    ),
+)
+def several_steps(book: Book, grads: Rows) -> None:
+    check_adam(book, grads, 0.1)
+
+
+@check(
+    "Adam: every gradient is 0.0 after a step",
+    "Adam",
+    hint="backward adds to grad. What is not set to 0.0 comes in again at the next step.",
+)
+def zeroes(book: Book) -> None:
+    make = book.get("training", "Adam")
+    parameters = [book.engine(1.0) for _ in range(2)]
+    optimizer = book.attempt("Adam(parameters)", lambda: make(parameters))
+    for p in parameters:
+        p.grad = 2.0
+    book.attempt("Adam(parameters).step(0.1)", lambda: optimizer.step(0.1))
+    book.same("the gradients after Adam.step", [p.grad for p in parameters], [0.0, 0.0])
+
+
+# ---------------------------------------------------------------- train
+
+
+class Recorder:
+    """Stands in for Adam: notes the learning rates and what the gradients were."""
+
+    def __init__(self, parameters: list[Any], *_: Any, **__: Any) -> None:
+        self.parameters, self.rates, self.grads = list(parameters), list[float](), list[bool]()
+
+    def step(self, lr: float) -> None:
+        self.rates.append(lr)
+        self.grads.append(any(p.grad for p in self.parameters))
+        for p in self.parameters:
+            p.grad = 0.0
+
+
+DOCUMENTS = [[0, 3, 0], [0, 1, 2, 0], [0, 2, 0]]
+
+
+def recorded(
+    book: Book, steps: int, lr: float, **options: Any
+) -> tuple[str, Table, Recorder, list[Any]]:
+    """Run the reader's train with the Recorder in Adam's place."""
+    module, function = book.module("training"), book.get("training", "train")
+    own = book.get("training", "Adam")
+    model, recorders = Table(book, LEANING), list[Recorder]()
+
+    def make(*arguments: Any, **others: Any) -> Recorder:
+        recorders.append(Recorder(*arguments, **others))
+        return recorders[-1]
+
+    text = f"train(model, documents, steps={steps}, lr={lr})"
+    try:
+        module.Adam = make  # type: ignore[attr-defined]
+        losses = book.attempt(text, lambda: function(model, DOCUMENTS, steps, lr, **options))
+    finally:
+        module.Adam = own  # type: ignore[attr-defined]
+    if not recorders:
+        raise Wrong(f"{text} does not use Adam.", hint="Adam(model.scalars()) makes the optimizer.")
+    if len(recorders) > 1:
+        raise Wrong(
+            f"{text} makes {len(recorders)} optimizers.",
+            hint="Adam remembers m and v from step to step: make it once, before the loop.",
+        )
+    return text, model, recorders[0], losses
+
+
+@check("train: one document a step, in order", "The training loop")
+def in_order(book: Book) -> None:
+    text, model, _, _ = recorded(book, 4, 0.1)
+    expected = [token for i in (0, 1, 2, 0) for token in DOCUMENTS[i][:-1]]
+    hint = "Step s, counted from 0, takes document number s; after the last comes the first again."
+    book.same(
+        f"{text} with three documents: the tokens that the model reads", model.read, expected, hint
+    )
+
+
+@check(
+    "train: backward before each step of Adam",
+    "The training loop",
+    hint="Adam moves the parameters by their gradients, which the backward pass has to find first.",
+)
+def goes_backward(book: Book) -> None:
+    text, _, recorder, _ = recorded(book, 4, 0.1)
+    if len(recorder.rates) != 4:
+        raise Wrong(f"{text} calls Adam.step {len(recorder.rates)} times; it should be 4.")
+    if not all(recorder.grads):
+        step = recorder.grads.index(False) + 1
+        raise Wrong(f"{text}: in step {step} all gradients are zero when Adam.step is called.")
+
+
+@check("train: the learning rate falls to 0", "The learning rate")
+def falls(book: Book) -> None:
+    text, _, recorder, _ = recorded(book, 4, 0.1)
+    hint = "At step s, counted from 0, the rate is lr * (1 - s / steps)."
+    if len(set(recorder.rates)) == 1 and len(recorder.rates) > 1:
+        hint = "Yours stays the same. " + hint
+    elif agree(recorder.rates, [0.075, 0.05, 0.025, 0.0]):
+        hint = "Yours counts the steps from 1, so that the last one does nothing. " + hint
+    book.same(f"{text}: the learning rates", recorder.rates, [0.1, 0.075, 0.05, 0.025], hint)
+
+
+@check("train: it returns and reports the losses", "The training loop")
+def reports(book: Book) -> None:
+    seen: list[tuple[Any, Any]] = []
+    text, _, _, losses = recorded(
+        book, 4, 0.1, on_step=lambda step, loss: seen.append((step, loss))
+    )
+    items = book.sequence(f"what {text} returns", losses, 4, "losses")
+    expected = []
+    for i, item in enumerate(items):
+        if not isinstance(item, int | float):
+            raise Wrong(
+                f"loss number {i} that {text} returns should be a plain number. Yours is "
+                f"{show(item)}.",
+                hint="loss.data is the number. A list of Values would keep all their children "
+                "in memory.",
+            )
+        each = surprises(LEANING, DOCUMENTS[i % 3])
+        expected.append(sum(each) / len(each))
+    book.same(f"the losses of {text}", items, expected)
+    hint = "After each step: on_step(number of the step, from 1, and its loss as a number)."
+    book.same(
+        f"{text}: the numbers of the steps that on_step is called with",
+        [step for step, _ in seen],
+        [1, 2, 3, 4],
+        hint,
+    )
+    book.same(f"{text}: the losses that on_step gets", [loss for _, loss in seen], expected, hint)
+
+
+@check(
+    "your GPT learns two sentences",
+    "The training loop",
+    hint="Each part passes its own check. Is it Adam(model.scalars()) that moves the parameters?",
+)
+def learns(book: Book) -> None:
+    make, config = book.get("model", "GPT"), book.get("model", "Config")
+    function = book.get("training", "train")
+    mine = book.attempt(
+        "GPT.initialize(...)",
+        lambda: make.initialize(config(5, 1, 8, 2, 6), random.Random(1)),
+    )
+    documents = [[0, 1, 2, 3, 0], [0, 4, 2, 1, 0]]
+    text = "train(model, two documents, steps=40, lr=0.05)"
+    losses = book.attempt(text, lambda: function(mine, documents, 40, 0.05))
+    first, last = sum(losses[:4]) / 4, sum(losses[-4:]) / 4
+    if not last < first / 2:
+        raise Wrong(
+            f"{text}: the mean loss of the first four steps is {show(first)}, of the last four "
+            f"{show(last)}. It should fall below half."
+        )

@@ -1,0 +1,509 @@
+"""The workbook as a reader goes through it, and the answers to whatever else a file may hold."""
+
+import gc
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import solutions
+
+import llmhard
+from llmhard import cli, sampler, trainer
+from llmhard import model as our_model
+from llmhard.recipe import Recipe
+from llmhard.tokenizer import Tokenizer
+from llmhard.workbook import LABS, SCRIPT, SENTENCES, SOLUTIONS, lay_out
+from llmhard.workbook.book import Book
+from llmhard.workbook.checks import SECTIONS, checks_of
+from llmhard.workbook.grading import SECONDS, WIDTH, grade, told
+from llmhard.workbook.stubs import stub
+from llmhard.workbook.worker import NOT_RUN, OK, TO_DO, WRONG, run_lab
+
+ROOT = Path(cli.__file__).parents[2]
+ENV = {k: v for k, v in os.environ.items() if k != "LLMHARD_ARCH"} | {"PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def call(capsys):
+    """Run the program in this process: exit code, stdout, stderr."""
+
+    def main(*arguments):
+        capsys.readouterr()
+        code = cli.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return main
+
+
+@pytest.fixture
+def solved(tmp_path):
+    """A reader's folder in which everything is solved."""
+    folder = tmp_path / "mygpt"
+    shutil.copytree(SOLUTIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def change(folder, file, old, new):
+    source = (folder / file).read_text(encoding="utf-8")
+    assert source.count(old) == 1
+    (folder / file).write_text(source.replace(old, new), encoding="utf-8")
+
+
+def run_script(folder):
+    done = subprocess.run(
+        [sys.executable, SCRIPT], cwd=folder, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ---------------------------------------------------------------- a reader's session
+
+
+def test_from_the_stubs_to_a_gpt_that_trains_and_writes(call, tmp_path):
+    folder = tmp_path / "mygpt"
+    code, out, err = call("workbook", folder)
+    assert (code, err) == (0, "")
+    names = [lab.file for lab in LABS.values()] + [SCRIPT, SENTENCES]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert all(name in out for name in names)
+    assert f"check 02 {folder}" in out
+    for number, lab in LABS.items():
+        checks = checks_of(number)
+        code, out, err = call("check", number, folder)
+        assert (code, err) == (1, "")
+        assert out.count("  to do   ") == len(checks)
+        assert f"0 of {len(checks)} checks pass, {len(checks)} to do." in out
+        assert re.search(rf"Next: write \S+ in {folder / lab.file}\.", " ".join(out.split()))
+
+        shutil.copy(SOLUTIONS / lab.file, folder)
+        began = time.monotonic()
+        code, out, err = call("check", int(number), folder)
+        assert time.monotonic() - began < 20
+        assert (code, err) == (0, "")
+        assert out.count("  ok      ") == len(checks)
+        assert f"All {len(checks)} checks pass." in out
+        assert f'{lab.document}, "' not in out
+    assert "Your GPT is complete" in out
+    assert "from llmhard import Value" in out
+    assert call("check", folder)[0] == 0
+
+    change(folder, SCRIPT, "STEPS = 100", "STEPS = 5")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)  # nothing left behind
+    out = run_script(folder)
+    assert "597 tokens, 22,432 parameters" in out
+    assert "step 1 of 5  loss 6." in out
+    vocabulary = set((folder / SENTENCES).read_text().split())
+    written = out.splitlines()[2:]
+    assert len(written) == 10
+    assert all(set(line.split()) <= vocabulary for line in written)
+    # llmhard's own command writes with the reader's model.
+    code, out, err = call("sample", "--model", folder / "mine.safetensors", "-n", 3)
+    assert (code, err) == (0, "")
+    assert all(set(line.split()) <= vocabulary for line in out.splitlines())
+
+
+def test_what_is_there_is_left_alone(call, tmp_path):
+    (tmp_path / "value.py").write_text("mine = 1\n")
+    code, out, _ = call("workbook", tmp_path)
+    assert code == 0
+    assert "left alone:\n\n  value.py\n" in out
+    assert (tmp_path / "value.py").read_text() == "mine = 1\n"
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {lab.file for lab in LABS.values()} | {SCRIPT, SENTENCES}
+    code, out, _ = call("workbook", tmp_path)
+    assert "Written" not in out
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_learned_numbers_are_those_of_the_package():
+    """The solutions' train and generate give what llmhard's give, to the last shown digit."""
+    sentences = ["the cat sat", "a dog ran home", "the dog sat"]
+    tokenizer = Tokenizer.from_sentences(sentences)
+    documents = [tokenizer.encode_document(s) for s in sentences]
+    sizes = {"vocab_size": tokenizer.vocab_size, "n_layer": 1, "n_embd": 8, "n_head": 2}
+    ours = our_model.GPT.initialize(our_model.Config(**sizes), random.Random(3))
+    theirs = solutions.model.GPT.initialize(solutions.model.Config(**sizes), random.Random(3))
+    # Once through twelve: a second time llmhard would take them in another order.
+    expected = trainer.train(ours, documents * 4, Recipe(12))
+    assert solutions.training.train(theirs, documents, 12) == pytest.approx(expected, rel=1e-9)
+    generate = Book(SOLUTIONS).get("sampling", "generate")
+    for seed in range(10):
+        for options in ({}, {"temperature": 0}, {"top_k": 3}, {"top_p": 0.6, "prompt": [1]}):
+            prompt = options.pop("prompt", [])
+            sentence = generate(theirs, random.Random(seed), **options, prompt=prompt)
+            sampling = sampler.Sampling(**options)
+            assert sentence == sampler.generate(ours, random.Random(seed), sampling, prompt)
+
+
+def losses_of(folder, steps):
+    book = Book(folder)
+    model = book.get("model", "GPT").initialize(
+        book.get("model", "Config")(60, n_layer=1, n_embd=16), random.Random(2)
+    )
+    documents = [[0, 3, 1, 4, 1, 5, 0], [0, 2, 50, 0]]
+    gc.collect()
+    began = time.perf_counter()
+    losses = book.get("training", "train")(model, documents, steps)
+    return losses, time.perf_counter() - began, model
+
+
+def test_one_import_runs_it_on_the_compiled_engine(solved):
+    expected, slow, _ = losses_of(solved, 10)
+    change(solved, "model.py", "from value import Value", "from llmhard import Value")
+    found, fast, model = losses_of(solved, 10)
+    assert type(model.scalars()[0]) is llmhard.Value
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert fast < slow
+    for number in ("05", "06", "07", "08"):
+        assert [o for o in run_lab(number, Book(solved)) if o.status != OK] == []
+
+
+# ---------------------------------------------------------------- solutions and stubs
+
+
+@pytest.mark.parametrize("number", LABS)
+def test_the_solutions_are_clean(number):
+    outcomes = list(run_lab(number, Book(SOLUTIONS)))
+    assert [o for o in outcomes if o.status != OK] == []
+    assert [o.title for o in outcomes] == [check.title for check in checks_of(number)]
+    assert len({o.title for o in outcomes}) == len(outcomes)
+
+
+@pytest.mark.parametrize("lab", LABS.values(), ids=lambda lab: lab.file)
+def test_solutions_need_only_python_and_each_other(lab):
+    source = (SOLUTIONS / lab.file).read_text(encoding="utf-8")
+    imported = set(re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE))
+    own = {other.module for other in LABS.values()}
+    assert imported <= own | set(sys.stdlib_module_names)
+    needed = {LABS[number].module for number in lab.needs}
+    assert imported & own <= needed
+    # So that one import exchanges the engine.
+    assert ("value" in imported) == (lab.module == "model")
+
+
+def test_a_stub_keeps_everything_but_the_bodies():
+    source = '''"""A file."""
+
+import math
+
+LIMIT = 3  # a constant
+
+
+class Box:
+    """A box."""
+
+    def open(self, key="x"):
+        """Open it.
+
+        >>> 1
+        1
+        """
+        # a comment that gives it away
+        def inner():
+            return math.pi
+
+        return inner()
+
+    @property
+    def size(self):
+        if self is None:  # given: an odd case
+            return 0
+        return 1
+
+    def __repr__(self):  # given
+        return "Box"
+'''
+    assert (
+        stub(source)
+        == '''"""A file."""
+
+import math
+
+LIMIT = 3  # a constant
+
+
+class Box:
+    """A box."""
+
+    def open(self, key="x"):
+        """Open it.
+
+        >>> 1
+        1
+        """
+        raise NotImplementedError("Box.open")
+
+    @property
+    def size(self):
+        if self is None:  # given: an odd case
+            return 0
+        raise NotImplementedError("Box.size")
+
+    def __repr__(self):  # given
+        return "Box"
+'''
+    )
+
+
+def test_every_check_points_to_a_section_of_its_document():
+    for number, lab in LABS.items():
+        used = {check.section for check in checks_of(number)}
+        assert used == set(SECTIONS[number])
+        document = ROOT / lab.document
+        if document.is_file():  # each lab's document may come later than its checks
+            headings = re.findall(r"^#+ (.*?)\s*$", document.read_text(encoding="utf-8"), re.M)
+            assert used <= set(headings)
+
+
+# ---------------------------------------------------------------- plain answers
+
+
+def report_on(folder, number):
+    report = grade(number, folder)
+    lines = list(told(report, folder, "python -m llmhard"))
+    assert all(len(line) <= WIDTH or str(folder) in line for line in lines)
+    assert "Traceback" not in "\n".join(lines)
+    return report, " ".join(" ".join(lines).split())
+
+
+RELU = '        """self if it is above zero, else zero. At zero the slope counts as 0."""\n'
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "number", "says"),
+    [
+        (
+            "layers.py",
+            "    largest = max(x.data for x in logits)\n",
+            "    largest = max(x.data for x in logits\n",
+            "04",
+            ["Python cannot read layers.py, line", "'(' was never closed", "largest = max("],
+        ),
+        (
+            "value.py",
+            "import math\n",
+            "import maths\n",
+            "03",
+            ["import value raised ModuleNotFoundError: No module named 'maths'", "line 3"],
+        ),
+        (
+            "value.py",
+            RELU,
+            RELU + "        return self.data / 0\n",
+            "03",
+            [
+                "a.relu() at a = 2.0 raised ZeroDivisionError",
+                "in value.py, line",
+                "Value.relu:",
+                "return self.data / 0",
+            ],
+        ),
+        (
+            "value.py",
+            RELU,
+            RELU + "        return None\n",
+            "03",
+            ["a.relu() should be a Value. Yours is None.", "A function without `return`"],
+        ),
+        (
+            "value.py",
+            RELU,
+            RELU + "        print('here', self.data)\n        return self\n",
+            "03",
+            ["Your code printed:", "| here -2.0"],
+        ),
+        (
+            "value.py",
+            RELU,
+            RELU + "        raise SystemExit\n",
+            "03",
+            ["a.relu() at a = 2.0 ended the program"],
+        ),
+        (
+            "value.py",
+            RELU,
+            RELU + "        import os; os._exit(3)\n",
+            "03",
+            ["wrong a.relu()", "Your code ended the program.", "not run -a, a - b"],
+        ),
+        (
+            "value.py",
+            RELU,
+            RELU + "        return self.relu()\n",
+            "03",
+            ["a function calls itself more often than Python allows", "Value.relu:"],
+        ),
+        (
+            "value.py",
+            RELU,
+            RELU + "        return [0] * 10**10\n",
+            "03",
+            ["used up all the memory"],
+        ),
+        (
+            "layers.py",
+            "    total = sum(exps)\n",
+            "    while True:\n        try:\n            pass\n        except BaseException:\n"
+            "            pass\n    total = sum(exps)\n",
+            "04",
+            [
+                "softmax([0.0, 0.0]) did not return within 10 s.",
+                "not run softmax: large logits",
+                "Look for a loop whose end never comes.",
+            ],
+        ),
+        (
+            "layers.py",
+            "def rmsnorm(x):",
+            "def rms_norm(x):",
+            "04",
+            ["layers.py has no rmsnorm."],
+        ),
+        (
+            "layers.py",
+            "def rmsnorm(x):",
+            "def rmsnorm():",
+            "04",
+            ["raised TypeError", "takes 0 positional arguments but 1 was given"],
+        ),
+        (
+            "layers.py",
+            "    return [x_i * scale for x_i in x]",
+            "    return (x_i * scale for x_i in x)",
+            "04",
+            ["should be a list of 4 Values. Yours is a generator."],
+        ),
+        (
+            "layers.py",
+            "    largest = max(x.data for x in logits)\n",
+            "    global calls\n    calls = globals().get('calls', 0) + 1\n"
+            "    largest = max(x.data for x in logits)\n"
+            "    if calls == 6:\n        raise ValueError('now and then')\n",
+            "04",
+            ["The same call gave two different answers"],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
+)
+def test_whatever_is_in_a_file_gets_a_plain_answer(solved, file, old, new, number, says):
+    change(solved, file, old, new)
+    began = time.monotonic()
+    report, text = report_on(solved, number)
+    assert time.monotonic() - began < 20
+    assert not report.passed
+    assert report.earlier is None
+    assert report.count(WRONG) >= 1
+    for part in says:
+        assert part in text
+
+
+def test_a_missing_file(solved):
+    (solved / "layers.py").unlink()
+    report, text = report_on(solved, "04")
+    assert "There is no file layers.py in" in text
+    assert report.count(NOT_RUN) == len(checks_of("04"))
+
+
+def test_what_is_not_written_yet_is_to_do_and_not_wrong(solved):
+    body = (SOLUTIONS / "value.py").read_text().split(RELU)[1].split("    def ")[0]
+    change(solved, "value.py", body, '        raise NotImplementedError("Value.relu")\n\n')
+    report, text = report_on(solved, "03")
+    assert (report.count(WRONG), report.count(TO_DO)) == (0, 1)
+    assert "to do a.relu()" in text
+    assert f"Next: write Value.relu in {solved / 'value.py'}." in text
+
+
+@pytest.mark.parametrize(
+    ("change_it", "says"),
+    [
+        (
+            ("value.py", "gradient[child] += ", "gradient[child] = "),
+            ["Lab 05 needs your value.py, and that does not pass", "check 03", "used twice"],
+        ),
+        (
+            ("layers.py", "* scale for x_i in x]", "* 2 for x_i in x]"),
+            ["Lab 05 needs your layers.py", "check 04", "Wrong in layers.py: rmsnorm"],
+        ),
+        (
+            ("value.py", "import math\n", "import math, nothing_like_it\n"),
+            ["Lab 05 needs your value.py", "check 03", "can be imported"],
+        ),
+    ],
+)
+def test_an_earlier_file_gets_the_blame_that_is_its_own(solved, change_it, says):
+    change(solved, *change_it)
+    report, text = report_on(solved, "05")
+    assert report.earlier is not None
+    assert not report.passed
+    for part in says:
+        assert part in text
+    assert not [check.title for check in checks_of("05") if check.title in text]
+
+
+def test_an_earlier_stub_is_named(solved):
+    (solved / "layers.py").write_text(stub((SOLUTIONS / "layers.py").read_text()))
+    _, text = report_on(solved, "05")
+    assert "Lab 05 needs your layers.py, and that is not finished yet" in text
+    assert "To do in layers.py: write linear" in text
+
+
+# ---------------------------------------------------------------- the commands
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["check", "09", "."], "the labs to check are 02 to 08, not '09'"),
+        (["check", "value", "."], "the labs to check are 02 to 08"),
+        (["check", "03", "nowhere"], "llmhard workbook nowhere"),
+        (["check"], "DIR"),
+        (["workbook"], "DIR"),
+        (["workbook", "file"], "it is a file, not a folder"),
+        (["workbook", "file/below"], "cannot lay out the workbook in file/below"),
+    ],
+)
+def test_usage_errors_are_one_line(call, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("llmhard: ")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_without_hypothesis_it_says_what_to_install(call, solved, monkeypatch):
+    monkeypatch.setattr("llmhard.cli.check.find_spec", lambda _: None)
+    code, out, err = call("check", "03", solved)
+    assert (code, out) == (2, "")
+    assert err == "llmhard: check needs hypothesis: python -m pip install hypothesis\n"
+
+
+def test_sampling_loads_nothing_of_the_workbook(tiny_file):
+    program = (
+        "import sys; from llmhard.cli import main; "
+        f"main(['sample', '--model', {str(tiny_file)!r}]); "
+        "print(*[name for name in sys.modules if 'hypothesis' in name or 'llmhard.work' in name])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=ENV, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_the_limit_for_all_checks_is_below_what_is_promised():
+    assert SECONDS < 20
+
+
+def test_lay_out_says_what_it_wrote(tmp_path):
+    written, kept = lay_out(tmp_path / "a" / "b")
+    assert len(written) == len(LABS) + 2
+    assert kept == []
+    assert lay_out(tmp_path / "a" / "b") == ([], written)
