@@ -28,9 +28,26 @@ class Parser(argparse.ArgumentParser):
 
 def complain(message: str) -> None:
     """One line on stderr, whatever the message quotes."""
+    aside(f"llmhard: {printable(message)}")
+
+
+def aside(message: str) -> None:
+    """What is for a person to see and not part of the output: lines on stderr."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
-        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-        print(f"llmhard: {line}", file=sys.stderr)
+        print(message, file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """The text without line ends and commands to the terminal: they are written as \\n, \\x1b."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def read_model(path: str) -> model_file.SavedModel:
+    with explained(f"cannot read the model {path}"):
+        try:
+            return model_file.load(path)
+        except FileNotFoundError:
+            raise UsageError(f"there is no model {path}; train one first: llmhard train") from None
 
 
 @contextmanager
