@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from llmhard.cli import sample, train
+from llmhard.cli import info, sample, train
 from llmhard.cli.common import Parser, UsageError, complain
 from llmhard.version import __version__
 
@@ -51,6 +51,6 @@ def _parser(program: str) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"llmhard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, sample):
+    for command in (train, sample, info):
         command.add_parser(commands, program)
     return parser

@@ -93,9 +93,8 @@ class Writer:
                     break
                 tokens.append(choice.token)
                 if self.stream and not self.candidates:
-                    sentence = self.tokenizer.decode(tokens)
-                    print(sentence[len(written) :], end="", flush=True)
-                    written = sentence
+                    before, written = written, self.tokenizer.decode(tokens)
+                    print(written[len(before) :], end="", flush=True)
                 if pause:
                     time.sleep(pause)
         except (KeyboardInterrupt, ArithmeticError):
