@@ -28,7 +28,7 @@ def add_parser(commands: Any, program: str) -> None:
             f"examples:\n"
             f"  {program} info\n"
             f"  {program} info mine.safetensors\n"
-            f"  {program} info --json | python -m json.tool"
+            f"  {program} info --json > info.json"
         ),
     )
     command.set_defaults(run=run)

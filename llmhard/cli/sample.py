@@ -47,7 +47,8 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--stream",
         action="store_true",
-        help="write each word when it is chosen, on a terminal slowly enough to watch",
+        help="write each word when it is chosen, on a terminal slowly enough to watch; with "
+        "--show-probs so come the steps, and the sentence as a whole below them",
     )
     command.add_argument(
         "--show-probs",
