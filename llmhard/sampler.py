@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isfinite, isnan
+from typing import NamedTuple
 
 from llmhard.autograd import Index, Tape, Vector, no_grad
 from llmhard.layers import softmax
@@ -122,16 +123,23 @@ class Reader:
         return logits
 
 
-def generate(
+class Choice(NamedTuple):
+    """A token and the probabilities [vocab_size] that it was drawn with."""
+
+    token: int
+    probabilities: list[float]
+
+
+def choices(
     reader: Reader | GPT,
     rng: random.Random,
     sampling: Sampling = Sampling(),
     prompt: Sequence[int] = (),
-) -> list[int]:
-    """The tokens of one sentence, the prompt's included, without BOS.
+) -> Iterator[Choice]:
+    """Each token that follows the prompt, as it is chosen, to the end of the sentence.
 
-    It ends where the model says BOS or, cut short, when block_size tokens are read. Many
-    sentences go faster with one Reader of the model for all of them. Raises ValueError if the
+    It ends with BOS or, cut short, when block_size tokens are read. Many sentences go faster with
+    one Reader of the model for all of them. Raises ValueError, before the first choice, if the
     prompt leaves no room for a token to follow.
     """
     if isinstance(reader, GPT):
@@ -146,12 +154,24 @@ def generate(
     logits = reader.read(BOS)
     for token in prompt:
         logits = reader.read(token)
-    sentence = list(prompt)
     while True:
-        token = choose(sampling.probabilities(logits), rng)
-        if token == BOS:
-            return sentence
-        sentence.append(token)
-        if len(reader) == block_size:
-            return sentence
+        probabilities = sampling.probabilities(logits)
+        token = choose(probabilities, rng)
+        yield Choice(token, probabilities)
+        if token == BOS or len(reader) == block_size:
+            return
         logits = reader.read(token)
+
+
+def generate(
+    reader: Reader | GPT,
+    rng: random.Random,
+    sampling: Sampling = Sampling(),
+    prompt: Sequence[int] = (),
+) -> list[int]:
+    """The tokens of one sentence, the prompt's included, without BOS: all `choices` together.
+
+    Raises ValueError if the prompt leaves no room for a token to follow.
+    """
+    chosen = [choice.token for choice in choices(reader, rng, sampling, prompt)]
+    return [*prompt, *(token for token in chosen if token != BOS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 from typing import Any, Self, TypeVar, get_origin, get_type_hints
 
@@ -52,6 +53,11 @@ class TrainingRecord:
     def steps(self) -> int:
         return self.recipe.steps
 
+    @property
+    def last_validation(self) -> float | None:
+        """The loss on held-out sentences at the end, in nats a token; None if there are none."""
+        return self.curve[-1].validation if self.curve else None
+
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """From what `dataclasses.asdict` and JSON made of a record.
@@ -62,7 +68,9 @@ class TrainingRecord:
         values["recipe"] = from_fields(Recipe, values["recipe"])
         values["data"] = from_fields(DataRecord, values["data"])
         points = checked(values["curve"], list)
-        values["curve"] = tuple(from_fields(CurvePoint, point) for point in points)
+        curve = values["curve"] = tuple(from_fields(CurvePoint, point) for point in points)
+        if any(before.step >= after.step for before, after in pairwise(curve)):
+            raise ValueError("the steps of its curve are not in order")
         return from_fields(cls, values)
 
 
@@ -80,7 +88,7 @@ def from_fields(kind: type[Dataclass], content: Any) -> Dataclass:
         if isinstance(value, kind_of_value) and not isinstance(value, bool):
             if isinstance(value, float) and not isfinite(value):
                 raise ValueError(f"{name} is {value}, which is not finite")
-            if isinstance(value, int) and value < 0 and name != "seed":
+            if isinstance(value, (int, float)) and value < 0 and name != "seed":
                 raise ValueError(f"{name} is {value}, which is negative")
         else:
             raise TypeError(f"{name} is {value!r:.40}, which is not of the type {annotation}")

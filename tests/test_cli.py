@@ -555,7 +555,7 @@ def test_a_malicious_model_cannot_write_to_the_terminal(call, folder, tiny_file)
 
 
 def test_help_everywhere_with_examples(call):
-    for command in ([], ["train"], ["sample"]):
+    for command in ([], ["train"], ["sample"], ["info"]):
         for flag in ("--help", "-h"):
             code, out, err = call(*command, flag)
             assert (code, err) == (0, "")
@@ -574,7 +574,17 @@ def test_help_everywhere_with_examples(call):
         "quiet",
     ):
         assert f"--{option} " in call("train", "--help")[1]
-    for option in ("model", "temperature", "top-k", "top-p", "prompt", "seed"):
+    for option in (
+        "model",
+        "temperature",
+        "top-k",
+        "top-p",
+        "prompt",
+        "seed",
+        "stream",
+        "show-probs",
+        "interactive",
+    ):
         assert f"--{option} " in call("sample", "--help")[1]
     assert call("--version")[1] == f"llmhard {__version__}\n"
 
@@ -592,8 +602,8 @@ def test_the_defaults_are_the_promised_ones():
         **dict.fromkeys(["n_layer", "n_embd", "n_head", "block_size"]),
     }  # fmt: skip
     assert sample == {
-        "model": "model.safetensors", "n": 20, "temperature": 0.8, "top_k": 0, "top_p": 1.0,
-        "prompt": "", "seed": None,
+        "model": "model.safetensors", "n": None, "temperature": 0.8, "top_k": 0, "top_p": 1.0,
+        "prompt": "", "seed": None, "stream": False, "show_probs": None, "interactive": False,
     }  # fmt: skip
 
 

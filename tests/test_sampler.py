@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmhard.autograd import Vector, no_grad
 from llmhard.model import GPT, Config, KVCache
-from llmhard.sampler import Reader, Sampling, choose, generate
+from llmhard.sampler import Reader, Sampling, choices, choose, generate
 from llmhard.tokenizer import BOS
 
 # Far enough apart to differ, near enough that no probability underflows to 0.
@@ -294,6 +294,58 @@ def test_a_context_of_one_token_writes_one_word():
     assert lengths == {0, 1}
     with pytest.raises(ValueError, match="at most 0"):
         generate(model, random.Random(1), prompt=[1])
+
+
+@pytest.mark.parametrize("prompt", [[], [1, 2], [1, 2, 3, 4, 5, 6, 7]])
+def test_the_choices_are_the_sentence(tiny, prompt):
+    sampling, block_size = Sampling(1.5, top_k=9, top_p=0.9), tiny.model.config.block_size
+    endings = set()
+    for seed in range(40):
+        made = list(choices(tiny.model, random.Random(seed), sampling, prompt))
+        tokens = [choice.token for choice in made]
+        ended = tokens[-1] == BOS
+        sentence = prompt + (tokens[:-1] if ended else tokens)
+        assert generate(tiny.model, random.Random(seed), sampling, prompt) == sentence
+        assert BOS not in sentence
+        assert ended or len(sentence) == block_size
+        endings.add(ended)
+    assert endings == {True, False}
+
+
+def test_each_choice_has_the_probabilities_that_it_was_drawn_with(tiny):
+    sampling, rng = Sampling(1.5, top_k=9, top_p=0.9), random.Random(3)
+    made = list(choices(tiny.model, random.Random(3), sampling, [1]))
+    assert len(made) > 2
+    tokens = [1]
+    for token, probabilities in made:
+        expected = sampling.probabilities(logits_after(tiny.model, tokens))
+        assert probabilities == pytest.approx(expected, rel=1e-9)
+        assert choose(probabilities, rng) == token
+        tokens.append(token)
+
+
+def test_a_choice_is_made_when_it_is_asked_for(tiny):
+    rng = random.Random(1)
+    before = rng.getstate()
+    steps = choices(tiny.model, rng)
+    assert rng.getstate() == before
+    next(steps)
+    once = random.Random(1)
+    once.random()
+    assert rng.getstate() == once.getstate()
+
+
+def test_choices_left_alone_do_not_disturb_the_next_sentence(tiny):
+    reader = Reader(tiny.model)
+    steps = choices(reader, random.Random(1), prompt=[1, 2])
+    next(steps)
+    expected = generate(tiny.model, random.Random(2), Sampling(1.0))
+    assert generate(reader, random.Random(2), Sampling(1.0)) == expected
+
+
+def test_choices_refuse_a_prompt_that_leaves_no_room(tiny):
+    with pytest.raises(ValueError, match="at most 7"):
+        next(choices(tiny.model, random.Random(1), prompt=[1] * 8))
 
 
 def test_no_graph_is_recorded_while_sampling(tiny):

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from llmhard.cli import check, evaluate, finetune, sample, train, workbook
+from llmhard.cli import check, evaluate, finetune, info, sample, train, workbook
 from llmhard.cli.common import Parser, UsageError, complain
 from llmhard.version import __version__
 
@@ -57,6 +57,6 @@ def _parser(program: str) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"llmhard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, sample, evaluate, finetune, workbook, check):
+    for command in (train, sample, evaluate, finetune, info, workbook, check):
         command.add_parser(commands, program)
     return parser

@@ -28,12 +28,17 @@ class Parser(argparse.ArgumentParser):
 
 def complain(message: str) -> None:
     """One line on stderr, whatever the message quotes."""
+    aside(f"llmhard: {printable(message)}")
+
+
+def aside(message: str) -> None:
+    """What is for a person to see and not part of the output: lines on stderr."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
-        print(f"llmhard: {printable(message)}", file=sys.stderr)
+        print(message, file=sys.stderr)
 
 
 def printable(text: str) -> str:
-    """One line without commands to the terminal, whatever stands in the text."""
+    """The text without line ends and commands to the terminal: they are written as \\n, \\x1b."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

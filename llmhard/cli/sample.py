@@ -6,8 +6,11 @@ import argparse
 import random
 from typing import Any
 
-from llmhard.cli.common import UsageError, at_least_one, read_model
-from llmhard.sampler import Reader, Sampling, generate
+from llmhard.cli.common import UsageError, aside, at_least_one, read_model
+from llmhard.cli.writing import CANDIDATES, Writer, add_choice_options, legend, sampling_of
+from llmhard.sampler import Reader
+
+SENTENCES = 20
 
 
 def add_parser(commands: Any, program: str) -> None:
@@ -19,7 +22,9 @@ def add_parser(commands: Any, program: str) -> None:
             f"examples:\n"
             f"  {program} sample\n"
             f"  {program} sample -n 5 --prompt 'the cat' --seed 1\n"
-            f"  {program} sample --temperature 1.2 --top-k 50 --top-p 0.9 | sort"
+            f"  {program} sample --temperature 1.2 --top-k 50 --top-p 0.9 | sort\n"
+            f"  {program} sample -n 1 --show-probs\n"
+            f"  {program} sample --interactive"
         ),
     )
     command.set_defaults(run=run)
@@ -33,49 +38,57 @@ def add_parser(commands: Any, program: str) -> None:
         "-n",
         metavar="N",
         type=at_least_one,
-        default=20,
-        help="how many sentences (default: %(default)s)",
+        help=f"how many sentences (default: {SENTENCES}; with --interactive 1)",
     )
-    command.add_argument(
-        "--temperature",
-        metavar="T",
-        type=float,
-        default=Sampling.temperature,
-        help="below 1 plays safe, above 1 dares more, 0 is greedy (default: %(default)s)",
-    )
-    command.add_argument(
-        "--top-k",
-        metavar="K",
-        type=int,
-        default=Sampling.top_k,
-        help="choose among the K likeliest words; 0 is all (default: %(default)s)",
-    )
-    command.add_argument(
-        "--top-p",
-        metavar="P",
-        type=float,
-        default=Sampling.top_p,
-        help="choose among the likeliest words that make up P; 1 is all (default: %(default)s)",
-    )
+    add_choice_options(command)
     command.add_argument(
         "--prompt", metavar="WORDS", default="", help="how every sentence begins (default: empty)"
     )
     command.add_argument(
-        "--seed",
-        metavar="N",
-        type=int,
-        help="the same number writes the same sentences (default: new ones each time)",
+        "--stream",
+        action="store_true",
+        help="write each word when it is chosen, on a terminal slowly enough to watch; with "
+        "--show-probs so come the steps, and the sentence as a whole below them",
+    )
+    command.add_argument(
+        "--show-probs",
+        metavar="K",
+        nargs="?",
+        type=at_least_one,
+        const=CANDIDATES,
+        help=f"show before each choice the K likeliest words (default: {CANDIDATES}) and their "
+        f"probabilities, after temperature, top-k and top-p; on stderr, so that a pipe or a file "
+        f"gets the sentences only",
+    )
+    command.add_argument(
+        "--interactive",
+        action="store_true",
+        help="ask for beginnings and go on with them; /help there lists what can be changed",
     )
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.interactive and options.prompt:
+        raise UsageError("--interactive asks for the beginnings; leave out --prompt")
     saved = read_model(options.model)
     try:
-        sampling = Sampling(options.temperature, options.top_k, options.top_p)
+        writer = Writer(
+            saved.tokenizer,
+            Reader(saved.model),
+            random.Random(options.seed),
+            sampling_of(options),
+            stream=options.stream or options.interactive,
+            candidates=options.show_probs or 0,
+        )
+        if options.interactive:
+            from llmhard.cli import interactive  # needed only here
+
+            interactive.run(writer, options.n or 1)
+            return
         prompt = saved.tokenizer.encode(options.prompt)
-        rng = random.Random(options.seed)
-        reader = Reader(saved.model)
-        for _ in range(options.n):
-            print(saved.tokenizer.decode(generate(reader, rng, sampling, prompt)))
+        if writer.candidates:
+            aside(legend(writer.sampling))
+        for _ in range(options.n or SENTENCES):
+            writer.write(prompt)
     except (ValueError, ArithmeticError) as error:
         raise UsageError(str(error)) from None

@@ -1,0 +1,124 @@
+"""The command `info`: what is in a model file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from llmhard import curves
+from llmhard.cli.common import printable, read_model
+from llmhard.model_file import SavedModel
+from llmhard.recipe import PRESETS
+from llmhard.training_record import TrainingRecord
+
+WIDTH = 80  # columns
+
+
+def add_parser(commands: Any, program: str) -> None:
+    command = commands.add_parser(
+        "info",
+        help="show what is in a model file",
+        description="Show a model's configuration, its parameters and how it was trained.",
+        epilog=(
+            f"examples:\n"
+            f"  {program} info\n"
+            f"  {program} info mine.safetensors\n"
+            f"  {program} info --json > info.json"
+        ),
+    )
+    command.set_defaults(run=run)
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default="model.safetensors",
+        help="a model that train saved (default: %(default)s)",
+    )
+    command.add_argument("--json", action="store_true", help="for programs: one object of JSON")
+
+
+def run(options: argparse.Namespace) -> None:
+    saved = read_model(options.model)
+    path = Path(options.model)
+    size = path.stat().st_size if path.is_file() else None  # a pipe has none
+    if options.json:
+        facts = {"file": options.model, "file_size": size} | _facts(saved)
+        print(json.dumps(facts, indent=2))
+    else:
+        title = printable(options.model) + (f", {size:,} bytes" if size else "")
+        print(_text(saved, title), end="")
+
+
+def _facts(saved: SavedModel) -> dict[str, Any]:
+    config = saved.model.config
+    return {
+        "config": asdict(config),
+        "tokenizer": saved.tokenizer.kind,
+        "vocab_size": saved.tokenizer.vocab_size,
+        "parameters": {
+            name: {"shape": [rows, cols], "count": rows * cols}
+            for name, (rows, cols) in config.shapes().items()
+        },
+        "n_parameters": config.n_parameters(),
+        "training": [
+            asdict(record) | {"last_validation": record.last_validation} for record in saved.records
+        ],
+    }
+
+
+def _text(saved: SavedModel, title: str) -> str:
+    """The same for people."""
+    config = saved.model.config
+    sizes = [(name, f"{size:,}") for name, size in asdict(config).items()]
+    parts = [f"{title}\n", "configuration", _lines([("tokenizer", saved.tokenizer.kind), *sizes])]
+    shapes = config.shapes().items()
+    tensors = [(name, f"{rows:,} x {cols:,}", f"{rows * cols:,}") for name, (rows, cols) in shapes]
+    parts += ["parameters", _table([*tensors, ("total", "", f"{config.n_parameters():,}")])]
+    for number, record in enumerate(saved.records, start=1):
+        several = f" {number} of {len(saved.records)}" if len(saved.records) > 1 else ""
+        parts += [f"training{several}", _lines(_record(record)), curves.text(record.curve)]
+    return "\n".join(filter(None, parts))
+
+
+def _lines(pairs: Sequence[tuple[str, str]]) -> str:
+    """A name and its value a line, the longer values on several."""
+    left = max(len(name) for name, _ in pairs) + 4
+    return "".join(
+        textwrap.fill(
+            f"{f'  {name}':{left}}{value}",
+            WIDTH,
+            subsequent_indent=" " * left,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        + "\n"
+        for name, value in pairs
+    )
+
+
+def _table(rows: Sequence[tuple[str, str, str]]) -> str:
+    """A name and two numbers a line."""
+    name, shape, count = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return "".join(f"  {n:{name}}  {s:>{shape}}  {c:>{count}}\n" for n, s, c in rows)
+
+
+def _record(record: TrainingRecord) -> list[tuple[str, str]]:
+    names = [name for name, recipe in PRESETS.items() if recipe == record.recipe]
+    numbers = ", ".join(f"{name} {value:,}" for name, value in asdict(record.recipe).items())
+    sentences, held_out = record.data.sentences, record.data.held_out
+    aside = f", of which {held_out:,} held out" if held_out else ""
+    validation = record.last_validation
+    return [
+        ("recipe", f"{names[0]}: {numbers}" if names else numbers),
+        ("seed", str(record.seed)),
+        ("data", printable(record.data.name)),
+        ("sentences", f"{sentences:,}{aside}"),
+        ("final loss", f"{record.final_loss:.4f} nats a token"),
+        ("validation", "-" if validation is None else f"{validation:.4f} nats a token"),
+        ("version", printable(record.version)),
+    ]
