@@ -8,8 +8,7 @@ from unicodedata import category, normalize
 
 # Soft hyphens, zero-width spaces, byte order marks, changes of direction: two words that differ in
 # them look the same. The zero-width joiners stay; Persian, Hindi and emoji are spelled with them.
-INVISIBLE = "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+INVISIBLE = "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 
 
 def clean(text: str) -> str:
@@ -18,7 +17,7 @@ def clean(text: str) -> str:
     An accent may be written in two ways, as a part of its letter or as a character after it; they
     look the same, and form C makes them the same.
     """
-    return text if text.isascii() else normalize("NFC", _INVISIBLE.sub("", text))
+    return text if text.isascii() else normalize("NFC", re.sub(INVISIBLE, "", text))
 
 
 # ---------------------------------------------------------------- words
@@ -51,12 +50,9 @@ class _Kinds(dict[int, str]):
 
 
 _KINDS = _Kinds()
-_WORD = re.compile(  # in kinds
-    r"[ad+]+ (?: (?: ['-] (?=[ad]) | (?<=d) [.,:] (?=d) ) [ad+]+ )*"  # a word or a number
-    r"| s[s+]*"  # emoji
-    r"| [^ ]",  # a mark
-    re.VERBOSE,
-)
+# In kinds: a word or a number, emoji, a mark. Like all patterns here, compiled by its first use,
+# which `sample` can do without.
+_WORD = r"[ad+]+(?:(?:['-](?=[ad])|(?<=d)[.,:](?=d))[ad+]+)*|s[s+]*|[^ ]"
 _STRAIGHT = str.maketrans(
     {
         "\N{LEFT SINGLE QUOTATION MARK}": "'",
@@ -69,8 +65,8 @@ _STRAIGHT = str.maketrans(
         "\N{MINUS SIGN}": "-",
     }
 )
-_DASHES = re.compile("\N{EN DASH}|\N{EM DASH}|\N{HORIZONTAL BAR}|--+")
-_DOTS = re.compile(r"\.(?:\s*\.)+")
+_DASHES = "\N{EN DASH}|\N{EM DASH}|\N{HORIZONTAL BAR}|--+"
+_DOTS = r"\.(?:\s*\.)+"
 _QUOTES = frozenset("'\"")  # the first opens, the second closes, and so on
 _OPENING = frozenset("([{\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}¿¡")
 _CLOSING = frozenset(
@@ -89,10 +85,10 @@ def split_words(text: str) -> list[str]:
     text = clean(clean(text).lower())  # some letters have their accent as a part in one case only
     if text.replace(" ", "").isalnum():  # as in every sentence of the package; this is faster
         return text.split()
-    text = _DASHES.sub("\N{EM DASH}", text.translate(_STRAIGHT))
-    text = _DOTS.sub("\N{HORIZONTAL ELLIPSIS}", text)
+    text = re.sub(_DASHES, "\N{EM DASH}", text.translate(_STRAIGHT))
+    text = re.sub(_DOTS, "\N{HORIZONTAL ELLIPSIS}", text)
     kinds = text.translate(_KINDS)
-    return [text[found.start() : found.end()] for found in _WORD.finditer(kinds)]
+    return [text[found.start() : found.end()] for found in re.finditer(_WORD, kinds)]
 
 
 def join_words(words: Iterable[str]) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Self
 
 from llmhard.text import INVISIBLE, clean, is_mark, join_words, plain, split_words
 
 # Commands to the terminal and halves of characters, which cannot be written, and what is not seen.
-_UNPRINTABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{INVISIBLE}]")
+_UNPRINTABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|{INVISIBLE}")
 
 BOS = 0  # the id of the token that stands before and after every sentence
 
@@ -28,6 +27,7 @@ class Tokenizer:
 
     kind = "word"  # its name in model files and on the command line
     unit = "word"  # what people call a token
+    form = "letters without spaces"  # of a token
     document = "sentence"  # and what people call a line of text
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -36,9 +36,8 @@ class Tokenizer:
         if len(self._ids) != len(self.words):
             raise ValueError(f"a vocabulary holds each {self.unit} once")
         for word in self.words:
-            if not isinstance(word, str) or _UNPRINTABLE.search(word):
-                raise ValueError(f"a {self.unit} is text that can be shown, not {word!r:.40}")
-            self._check(word)
+            if not isinstance(word, str) or _UNPRINTABLE.search(word) or not self._is_unit(word):
+                raise ValueError(f"a {self.unit} is {self.form}, not {word!r:.40}")
 
     @classmethod
     def from_sentences(cls, sentences: Iterable[str]) -> Self:
@@ -67,11 +66,12 @@ class Tokenizer:
         return "; ".join(done)
 
     @staticmethod
-    def _check(word: str) -> None:
-        if word.split() != [word]:
-            raise ValueError(f"a word is letters without spaces, not {word!r:.40}")
+    def _is_unit(word: str) -> bool:
+        return word.split() == [word]
 
     def _near(self, word: str) -> list[str]:
+        from difflib import get_close_matches  # only here: `sample` starts faster without it
+
         return get_close_matches(word, self.words, n=3, cutoff=0.6)
 
     @property
@@ -125,6 +125,7 @@ class CharTokenizer(Tokenizer):
 
     kind = "char"
     unit = "character"
+    form = "one letter, mark or space"
     document = "line"
 
     @staticmethod
@@ -144,9 +145,8 @@ class CharTokenizer(Tokenizer):
         return "kept as it is, capitals too" if capitals else "kept as it is"
 
     @staticmethod
-    def _check(word: str) -> None:
-        if len(word) != 1 or (word.isspace() and word != " "):
-            raise ValueError(f"a character is one letter, mark or space, not {word!r:.40}")
+    def _is_unit(word: str) -> bool:
+        return len(word) == 1 and (word == " " or not word.isspace())
 
     def _near(self, word: str) -> list[str]:
         return [other for other in self.words if plain(other) == plain(word)][:3]

@@ -48,17 +48,17 @@ def add_parser(commands: Any, program: str) -> None:
         metavar="K",
         type=int,
         default=Sampling.top_k,
-        help="choose among the K likeliest words; 0 is all (default: %(default)s)",
+        help="choose among the K likeliest tokens; 0 is all (default: %(default)s)",
     )
     command.add_argument(
         "--top-p",
         metavar="P",
         type=float,
         default=Sampling.top_p,
-        help="choose among the likeliest words that make up P; 1 is all (default: %(default)s)",
+        help="choose among the likeliest tokens that make up P; 1 is all (default: %(default)s)",
     )
     command.add_argument(
-        "--prompt", metavar="WORDS", default="", help="how every sentence begins (default: empty)"
+        "--prompt", metavar="TEXT", default="", help="how every sentence begins (default: empty)"
     )
     command.add_argument(
         "--seed",
