@@ -157,9 +157,9 @@ def tell_of_many_words(tokenizer: Tokenizer, sentences: list[str]) -> None:
     once = sum(count == 1 for count in counts.values())
     if words > MANY_WORDS or 2 * once > words:
         complain(
-            f"{words:,} different words are many for this text: {once:,} occur only once, and the "
-            f"average is {counts.total() / words:.1f} times; more text, or a larger --n-embd with "
-            f"more --steps, may help; --tokenizer char needs few tokens for any text"
+            f"{words:,} different words are many for this text: {once:,} occur only once, and "
+            f"each occurs {counts.total() / words:.1f} times on average; more text, or a larger "
+            f"--n-embd with more --steps, may help; --tokenizer char needs few tokens for any text"
         )
 
 
