@@ -163,6 +163,8 @@ def test_characters_that_cannot_be_a_vocabulary(vocabulary):
         ("a - b, -5, 7-8", "a - b , - 5 , 7-8", None),
         ("non\u2011breaking", "non-breaking", None),
         ("'tis the dogs'", "' tis the dogs '", "'tis the dogs'"),
+        ("v.5, at,3 or x:y", "v . 5 , at , 3 or x : y", "v. 5, at, 3 or x: y"),
+        ("\u2212 \u201ea\u201c \u2015", '- " a " \u2014', '- "a" \u2014'),
         ("a_b c/d", "a _ b c / d", "a _ b c / d"),
         ("?", "?", "?"),
     ],
