@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmhard.text import clean
+
 HELD_OUT_SHARE = 0.1  # of the sentences, for validation
 
 
@@ -36,9 +38,15 @@ def _data_folder() -> Path:
 def read_sentences(path: str | os.PathLike[str]) -> list[str]:
     """The lines that are not blank, words separated by single spaces; "-" is standard input.
 
-    Raises OSError if the file cannot be read, CorpusError if it is not text or has no words.
+    They are `clean`: no invisible characters, and each accented letter in one spelling only. Raises
+    OSError if the file cannot be read, CorpusError if it is not text or has no words.
     """
-    content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    if path != "-":
+        content = Path(path).read_bytes()
+    elif sys.stdin:
+        content = sys.stdin.buffer.read()
+    else:
+        raise CorpusError("it is closed")
     if b"\0" in content:
         raise CorpusError("it is a binary file, not text")
     try:
@@ -49,7 +57,7 @@ def read_sentences(path: str | os.PathLike[str]) -> list[str]:
         ) from None
     if control := re.search("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]", text):
         raise CorpusError(f"it is not plain text: it has the control character {control[0]!r}")
-    sentences = [" ".join(line.split()) for line in text.splitlines() if line.split()]
+    sentences = [" ".join(line.split()) for line in clean(text).splitlines() if line.split()]
     if not sentences:
         raise CorpusError("there are no sentences in it")
     return sentences

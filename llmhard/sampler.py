@@ -147,7 +147,7 @@ def choices(
     block_size = reader.model.config.block_size
     if len(prompt) >= block_size:
         raise ValueError(
-            f"the prompt has {len(prompt)} words; with a context of {block_size} tokens it can "
+            f"the prompt has {len(prompt)} tokens; with a context of {block_size} tokens it can "
             f"have at most {block_size - 1}"
         )
     reader.restart()

@@ -555,6 +555,8 @@ def test_a_number_with_thousands_of_digits(refuses, valid):
         "\x7f",
         "\x9b31m",
         "\ud800",
+        "a\u200b",
+        "\u202ea",
         1,
         None,
         ["a"],
@@ -566,6 +568,18 @@ def test_a_number_with_thousands_of_digits(refuses, valid):
 def test_words_that_are_none(refuses, valid, word):
     assert "cat" in described(valid)["vocabulary"][1:]
     refuses(changed(valid, ("vocabulary", 0), word))
+
+
+def test_characters(refuses, valid, tmp_path):
+    as_characters = changed(valid, ("tokenizer",), "char")
+    assert "one letter" in refuses(as_characters)
+    letters = list("abcdefghijklm ")
+    path = tmp_path / "char.safetensors"
+    path.write_bytes(changed(as_characters, ("vocabulary",), letters))
+    tokenizer = load(path).tokenizer
+    assert (tokenizer.kind, tokenizer.decode([1, 14, 2])) == ("char", "a b")
+    for character in ("", "no", "a", "\n", "\u2028", "\x1b", "\u202e", "\ud800", 1, None, ["z"]):
+        refuses(changed(as_characters, ("vocabulary",), [*letters[:-1], character]))
 
 
 @pytest.mark.parametrize(

@@ -284,7 +284,7 @@ def test_a_model_that_never_says_stop_is_cut_at_the_context(tiny):
 
 @pytest.mark.parametrize("length", [8, 9, 100])
 def test_a_prompt_that_leaves_no_room(tiny, length):
-    with pytest.raises(ValueError, match=rf"prompt has {length} words.*at most 7"):
+    with pytest.raises(ValueError, match=rf"prompt has {length} tokens.*at most 7"):
         generate(tiny.model, random.Random(1), Sampling(), [1] * length)
 
 

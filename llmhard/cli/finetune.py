@@ -18,6 +18,7 @@ from llmhard.cli.training import (
     check_outputs,
     encode,
     read_text,
+    say_what_the_text_is,
     silence,
     tell_of_long,
 )
@@ -80,21 +81,21 @@ def run(options: argparse.Namespace) -> None:
     check_outputs(out, options.plot, data)
     recipe = changed_recipe(FINE_TUNING, options)
     saved = read_model(options.model)
+    tokenizer = saved.tokenizer
     text = read_text(data)
     rng = random.Random(options.seed)
-    encoded = encode(saved.tokenizer, text, rng, options.skip_unknown)
+    encoded = encode(tokenizer, text, rng, options.skip_unknown)
     if not encoded.training:
-        raise UsageError(f"no sentence of {text.name} is left to train on")
-    aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
+        raise UsageError(f"no {tokenizer.document} of {text.name} is left to train on")
     say(f"model       {options.model}, {saved.model.config.n_parameters():,} parameters")
-    say(f"sentences   {len(text.sentences):,}{aside}")
+    say_what_the_text_is(say, tokenizer, text, encoded)
     if encoded.skipped:
-        say(f"skipped     {encoded.skipped:,} with words that the model does not know")
-    tell_of_long(encoded, saved.model.config.block_size)
+        say(f"skipped     {encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
+    tell_of_long(tokenizer, encoded, saved.model.config.block_size)
     trainer = Trainer(saved.model, encoded.training, recipe, options.seed, encoded.held_out)
     Job(
         task=Task(
-            saved.tokenizer,
+            tokenizer,
             saved.records,
             encoded.record,
             text.path,

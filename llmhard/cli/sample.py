@@ -42,7 +42,7 @@ def add_parser(commands: Any, program: str) -> None:
     )
     add_choice_options(command)
     command.add_argument(
-        "--prompt", metavar="WORDS", default="", help="how every sentence begins (default: empty)"
+        "--prompt", metavar="TEXT", default="", help="how every sentence begins (default: empty)"
     )
     command.add_argument(
         "--stream",

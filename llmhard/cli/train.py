@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from llmhard import corpus
 from llmhard.checkpoint import Checkpoint, Task
-from llmhard.cli.common import UsageError, at_least_one, explained
+from llmhard.cli.common import UsageError, at_least_one, complain, explained
 from llmhard.cli.training import (
     Job,
     add_output_options,
@@ -19,18 +20,22 @@ from llmhard.cli.training import (
     check_outputs,
     encode,
     read_text,
+    say_what_the_text_is,
     silence,
     tell_of_long,
 )
 from llmhard.model import GPT, Config
 from llmhard.recipe import PRESETS
-from llmhard.tokenizer import Tokenizer
+from llmhard.tokenizer import TOKENIZERS, Tokenizer
 from llmhard.trainer import Trainer
 
 DEFAULT_OUT = "model.safetensors"
 DEFAULT_PRESET = "thorough"
+DEFAULT_TOKENIZER = "word"
 DEFAULT_SEED = 42
 MAX_PARAMETERS = 100_000_000
+MANY_WORDS = 3000  # a step takes more than twice as long as with 1,000
+FEW_WORDS = 100  # no vocabulary to speak of, however often they occur
 SIZES = {
     "n_layer": "layers",
     "n_embd": "width: numbers that stand for a token",
@@ -49,6 +54,7 @@ def add_parser(commands: Any, program: str) -> None:
             f"  {program} train\n"
             f"  {program} train --steps 1000 --seed 1 --out small.safetensors\n"
             f"  {program} train --data my_sentences.txt --n-embd 64\n"
+            f"  {program} train --data my_names.txt --tokenizer char\n"
             f"  {program} train --checkpoint-every 1000 --plot losses.png\n"
             f"  {program} train --resume model.checkpoint"
         ),
@@ -58,6 +64,15 @@ def add_parser(commands: Any, program: str) -> None:
         "--data",
         metavar="FILE",
         help="sentences, one a line; - is standard input (default: the 30,000 that come along)",
+    )
+    command.add_argument(
+        "--tokenizer",
+        choices=TOKENIZERS,
+        help=(
+            "what a token is: a word, in lower case, and each punctuation mark a word of its own; "
+            "or a character, as for a list of names; either way white space is single spaces "
+            f"(default: {DEFAULT_TOKENIZER})"
+        ),
     )
     command.add_argument(
         "--seed",
@@ -102,7 +117,8 @@ def _begun(options: argparse.Namespace) -> Job:
     recipe = changed_recipe(PRESETS[options.preset or DEFAULT_PRESET], options)
     text = read_text(options.data)
 
-    tokenizer = Tokenizer.from_sentences(text.sentences)
+    kind = TOKENIZERS[options.tokenizer or DEFAULT_TOKENIZER]
+    tokenizer = kind.from_sentences(text.sentences)
     sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
     try:
         config = Config(tokenizer.vocab_size, **sizes)
@@ -111,15 +127,16 @@ def _begun(options: argparse.Namespace) -> Job:
     seed = DEFAULT_SEED if options.seed is None else options.seed
     rng = random.Random(seed)
     encoded = encode(tokenizer, text, rng)
-    aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
-    say(f"sentences   {len(text.sentences):,}{aside}")
-    say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {len(tokenizer.words):,} words and BOS")
+    say_what_the_text_is(say, tokenizer, text, encoded)
+    units = f"{len(tokenizer.words):,} {tokenizer.unit}s"
+    say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {units} and BOS")
     say(f"parameters  {config.n_parameters():,}")
     if config.n_parameters() > MAX_PARAMETERS:
         raise UsageError(
             f"a model of {config.n_parameters():,} parameters is too large to train here"
         )
-    tell_of_long(encoded, config.block_size)
+    tell_of_many_words(tokenizer, text.sentences)
+    tell_of_long(tokenizer, encoded, config.block_size)
     model = GPT.initialize(config, rng)
     return Job(
         task=Task(tokenizer, (), encoded.record, text.path, False, str(out)),
@@ -129,6 +146,21 @@ def _begun(options: argparse.Namespace) -> Job:
         plot=options.plot,
         quiet=options.quiet,
     )
+
+
+def tell_of_many_words(tokenizer: Tokenizer, sentences: list[str]) -> None:
+    """Give advice if there are more words than a small model can learn from these sentences."""
+    words = len(tokenizer.words)
+    if tokenizer.kind != "word" or words < FEW_WORDS:
+        return
+    counts = Counter(word for sentence in sentences for word in tokenizer.split(sentence))
+    once = sum(count == 1 for count in counts.values())
+    if words > MANY_WORDS or 2 * once > words:
+        complain(
+            f"{words:,} different words are many for this text: {once:,} occur only once, and "
+            f"each occurs {counts.total() / words:.1f} times on average; more text, or a larger "
+            f"--n-embd with more --steps, may help; --tokenizer char needs few tokens for any text"
+        )
 
 
 def _resumed(options: argparse.Namespace) -> Job:

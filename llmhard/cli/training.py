@@ -92,6 +92,8 @@ def read_text(path: str | None) -> Text:
     """The sentences of a file, of standard input ("-") or those that come along (None)."""
     source = corpus.default_path() if path is None else path
     name = "standard input" if source == "-" else str(source)
+    if source == "-" and sys.stdin and sys.stdin.isatty():
+        complain("type the sentences, one a line; Ctrl-D at the beginning of a line ends them")
     with explained(f"cannot read sentences from {name}"):
         sentences = corpus.read_sentences(source)
     if source == "-":
@@ -128,11 +130,12 @@ def encode(
                 documents.append(tokenizer.encode_document(sentence))
         parts.append(documents)
     if unknown and not skip_unknown:
-        some = ", ".join(map(repr, list(unknown)[:10])) + (" ..." if len(unknown) > 10 else "")
+        some = ", ".join(f"{word!r:.40}" for word in list(unknown)[:10])
+        more = " ..." if len(unknown) > 10 else ""
         raise UsageError(
-            f"the model does not know {len(unknown):,} of the words in {text.name}: {some}; "
-            f"leave out the sentences with them ({skipped:,} of {len(text.sentences):,}) "
-            f"with --skip-unknown"
+            f"the model does not know {len(unknown):,} of the {tokenizer.unit}s in {text.name}: "
+            f"{some}{more}; leave out the {tokenizer.document}s with them "
+            f"({skipped:,} of {len(text.sentences):,}) with --skip-unknown"
         )
     fingerprint = corpus.fingerprint(text.sentences)
     record = DataRecord(text.name, fingerprint, len(text.sentences), len(split[1]))
@@ -140,10 +143,21 @@ def encode(
     return Encoded(training, held_out, skipped, record)
 
 
-def tell_of_long(encoded: Encoded, block_size: int) -> None:
+def say_what_the_text_is(
+    say: Callable[[str], None], tokenizer: Tokenizer, text: Text, encoded: Encoded
+) -> None:
+    """How many sentences, or lines, there are, and what the tokenizer makes of them."""
+    aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
+    say(f"{tokenizer.document + 's':<12}{len(text.sentences):,}{aside}")
+    if changes := tokenizer.changes(text.sentences):
+        say(f"text        {changes}")
+
+
+def tell_of_long(tokenizer: Tokenizer, encoded: Encoded, block_size: int) -> None:
     long = sum(len(document) > block_size + 1 for document in encoded.training)
     if long:
-        sentences_are = "1 sentence is" if long == 1 else f"{long:,} sentences are"
+        one, many = f"1 {tokenizer.document} is", f"{long:,} {tokenizer.document}s are"
+        sentences_are = one if long == 1 else many
         complain(
             f"{sentences_are} longer than the context of {block_size} tokens; "
             f"only the beginning is learned"
@@ -222,8 +236,8 @@ class Job:
         last = min(LAST_STEPS, len(trainer.losses))
         say(f"loss        {record.final_loss:.4f} nats a token, mean of the last {last} steps")
         if record.curve and record.curve[-1].validation is not None:
-            count = len(trainer.held_out)
-            say(f"validation  {record.curve[-1].validation:.4f} on {count} held-out sentences")
+            held_out = f"{len(trainer.held_out)} held-out {self.task.tokenizer.document}s"
+            say(f"validation  {record.curve[-1].validation:.4f} on {held_out}")
         speed = (trainer.step - steps_before) / seconds
         say(f"time        {seconds:.2f} s, {speed:,.0f} steps a second")
         say(f"saved       {out}")

@@ -35,14 +35,14 @@ def add_choice_options(command: argparse._ActionsContainer, dashes: str = "--") 
         metavar="K",
         type=int,
         default=Sampling.top_k,
-        help="choose among the K likeliest words; 0 is all (default: %(default)s)",
+        help="choose among the K likeliest tokens; 0 is all (default: %(default)s)",
     )
     command.add_argument(
         f"{dashes}top-p",
         metavar="P",
         type=float,
         default=Sampling.top_p,
-        help="choose among the likeliest words that make up P; 1 is all (default: %(default)s)",
+        help="choose among the likeliest tokens that make up P; 1 is all (default: %(default)s)",
     )
     command.add_argument(
         f"{dashes}seed",
