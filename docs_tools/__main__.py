@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 
@@ -18,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("labs", nargs="*", metavar="LAB", help="such as 03 (default: all)")
     options = parser.parse_args(arguments)
     began = time.perf_counter()
+    # The labs run `make build`, too; there it must find everything done.
+    subprocess.run(["make", "--silent", "build"], cwd=ROOT, check=True)
     try:
         wanted = _wanted(options.labs)
         stale = labs.run(ROOT, wanted, options.what == "update")

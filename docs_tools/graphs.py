@@ -41,29 +41,32 @@ def graph(root: Value, names: Mapping[str, Value] | None = None, spec: str = ".4
                 boxes[place] = drawing.box(x, y, _caption(place, named, spec), kind)
             else:
                 boxes[place] = Box(x, y, 0, 0)
+    notes = []
     for (result, which), path in edges.items():
+        # An input on the left arrives on the left.
+        arriving = [(boxes[edges[result, i][-2]].x, i) for i in range(len(result.children))]
+        rank = sorted(arriving).index((boxes[path[-2]].x, which))
+        shift = (rank - (len(arriving) - 1) / 2) * min(40.0, boxes[result].width / 3)
+        twice = path[-2] == path[0] and result.children.count(path[0]) > 1
         for upper, lower in pairwise(path):
             start, end = boxes[upper], boxes[lower]
-            begins, ends = (start.x, start.bottom[1]), (end.x, end.top[1])
-            if isinstance(lower, Value):
-                # Two arrows from the same input would hide each other.
-                shift = (which - (len(result.children) - 1) / 2) * min(40.0, end.width / 3)
-                ends = (end.x + shift, end.top[1])
-                if len(path) == 2 and result.children.count(path[0]) > 1:
-                    begins = (start.x + shift, start.bottom[1])
-                drawing.arrow(begins, ends)
-                middle = (
-                    ends[0] + 0.4 * (begins[0] - ends[0]),
-                    ends[1] + 0.4 * (begins[1] - ends[1]),
-                )
-                drawing.note(*middle, format(result.local_grads[which], spec))
-            else:
+            begins, ends = start.bottom, end.top
+            if lower != result:
                 drawing.line([begins, ends])
+                continue
+            ends = (ends[0] + shift, ends[1])
+            # Two arrows from the same input would hide each other.
+            begins = (begins[0] + shift, begins[1]) if twice else begins
+            drawing.arrow(begins, ends)
+            x, y = (b + 0.4 * (a - b) for a, b in zip(begins, ends, strict=True))
+            notes.append((x, y, format(result.local_grads[which], spec)))
+    for x, y, text in notes:  # on top of all lines
+        drawing.note(x, y, text)
     return drawing
 
 
 def _caption(value: Value, named: Mapping[Value, str], spec: str) -> str:
-    title = " = ".join(part for part in (named.get(value, ""), value.op) if part)
+    title = ": ".join(part for part in (named.get(value, ""), value.op) if part)
     lines = [title] if title else []
     return "\n".join([*lines, f"data {value.data:{spec}}", f"grad {value.grad:{spec}}"])
 

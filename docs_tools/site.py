@@ -20,6 +20,7 @@ from docs_tools.session import ROOT
 
 HOME = "index.md"
 SOURCES = "repository"  # the pages of files outside docs/
+NOT_SEARCHED = "---\nsearch: {exclude: true}\n---\n"
 _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 _COG = re.compile(r"^<!-- \[\[\[(?:cog.*?\]\]\]|end\]\]\]) -->$", re.M | re.S)
 _FENCE = re.compile(r"^(`{3,}).*?^\1$", re.M | re.S)
@@ -60,7 +61,7 @@ def _page(path: str) -> str:
     if path.endswith(".md"):
         return text
     language = LANGUAGES.get(PurePosixPath(path).suffix, "text")
-    return f"# {path}\n\n````{language}\n{text.rstrip()}\n````\n"
+    return f"{NOT_SEARCHED}# {path}\n\n````{language}\n{text.rstrip()}\n````\n"
 
 
 def _place(target: str) -> str:

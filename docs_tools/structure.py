@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -35,7 +35,7 @@ def faults(root: Path) -> list[str]:
     found = []
     introduced: dict[str, str] = {}
     glossary = _glossary(docs / "glossary.md")
-    for lab, following in zip(labs, [*labs[1:], None], strict=True):
+    for lab, following in zip_longest(labs, labs[1:]):
         text = (docs / f"{lab}.md").read_text(encoding="utf-8")
         name = f"docs/{lab}.md"
         found += [f"{name}:{fault}" for fault in (*_shape(text, following), *_by_hand(text))]
