@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint bench sanitize corpus clean
+.PHONY: build demo test lint docs docs-update docs-check docs-fresh bench sanitize corpus clean
 
 build: .venv/built
 
@@ -35,6 +35,24 @@ lint: .venv/extra-lint
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx
 
+# Run all labs and write what they show into docs/.
+docs-update: .venv/extra-docs
+	$(BIN)/python -m docs_tools update $(LABS)
+
+# The site, in build/site; to read it with search: python3 -m http.server -d build/site
+docs: docs-update
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# Run all labs and fail if one shows anything else than what comes out, or if a link is broken.
+docs-check: .venv/extra-docs
+	$(BIN)/python -m docs_tools check $(LABS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# The same in a new clone of what is committed.
+docs-fresh:
+	rm -rf build/fresh && git clone --quiet . build/fresh
+	$(MAKE) -C build/fresh docs-check
+
 # Write docs/benchmarks.md and .svg: about 10 minutes on a quiet machine. PyTorch and JAX take part
 # if they are there: .venv/bin/python -m pip install torch jax
 bench: .venv/extra-bench
@@ -45,7 +63,7 @@ bench: .venv/extra-bench
 SANITIZED := build/sanitized
 sanitize: .venv/extra-test
 	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
-	cp -r llmhard pyx data tests docs setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	cp -r llmhard pyx data tests docs docs_tools setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	rm -f $(SANITIZED)/llmhard/*.so
 	cd $(SANITIZED) && CFLAGS="-fsanitize=address,undefined -fno-sanitize=alignment -g -O1" \
 		$(CURDIR)/$(BIN)/python setup.py build_ext --inplace

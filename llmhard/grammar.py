@@ -416,7 +416,7 @@ WORDS: tuple[str, ...] = SENTENCES.words
 
 
 def sample(rng: random.Random) -> str:
-    """One sentence of 2 to 8 words drawn from the grammar."""
+    """One sentence of 3 to 8 words drawn from the grammar."""
     return SENTENCES.sample(rng)
 
 
@@ -441,7 +441,7 @@ def corpus(n: int, seed: int) -> list[str]:
 
 
 def questions(n: int = 150, seed: int = 42) -> list[str]:
-    """`n` different questions of 2 to 8 words in drawing order, made of WORDS only.
+    """`n` different questions of 3 to 7 words in drawing order, made of WORDS only.
 
     Raises ValueError for an impossible `n`.
     """

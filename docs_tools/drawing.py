@@ -1,0 +1,333 @@
+"""Figures in one look: SVG that is text, one element a line, and reads well on light and dark.
+
+A Drawing grows with what is put on it. Points are (x, y) in pixels, y downwards; text is
+monospaced, so that its width is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, floor, log10
+from xml.etree import ElementTree as ET
+
+Point = tuple[float, float]
+
+FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+SIZE = 14  # of the text
+ADVANCE = 0.61  # width of a character, in sizes
+LEADING = 1.35  # from line to line, in sizes
+MARGIN = 14
+PAPER, EDGE, INK, MUTED = "#fdfdfb", "#d5d5cc", "#1f2933", "#5b6673"
+# What a box stands for: its fill and its outline.
+KINDS = {
+    "plain": ("#ffffff", "#5b6673"),
+    "data": ("#e4efff", "#2f6fb7"),
+    "parameter": ("#fff0dc", "#b96e14"),
+    "operation": ("#e5f5e8", "#37834a"),
+    "loss": ("#fde8e6", "#b93f37"),
+}
+CURVES = ["#2f6fb7", "#b96e14", "#37834a", "#b93f37", "#7a4fa3"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box on a drawing, by its centre."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def left(self) -> Point:
+        return (self.x - self.width / 2, self.y)
+
+    @property
+    def right(self) -> Point:
+        return (self.x + self.width / 2, self.y)
+
+    @property
+    def top(self) -> Point:
+        return (self.x, self.y - self.height / 2)
+
+    @property
+    def bottom(self) -> Point:
+        return (self.x, self.y + self.height / 2)
+
+
+def text_width(text: str, size: float = SIZE) -> float:
+    return max(map(len, text.split("\n"))) * size * ADVANCE
+
+
+def box_size(text: str) -> tuple[float, float]:
+    """Width and height of the box around a text."""
+    return text_width(text) + 18, (text.count("\n") + 1) * SIZE * LEADING + 10
+
+
+class Drawing:
+    """Boxes, arrows, lines and labels; `svg()` gives the file."""
+
+    def __init__(self) -> None:
+        self._elements: list[ET.Element] = []
+        self._low: list[float] = [0.0, 0.0]
+        self._high: list[float] = [0.0, 0.0]
+
+    def box(
+        self, x: float, y: float, text: str, kind: str = "plain", width: float | None = None
+    ) -> Box:
+        """A box around (x, y) with one line of text or several; `kind` is one of KINDS."""
+        own_width, height = box_size(text)
+        box = Box(x, y, width or own_width, height)
+        fill, stroke = KINDS[kind]
+        self.rectangle(box, fill, stroke, radius=5)
+        self.label(x, y, text)
+        return box
+
+    def rectangle(self, box: Box, fill: str, stroke: str = "none", radius: float = 0) -> None:
+        corner = (box.left[0], box.top[1])
+        self._grow(corner, (box.right[0], box.bottom[1]))
+        self._add(
+            "rect",
+            x=corner[0],
+            y=corner[1],
+            width=box.width,
+            height=box.height,
+            rx=radius,
+            fill=fill,
+            stroke=stroke,
+        )
+
+    def label(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        anchor: str = "middle",
+        size: float = SIZE,
+        colour: str = INK,
+    ) -> None:
+        """Text centred on (x, y); with `anchor` "start" it begins there, with "end" it ends."""
+        lines = text.split("\n")
+        width = text_width(text, size)
+        left = x - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * width
+        half = len(lines) * size * LEADING / 2
+        self._grow((left, y - half), (left + width, y + half))
+        for number, line in enumerate(lines):
+            # A letter's middle is about a third of the size above the line that it stands on.
+            baseline = y - half + (number + 0.5) * size * LEADING + size * 0.35
+            element = self._add("text", x=x, y=baseline, fill=colour)
+            element.attrib |= {"font-size": _number(size), "text-anchor": anchor}
+            element.text = line
+
+    def line(
+        self, points: Sequence[Point], colour: str = MUTED, width: float = 1.3, dashed: bool = False
+    ) -> ET.Element:
+        self._grow(*points)
+        path = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+        element = self._add("polyline", points=path, fill="none", stroke=colour)
+        element.set("stroke-width", _number(width))
+        if dashed:
+            element.set("stroke-dasharray", "5 4")
+        return element
+
+    def arrow(
+        self, start: Box | Point, end: Box | Point, text: str = "", dashed: bool = False
+    ) -> None:
+        """An arrow from a box or point to another, from and to the sides that face each other."""
+        points = _facing(start, end)
+        self.line(points, dashed=dashed).set("marker-end", "url(#head)")
+        if text:
+            (x1, y1), (x2, y2) = points
+            self.note((x1 + x2) / 2, (y1 + y2) / 2, text)
+
+    def note(self, x: float, y: float, text: str) -> None:
+        """A small label on top of a line."""
+        size = SIZE - 2
+        width = text_width(text, size) + 6
+        height = (text.count("\n") + 1) * size * LEADING
+        self.rectangle(Box(x, y, width, height), PAPER)
+        self.label(x, y, text, size=size, colour=MUTED)
+
+    def svg(self) -> str:
+        left, top = (low - MARGIN for low in self._low)
+        width, height = (
+            high - low + 2 * MARGIN for low, high in zip(self._low, self._high, strict=True)
+        )
+        root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg")
+        root.attrib |= {
+            "viewBox": " ".join(map(_number, (left, top, width, height))),
+            "width": _number(width),
+            "height": _number(height),
+            "font-family": FONT,
+        }
+        marker = ET.SubElement(ET.SubElement(root, "defs"), "marker", id="head")
+        marker.attrib |= {
+            "viewBox": "0 0 10 10",
+            "refX": "9",
+            "refY": "5",
+            "markerWidth": "7",
+            "markerHeight": "7",
+            "orient": "auto",
+        }
+        ET.SubElement(marker, "path", d="M0,1 L10,5 L0,9 z", fill=MUTED)
+        paper = {"x": left + 1, "y": top + 1, "width": width - 2, "height": height - 2}
+        ET.SubElement(
+            root,
+            "rect",
+            {name: _number(number) for name, number in paper.items()},
+            rx="8",
+            fill=PAPER,
+            stroke=EDGE,
+        )
+        root.extend(self._elements)
+        ET.indent(root, " ")
+        return ET.tostring(root, encoding="unicode") + "\n"
+
+    def _add(self, tag: str, **attributes: float | str) -> ET.Element:
+        element = ET.Element(
+            tag, {k: v if isinstance(v, str) else _number(v) for k, v in attributes.items()}
+        )
+        self._elements.append(element)
+        return element
+
+    def _grow(self, *points: Point) -> None:
+        if not self._elements:
+            self._low, self._high = list(points[0]), list(points[0])
+        for point in points:
+            self._low = [min(pair) for pair in zip(self._low, point, strict=True)]
+            self._high = [max(pair) for pair in zip(self._high, point, strict=True)]
+
+
+def _number(number: float) -> str:
+    """One decimal at most, and never -0."""
+    return f"{round(number, 1) + 0.0:.1f}".removesuffix(".0")
+
+
+def _facing(start: Box | Point, end: Box | Point) -> tuple[Point, Point]:
+    a = start if isinstance(start, Box) else Box(*start, 0, 0)
+    b = end if isinstance(end, Box) else Box(*end, 0, 0)
+    across = abs(b.x - a.x) - (a.width + b.width) / 2
+    down = abs(b.y - a.y) - (a.height + b.height) / 2
+    if across > down:
+        return (a.right, b.left) if b.x > a.x else (a.left, b.right)
+    return (a.bottom, b.top) if b.y > a.y else (a.top, b.bottom)
+
+
+# ---------------------------------------------------------------- figures of numbers
+
+
+def bars(rows: Mapping[str, float], spec: str = ".3g", width: float = 240) -> Drawing:
+    """One bar a row with its name and number; the numbers are not negative."""
+    drawing = Drawing()
+    indent = max(map(text_width, rows)) + 8
+    greatest = max(rows.values()) or 1.0
+    for i, (name, number) in enumerate(rows.items()):
+        y = i * 26.0
+        length = number / greatest * width
+        drawing.label(indent - 8, y, name, anchor="end")
+        drawing.rectangle(Box(indent + length / 2, y, length, 18), KINDS["data"][1], radius=2)
+        drawing.label(indent + length + 6, y, format(number, spec), anchor="start", colour=MUTED)
+    return drawing
+
+
+def heat_map(
+    rows: Sequence[Sequence[float | None]],
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    spec: str = ".2f",
+) -> Drawing:
+    """A table whose cells are the darker the greater their number; None leaves a cell empty."""
+    drawing = Drawing()
+    numbers = [abs(number) for row in rows for number in row if number is not None]
+    greatest = max(numbers) or 1.0
+    shown = [[None if number is None else format(number, spec) for number in row] for row in rows]
+    cell = max(text_width(t) for row in [column_names, *shown] for t in row if t is not None) + 12
+    indent = max(map(text_width, row_names)) + 8
+    for j, name in enumerate(column_names):
+        drawing.label(indent + (j + 0.5) * cell, -24, name, colour=MUTED)
+    for i, (name, row) in enumerate(zip(row_names, rows, strict=True)):
+        drawing.label(indent - 8, i * 28.0, name, anchor="end", colour=MUTED)
+        for j, number in enumerate(row):
+            text = shown[i][j]
+            if number is None or text is None:
+                continue
+            share = abs(number) / greatest
+            box = Box(indent + (j + 0.5) * cell, i * 28.0, cell - 2, 26)
+            drawing.rectangle(box, _blend(share, 0 if number >= 0 else 3), radius=3)
+            drawing.label(box.x, box.y, text, colour="#ffffff" if share > 0.55 else INK)
+    return drawing
+
+
+def _blend(share: float, curve: int) -> str:
+    """Between nearly white (0) and one of CURVES (1)."""
+    strong = [int(CURVES[curve][i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(245 + (c - 245) * share):02x}" for c in strong)
+
+
+def line_plot(
+    curves: Mapping[str, Sequence[Point]],
+    x_name: str,
+    y_name: str,
+    floor_at: tuple[str, float] | None = None,
+    width: float = 460,
+    height: float = 240,
+) -> Drawing:
+    """Curves through points (x, y), with a legend; `floor_at` is a named dashed level."""
+    drawing = Drawing()
+    points = [point for curve in curves.values() for point in curve]
+    levels = [y for _, y in points] + ([floor_at[1]] if floor_at else [])
+    x_ticks = _ticks(min(x for x, _ in points), max(x for x, _ in points))
+    y_ticks = _ticks(min(levels), max(levels))
+
+    def place(x: float, y: float) -> Point:
+        across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
+        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return (across * width, (1 - up) * height)
+
+    for tick in y_ticks:
+        _, y = place(x_ticks[0], tick)
+        drawing.line([(0, y), (width, y)], EDGE, 1)
+        drawing.label(-8, y, f"{tick:g}", anchor="end", size=12, colour=MUTED)
+    for tick in x_ticks:
+        x, _ = place(tick, y_ticks[0])
+        drawing.label(x, height + 14, f"{tick:,g}", size=12, colour=MUTED)
+    if floor_at:
+        _, y = place(x_ticks[0], floor_at[1])
+        drawing.line([(0, y), (width, y)], INK, 1.3, dashed=True)
+        drawing.label(4, y - 9, floor_at[0], anchor="start", size=12)
+    for curve, colour in zip(curves.values(), CURVES, strict=False):
+        drawing.line([place(x, y) for x, y in curve], colour, 2)
+    x = 0.0
+    for name, colour in zip(curves, CURVES, strict=False):
+        drawing.line([(x, height + 58), (x + 18, height + 58)], colour, 3)
+        drawing.label(x + 24, height + 58, name, anchor="start", size=12)
+        x += 24 + text_width(name, 12) + 24
+    drawing.label(width, height + 34, x_name, anchor="end", size=12, colour=MUTED)
+    drawing.label(-8, -16, y_name, anchor="start", size=12, colour=MUTED)
+    return drawing
+
+
+def _ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers from at most `low` to at least `high`."""
+    raw = (high - low or abs(high) or 1.0) / about
+    power = 10.0 ** floor(log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))
+    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, max(last, first + 1) + 1)]
+
+
+def chain(
+    drawing: Drawing, x: float, y: float, texts: Sequence[tuple[str, str]], gap: float = 26
+) -> list[Box]:
+    """Boxes below one another, joined by arrows, the first one's top at y; texts: (text, kind)."""
+    boxes: list[Box] = []
+    for text, kind in texts:
+        height = box_size(text)[1]
+        boxes.append(drawing.box(x, y + height / 2, text, kind))
+        y += height + gap
+    for before, after in pairwise(boxes):
+        drawing.arrow(before, after)
+    return boxes

@@ -1,0 +1,128 @@
+"""What every lab must have, and what no lab may have: headings, terms, nothing typed by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from docs_tools.labs import all_labs, stretches
+
+SECTIONS = ["What you will build", "What to check", "Exercises", "Next"]
+EXERCISES = 3
+# A term where it is introduced: **[gradient](glossary.md#gradient)**
+_TERM = re.compile(r"\*\*\[([^\]]+)\]\(glossary\.md#([^)]+)\)\*\*")
+_BLOCK = re.compile(r"\[\[\[cog.*?\]\]\]", re.S)
+_MEASURABLE = re.compile(r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.])\d{1,3}(?:,\d{3})+")
+
+
+@dataclass(frozen=True)
+class Heading:
+    level: int
+    title: str
+    line: int
+
+
+def faults(root: Path) -> list[str]:
+    """What is wrong, one line each: the file, the line, what to do."""
+    docs = root / "docs"
+    labs = all_labs(root)
+    found = []
+    introduced: dict[str, str] = {}
+    glossary = _glossary(docs / "glossary.md")
+    for lab, following in zip_longest(labs, labs[1:]):
+        text = (docs / f"{lab}.md").read_text(encoding="utf-8")
+        name = f"docs/{lab}.md"
+        found += [f"{name}:{fault}" for fault in (*_shape(text, following), *_by_hand(text))]
+        for term, anchor in _TERM.findall(_BLOCK.sub("", text)):
+            if anchor not in glossary:
+                found.append(f"{name}: {term!r} is not in the glossary: docs/glossary.md#{anchor}")
+            elif anchor in introduced:
+                found.append(f"{name}: {term!r} is introduced before, in {introduced[anchor]}")
+            introduced.setdefault(anchor, name)
+    found += [
+        f"docs/glossary.md: no lab introduces {title!r}: **[{title}](glossary.md#{anchor})**"
+        for anchor, title in glossary.items()
+        if anchor not in introduced
+    ]
+    titles = list(glossary.values())
+    if titles != sorted(titles, key=str.lower):
+        found.append("docs/glossary.md: the terms are not in alphabetical order")
+    return found
+
+
+def slug(title: str) -> str:
+    """The anchor of a heading, as GitHub and the site make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def headings(text: str) -> list[Heading]:
+    tokens = MarkdownIt("commonmark").parse(text)
+    return [
+        Heading(int(opening.tag[1:]), inline.content, (opening.map or [0])[0] + 1)
+        for opening, inline in pairwise(tokens)
+        if opening.type == "heading_open"
+    ]
+
+
+def _glossary(path: Path) -> dict[str, str]:
+    """Anchor and title of each term."""
+    terms = [h.title for h in headings(path.read_text(encoding="utf-8")) if h.level == 2]
+    return {slug(title): title for title in terms}
+
+
+def _shape(text: str, following: str | None) -> Iterator[str]:
+    """Faults in the headings of a lab; `following` is the next one."""
+    found = headings(text)
+    if [h.level for h in found].count(1) != 1 or found[0].level != 1:
+        yield "1: a lab has one heading of level 1, at its top"
+    for before, after in pairwise(found):
+        if after.level > before.level + 1:
+            yield f"{after.line}: the heading {after.title!r} skips a level"
+    titles = [h.title for h in found if h.level == 2]
+    needed = SECTIONS if following else SECTIONS[:-1]
+    if [title for title in titles if title in needed] != needed:
+        yield f"1: these sections are missing or in another order: {', '.join(needed)}"
+        return
+    starts = {h.title: i for i, h in enumerate(found) if h.level == 2}
+    exercises = found[starts["Exercises"] + 1 :]
+    count = 0
+    for heading in exercises:
+        if heading.level == 2:
+            break
+        count += heading.level == 3
+    if count != EXERCISES:
+        yield f"1: there are {count} exercises (headings of level 3), not {EXERCISES}"
+    if following:
+        line = found[starts["Next"]].line
+        if f"({following}.md)" not in "\n".join(text.splitlines()[line:]):
+            yield f"{line}: under Next is no link to {following}.md"
+
+
+def _by_hand(text: str) -> Iterator[str]:
+    """Code and numbers that are not written by a block."""
+    made = {
+        number
+        for stretch in stretches(text)
+        if stretch.is_output
+        for number in range(stretch.first, stretch.first + len(stretch.lines))
+    }
+    for token in MarkdownIt("commonmark").parse(text):
+        line = (token.map or [0])[0] + 1
+        if line in made:
+            continue
+        if token.type in ("fence", "code_block"):
+            yield f"{line}: code outside of a block; write it with code, shell, prompt ..."
+        if token.type == "inline":
+            for number in _MEASURABLE.findall(_prose(token)):
+                yield f'{line}: the number {number} is typed by hand; write it with text(f"...")'
+
+
+def _prose(inline: Token) -> str:
+    """The words of a paragraph, without `code`."""
+    return " ".join(child.content for child in inline.children or [] if child.type == "text")

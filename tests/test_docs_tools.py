@@ -1,0 +1,556 @@
+"""The tools under the labs: what is stale is found, what is true is left alone."""
+
+import doctest
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from docs_tools import blocks, drawing, graphs, labs, prompt, session, structure
+from docs_tools.compare import EXACT, Tolerance, differences
+from docs_tools.errors import DocsError
+from llmhard import Value
+
+ROOT = Path(__file__).parent.parent
+LIBRARY = '''
+LIMIT = 3
+
+
+class Counter:
+    """Counts."""
+
+    def add(self, n: int) -> int:
+        """Add n."""
+        first = n
+        return first + 1
+'''
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout with a library and no labs yet."""
+    root = tmp_path / "checkout"
+    (root / "docs").mkdir(parents=True)
+    (root / "docs_tools").mkdir()
+    (root / "library.py").write_text(LIBRARY)
+    subprocess.run(["git", "init", "--quiet", root], check=True)
+    return root
+
+
+def lab(root, name, *calls):
+    """Write a lab with one block for each of the calls."""
+    text = f"# {name}\n"
+    for call in calls:
+        text += f"\n<!-- [[[cog\n{call}\n]]] -->\n<!-- [[[end]]] -->\n"
+    path = root / "docs" / f"{name}.md"
+    path.write_text(text)
+    return path
+
+
+def update(root, *wanted):
+    return labs.run(root, list(wanted) or labs.all_labs(root), write=True)
+
+
+def check(root, *wanted):
+    return labs.run(root, list(wanted) or labs.all_labs(root), write=False)
+
+
+def shown(path):
+    """What the blocks of a lab show, block by block."""
+    return ["\n".join(s.lines) for s in labs.stretches(path.read_text()) if s.is_output]
+
+
+# ---------------------------------------------------------------- what is stale is found
+
+
+def test_after_an_update_nothing_is_stale(checkout):
+    path = lab(checkout, "01-a", 'code("library.py", "LIMIT")', 'shell("echo 1; date +%Y > made")')
+    assert len(update(checkout)) == 2
+    before = path.read_bytes()
+    assert check(checkout) == []
+    assert update(checkout) == []
+    assert path.read_bytes() == before
+
+
+def test_a_stale_excerpt_is_found_with_its_diff(checkout):
+    lab(checkout, "01-a", 'code("library.py", "LIMIT")')
+    update(checkout)
+    (checkout / "library.py").write_text(LIBRARY.replace("LIMIT = 3", "LIMIT = 4"))
+    (stale,) = check(checkout)
+    assert "docs/01-a.md:6" in stale.place
+    assert "-LIMIT = 3\n+LIMIT = 4" in str(stale)
+
+
+def test_a_changed_output_is_found(checkout):
+    lab(checkout, "01-a", 'shell("cat input.txt")', 'prompt("open(\\"input.txt\\").read()")')
+    (checkout / "input.txt").write_text("the cat\n")
+    update(checkout)
+    (checkout / "input.txt").write_text("the dog\n")
+    assert ["-the cat\n+the dog" in str(stale) for stale in check(checkout)] == [True, False]
+    assert len(check(checkout)) == 2
+
+
+def test_an_output_changed_by_hand_is_found(checkout):
+    path = lab(checkout, "01-a", 'text(f"It is {1 + 1}.")')
+    update(checkout)
+    path.write_text(path.read_text().replace("It is 2.", "It is 3."))
+    assert "-It is 3.\n+It is 2." in str(check(checkout)[0])
+
+
+@pytest.mark.parametrize(("now", "count"), [("2.14", 0), ("2.15", 0), ("2.16", 1), ("2.0", 1)])
+def test_a_number_outside_its_tolerance_is_found(checkout, now, count):
+    path = lab(checkout, "01-a", 'shell("cat loss.txt", tolerance=0.05)')
+    (checkout / "loss.txt").write_text("loss 2.10\n")
+    update(checkout)
+    before = path.read_bytes()
+    (checkout / "loss.txt").write_text(f"loss {now}\n")
+    assert len(check(checkout)) == count
+    update(checkout)
+    assert (path.read_bytes() == before) == (count == 0)  # what is near enough is left alone
+
+
+def test_a_figure_is_compared_too(checkout):
+    call = 'figure("bar", drawing.bars({"a": 2.5, "b": NUMBER}), "two bars"OPTION)'
+    lab(checkout, "01-a", call.replace("NUMBER", "1.25").replace("OPTION", ""))
+    update(checkout)
+    assert check(checkout) == []
+    path = checkout / "docs" / "figures" / "bar.svg"
+    svg = path.read_text()
+    path.write_text(svg.replace("1.25", "1.26"))
+    assert [stale.place for stale in check(checkout)] == ["docs/figures/bar.svg"]
+    path.unlink()
+    assert check(checkout)[0].reasons == ["it is not there"]
+    path.write_text(svg)
+    for number, count in (("1.26", 0), ("1.4", 1)):
+        option = ", tolerance=0.05"
+        page = lab(checkout, "01-a", call.replace("NUMBER", number).replace("OPTION", option))
+        page.write_text(
+            page.read_text().replace("]]] -->\n", "]]] -->\n![two bars](figures/bar.svg)\n")
+        )
+        assert len(check(checkout)) == count
+
+
+def test_a_figure_that_no_lab_draws_is_found_and_removed(checkout):
+    lab(checkout, "01-a")
+    orphan = checkout / "docs" / "figures" / "old.svg"
+    orphan.parent.mkdir()
+    orphan.write_text("<svg/>")
+    assert check(checkout)[0].reasons == ["no lab draws it"]
+    update(checkout)
+    assert not orphan.exists()
+
+
+# ---------------------------------------------------------------- how exactly lines are compared
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "tolerance", "same"),
+    [
+        ("a  b", "a  b", EXACT, True),
+        ("loss 2.1", "loss 2.1001", EXACT, False),
+        ("loss 2.1", "loss 2.2", Tolerance(tolerance=0.2), True),
+        ("loss -0.1", "loss 0.2", Tolerance(tolerance=0.2), False),
+        ("5,000 steps", "5,001 steps", Tolerance(tolerance=9, timing=9), False),
+        ("time 1.0 s", "time 4.9 s", Tolerance(timing=5), True),
+        ("time 1.0 s", "time 5.1 s", Tolerance(timing=5), False),
+        ("time 1.0 s", "time 0.1 s", Tolerance(timing=5), False),
+        ("time 1.0 s", "time 1.1 s", Tolerance(tolerance=0.05), False),
+        ("0.00 s", "0.04 s", Tolerance(timing=5), True),
+        ("9,000 steps a second", "2,000 steps a second", Tolerance(timing=5), True),
+        ("9,000 steps a second", "1,000 steps a second", Tolerance(timing=5), False),
+        ("9,000 sentences", "2,000 sentences", Tolerance(timing=5), False),
+        ("81.2 % right", "79.9 % right", Tolerance(percent=2), True),
+        ("81 % right", "78 % right", Tolerance(percent=2), False),
+        ("81.2 % right", "80.2 % right", Tolerance(tolerance=2), True),
+        ("  10.5 mean", "9.5 mean", Tolerance(tolerance=2), True),  # alignment may change
+        ("mean 1.5", "meant 1.5", Tolerance(tolerance=2), False),
+        ("1.5 2.5", "1.5", Tolerance(tolerance=2), False),
+    ],
+)
+def test_lines_may_differ_by_what_is_allowed(old, new, tolerance, same):
+    assert (differences([old], [new], [tolerance]) == []) == same
+
+
+@given(st.lists(st.text("ab .01,-", max_size=12), max_size=4), st.text("cd", min_size=1))
+def test_equal_lines_never_differ_and_other_words_always_do(lines, word):
+    loose = [Tolerance(tolerance=99, percent=99, timing=99)] * len(lines)
+    assert differences(lines, lines, loose) == []
+    for i, line in enumerate(lines):
+        changed = [*lines[:i], f"{line}{word}", *lines[i + 1 :]]
+        assert len(differences(lines, changed, loose)) == 1
+    assert differences(lines, [*lines, word], [*loose, EXACT]) != []
+
+
+def test_what_a_trained_model_writes_may_differ_on_another_kind_of_machine_only():
+    old, new = ["the cat sat", "loss 2.10"], ["the dog ran home", "loss 2.12"]
+    tolerances = [Tolerance(tolerance=0.05, trained=True)] * 2
+    assert differences(old, new, tolerances, same_machine=True) == ["line 1: the text differs"]
+    assert differences(old, new, tolerances, same_machine=False) == []
+    further = ["the dog ran home", "loss 2.19"]
+    assert len(differences(old, further, tolerances, same_machine=False)) == 1
+    assert differences(old, new[:1], tolerances[:1], same_machine=False) == ["2 lines became 1"]
+    assert differences(old, new, [EXACT] * 2, same_machine=False) != []
+
+
+# ---------------------------------------------------------------- what the blocks write
+
+
+def test_code_cuts_out_what_is_named(checkout):
+    path = lab(
+        checkout,
+        "01-a",
+        'code("library.py", "Counter.add", docstring=False)',
+        'code("library.py", "Counter", first="first =", last="return")',
+        'code("library.py", "LIMIT", "Counter.add")',
+        'code("library.py")',
+    )
+    update(checkout)
+    method, lines, both, everything = shown(path)
+    assert method == (
+        "From [library.py](../library.py), `Counter.add`:\n\n```python\n"
+        "def add(self, n: int) -> int:\n    first = n\n    return first + 1\n```"
+    )
+    assert "```python\nfirst = n\nreturn first + 1\n```" in lines
+    assert both.startswith("From [library.py](../library.py), `LIMIT` and `Counter.add`:")
+    assert '```python\nLIMIT = 3\n\ndef add(self, n: int) -> int:\n    """Add n."""' in both
+    assert LIBRARY.strip() in everything
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ('code("library.py", "Counter.sub")', "library.py has no Counter.sub"),
+        ('code("library.py", first="n")', "'n' is in"),
+        ('code("library.py", first="return", last="LIMIT")', "stands before"),
+        ('shell("false")', "ended with exit code 1, not 0"),
+        ('shell("true", exit_code=2)', "ended with exit code 0, not 2"),
+        ('shell("cd docs && ls")', "no cd"),
+        ('prompt("1 / 0")', "ZeroDivisionError"),
+        ('prompt("1", raises="ValueError")', "no ValueError"),
+        ('text(value("unknown"))', "unknown: NameError"),
+        ('shell("echo 1 2")\ntext(found("([0-9])"))', "must match once"),
+        ('figure("a", drawing.bars({"a": 1}), " ")', "needs a text"),
+        ('reader_writes("docs/new.py", "library.py")', "belongs to the checkout"),
+        ('import cog\ncog.outl("by hand")', "was not written by a block's function"),
+    ],
+)
+def test_a_block_that_fails_stops_everything(checkout, call, message):
+    path = lab(checkout, "01-a", call)
+    before = path.read_text()
+    with pytest.raises(DocsError, match=re.escape(message)):
+        update(checkout)
+    assert path.read_text() == before
+    assert not (checkout / "docs" / "new.py").exists()
+
+
+def test_shell_shows_the_command_and_as_much_of_its_output_as_wanted(checkout):
+    path = lab(
+        checkout,
+        "01-a",
+        'shell("seq 9", head=2, tail=1)',
+        'shell("echo out; echo err >&2; exit 3", stderr=True, exit_code=3)',
+        'shell("echo hidden", output=False)',
+    )
+    update(checkout)
+    cut, both, quiet = shown(path)
+    assert cut == "```console\n$ seq 9\n1\n2\n[... 6 lines left out ...]\n9\n```"
+    assert both.endswith("out\nerr\n```")
+    assert quiet == "```console\n$ echo hidden\n```"
+
+
+def test_a_lab_has_one_python_and_shows_it_as_the_prompt_does(checkout):
+    path = lab(
+        checkout,
+        "01-a",
+        'prompt("""\nfrom library import LIMIT\n# three\ndef double(n):\n    return n * 2\n\n'
+        'double(LIMIT)\n""")',
+        'python("for i in range(LIMIT):\\n    print(i)")',
+        'prompt("double()", raises="TypeError")',
+        "text(f\"{value('double(1234)', ',')} is {found('missing (1)')} number.\")",
+    )
+    update(checkout)
+    typed, script, error, sentence = shown(path)
+    assert typed == (
+        "```pycon\n>>> from library import LIMIT\n>>> # three\n... def double(n):\n"
+        "...     return n * 2\n>>> double(LIMIT)\n6\n```"
+    )
+    assert script.endswith("```\n\nprints\n\n```text\n0\n1\n2\n```")
+    assert "Traceback (most recent call last):\n  ...\nTypeError: double() missing" in error
+    assert sentence == "2,468 is 1 number."
+
+
+def test_the_prompt_shows_what_doctest_expects():
+    source = "x = 2\nfor i in range(2):\n    print(i)\nx + 1\n'a'\nNone\n1 / 0"
+    transcript, error = prompt.run(source, {"__name__": "__main__"}, echo=True)
+    test = doctest.DocTestParser().get_doctest(transcript, {}, "prompt", None, 0)
+    # At the prompt a compound statement is ended by an empty line; doctest does without.
+    assert len(test.examples) == 6
+    assert doctest.DocTestRunner().run(test).failed == 0
+    assert error == "ZeroDivisionError"
+
+
+def test_files_stay_from_lab_to_lab_and_names_do_not(checkout):
+    first = lab(checkout, "01-a", 'shell("echo one > made.txt")', 'prompt("x = 1")')
+    second = lab(checkout, "02-b", 'shell("cat made.txt; echo two >> made.txt")')
+    lab(checkout, "03-c", 'prompt("x", raises="NameError")', 'shell("cat made.txt")')
+    update(checkout)
+    assert "cat made.txt; echo two >> made.txt\none\n```" in shown(second)[0]
+    # One lab alone finds what the labs before it made, however often and in whatever order.
+    assert check(checkout, "02-b") == check(checkout, "03-c") == check(checkout, "02-b") == []
+    assert not (checkout / "made.txt").exists()
+    assert "one > made.txt" in shown(first)[0]
+
+
+def test_one_lab_alone_in_a_new_checkout_runs_those_before_it_and_writes_only_itself(checkout):
+    first = lab(checkout, "01-a", 'shell("echo one > made.txt")')
+    second = lab(checkout, "02-b", 'shell("cat made.txt")')
+    lab(checkout, "03-c", 'shell("false")')
+    before = first.read_text()
+    update(checkout, "02-b")
+    assert first.read_text() == before
+    assert "\none\n" in shown(second)[0]
+
+
+def test_two_calls_in_a_block_are_apart_and_text_is_wrapped(checkout):
+    path = lab(checkout, "01-a", 'text("word " * 40)\nformula("y = x")\ntable(["n"], [[1]])')
+    update(checkout)
+    (block,) = shown(path)
+    assert max(map(len, block.splitlines())) <= 100
+    assert block.endswith("word word\n\n```text\ny = x\n```\n\n| n |\n| ---: |\n| 1 |")
+
+
+def test_a_file_of_the_reader_can_be_run(checkout):
+    path = lab(
+        checkout, "01-a", 'file("my/hello.py", "print(40 + 2)")\nshell("python my/hello.py")'
+    )
+    update(checkout)
+    assert "Save this as `my/hello.py`:" in shown(path)[0]
+    assert "$ python my/hello.py\n42\n" in shown(path)[0]
+    assert not (checkout / "my").exists()
+
+
+def test_a_python_that_dies_is_reported(checkout):
+    python = session.Session(checkout)
+    python.begin(None)
+    with pytest.raises(DocsError, match="did not answer"):
+        python.run("import os; os._exit(1)", echo=False)
+    assert python.run("print(1)", echo=False) == ("1\n", "")
+    python.stop_python()
+
+
+def test_a_command_without_an_end_is_stopped(checkout, monkeypatch):
+    monkeypatch.setattr(session, "TIME_LIMIT", 0.2)
+    lab(checkout, "01-a", 'shell("sleep 9")')
+    with pytest.raises(DocsError, match=r"sleep 9: no end after 0\.2 s"):
+        update(checkout)
+    lab(checkout, "01-a", 'prompt("while True: pass")')
+    with pytest.raises(DocsError, match="did not answer"):
+        update(checkout)
+
+
+# ---------------------------------------------------------------- the shape of a lab
+
+GOOD = """# Lab 01
+
+A **[token](glossary.md#token)** and `0.5`.
+
+## What you will build
+
+## What to check
+
+## Exercises
+
+### 1. One
+
+### 2. Two
+
+### 3. Three
+
+## Next
+
+See [lab 02](02-b.md).
+"""
+LAST = GOOD.replace("A **[token](glossary.md#token)** and", "It is").partition("## Next")[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", None),
+        ("# Lab 01\n", "", "one heading of level 1"),
+        ("## Next", "# Next", "one heading of level 1"),
+        ("## What to check", "### What to check", "sections are missing"),
+        ("## What to check", "## Next", "sections are missing"),
+        ("## What to check", "## What to check\n\n#### Deep", "'Deep' skips a level"),
+        ("### 3. Three", "", "there are 2 exercises"),
+        ("### 3. Three", "### 3. Three\n\n### 4. Four", "there are 4 exercises"),
+        ("02-b.md", "03-c.md", "no link to 02-b.md"),
+        ("`0.5`", "0.5", "the number 0.5 is typed by hand"),
+        ("`0.5`", "63,296", "the number 63,296 is typed by hand"),
+        ("## Next", "```\nx = 1\n```\n\n## Next", "code outside of a block"),
+        ("#token", "#word", "'token' is not in the glossary"),
+        ("A **[token](glossary.md#token)**", "It", "no lab introduces 'token'"),
+        ("`0.5`", "**[tokens](glossary.md#token)**", "'tokens' is introduced before"),
+    ],
+)
+def test_faults_in_the_shape_of_a_lab(tmp_path, old, new, message):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "01-a.md").write_text(GOOD.replace(old, new, 1))
+    (docs / "02-b.md").write_text(LAST)
+    (docs / "glossary.md").write_text("# Glossary\n\n## token\n\nA word.\n")
+    faults = structure.faults(tmp_path)
+    assert any(message in fault for fault in faults) if message else faults == []
+
+
+def test_the_glossary_is_in_order(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "glossary.md").write_text("# Glossary\n\n## b\n\n## a\n")
+    assert "docs/glossary.md: the terms are not in alphabetical order" in structure.faults(tmp_path)
+
+
+def test_what_a_block_writes_is_no_number_typed_by_hand(checkout):
+    (checkout / "docs" / "glossary.md").write_text("# Glossary\n")
+    lab(checkout, "01-a", 'text(f"It is {1 / 2}.")')
+    update(checkout)
+    faults = structure.faults(checkout)
+    assert faults  # it has no sections
+    assert not any("by hand" in fault for fault in faults)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def boxes_of(svg):
+    return [e for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("rect")][1:]
+
+
+def test_a_graph_has_every_value_once_with_its_numbers():
+    a, b = Value(2.0), Value(-3.0)
+    c = a * b
+    loss = (c + a) * c
+    loss.backward()
+    svg = graphs.graph(loss, {"a": a, "loss": loss}).svg()
+    texts = blocks.labels(svg)
+    assert [texts.count(text) for text in ("a", "loss: *", "*", "+")] == [1, 1, 1, 1]
+    assert f"grad {a.grad:.4g}" in texts
+    assert f"data {loss.data:.4g}" in texts
+    # c is used by the sum and by the product: that arrow has the local gradient c + a.
+    assert f"{c.data + a.data:.4g}" in texts
+    assert texts.count("2") == 1  # d c / d b
+    assert svg == graphs.graph(loss, {"a": a, "loss": loss}).svg()
+    assert len(svg.splitlines()) > len(boxes_of(svg))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_the_boxes_of_a_graph_do_not_overlap(choices, rng):
+    values = [Value(1.5), Value(2.0)]
+    for choice in choices:
+        x, y = rng.choice(values), rng.choice(values)
+        values.append((x + y, x * y, x.tanh(), x - 1)[choice])
+    svg = graphs.graph(values[-1]).svg()
+    outlined = [
+        tuple(float(e.get(k)) for k in ("x", "y", "width", "height"))
+        for e in boxes_of(svg)
+        if e.get("stroke") != "none"
+    ]
+    assert outlined
+    for i, (x1, y1, w1, h1) in enumerate(outlined):
+        for x2, y2, w2, h2 in outlined[:i]:
+            assert x1 >= x2 + w2 or x2 >= x1 + w1 or y1 >= y2 + h2 or y2 >= y1 + h1
+
+
+def test_a_drawing_contains_all_that_is_put_on_it():
+    figure = drawing.Drawing()
+    figure.box(500, -200, "far\naway <&>")
+    figure.label(-300, 40, "left", anchor="end")
+    root = ElementTree.fromstring(figure.svg())
+    left, top, width, height = map(float, root.get("viewBox").split())
+    assert left < -300 - drawing.text_width("left")
+    assert top < -200 - drawing.box_size("a\nb")[1] / 2
+    assert left + width > 500 + drawing.text_width("away <&>") / 2
+    assert top + height > 40
+    assert "away <&>" in blocks.labels(figure.svg())
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_the_ticks_of_a_plot_are_round_and_enclose_the_numbers(low, span):
+    ticks = drawing._ticks(low, low + span)
+    slack = span * 1e-6
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= low + span - slack
+    assert 2 <= len(ticks) <= 8
+
+
+def test_bars_are_as_long_as_their_numbers():
+    svg = drawing.bars({"a": 4.0, "b": 1.0}).svg()
+    long, short = (float(box.get("width")) for box in boxes_of(svg))
+    assert long == pytest.approx(4 * short)
+
+
+def test_a_heat_map_shows_its_numbers_and_leaves_holes():
+    svg = drawing.heat_map([[1.0, None], [0.25, 0.5]], ["r", "s"], ["c", "d"]).svg()
+    assert blocks.labels(svg).count("0.25") == 1
+    assert len(boxes_of(svg)) == 3
+
+
+def test_a_line_plot_draws_its_curves_and_its_floor():
+    curves = {"training": [(0, 6.0), (100, 2.0)], "held out": [(0, 6.0), (100, 3.0)]}
+    svg = drawing.line_plot(curves, "step", "loss", ("floor", 1.5)).svg()
+    texts = blocks.labels(svg)
+    assert {"training", "held out", "floor", "step", "loss"} <= set(texts)
+
+
+# ---------------------------------------------------------------- the site
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A copy of the documents, beside links to all else, and what builds the site there."""
+    for path in ROOT.iterdir():
+        if path.name not in ("docs", "build", ".git", ".venv"):
+            (tmp_path / path.name).symlink_to(path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+
+    def build():
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
+
+    return build
+
+
+def test_the_site_has_the_labs_the_readme_and_the_sources_and_fetches_nothing(site, tmp_path):
+    done = site()
+    assert done.returncode == 0, done.stderr
+    built = tmp_path / "build" / "site"
+    lab_01 = (built / "01-prerequisites.html").read_text()
+    assert 'href="repository/llmhard/grammar.py.html"' in lab_01
+    assert "[[[" not in lab_01
+    assert "def english_rules" in re.sub(
+        "<[^>]*>", "", (built / "repository" / "llmhard" / "grammar.py.html").read_text()
+    )
+    assert 'href="training.html"' in (built / "index.html").read_text()
+    for page in built.rglob("*.html"):
+        assert not re.search(r'(src|rel="stylesheet" href)="?https?:', page.read_text()), page
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        ("03-nothing.md", "03-nothing.md"),
+        ("glossary.md#nothing", "nothing"),
+        ("../llmhard/nothing.py", "nothing.py"),
+    ],
+)
+def test_a_broken_link_stops_the_site(site, tmp_path, link, message):
+    path = tmp_path / "docs" / "02-tokenizer.md"
+    path.write_text(f"{path.read_text()}\n[broken]({link})\n")
+    done = site()
+    assert done.returncode == 1
+    assert message in done.stderr
