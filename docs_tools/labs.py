@@ -156,6 +156,8 @@ def run(root: Path, wanted: list[str], write: bool) -> list[Stale]:
     machine_file = root / "docs_tools" / "machine.txt"
     same_machine = machine_file.exists() and machine_file.read_text().strip() == machine()
     fresh_start = wanted == labs
+    if fresh_start and write:  # from now on this kind of machine is the one that wrote them
+        same_machine = True
     stale: list[Stale] = []
     drawn: set[str] = set()
     for before, lab in zip([None, *labs], labs, strict=False):

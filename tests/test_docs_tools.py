@@ -198,6 +198,20 @@ def test_what_a_trained_model_writes_may_differ_on_another_kind_of_machine_only(
     assert differences(old, new, [EXACT] * 2, same_machine=False) != []
 
 
+def test_another_kind_of_machine_may_check_and_takes_over_when_it_writes_all(checkout, monkeypatch):
+    path = lab(checkout, "01-a", 'shell("cat sample.txt", trained=True)')
+    (checkout / "sample.txt").write_text("the cat sat\n")
+    update(checkout)
+    (checkout / "sample.txt").write_text("the dog ran\n")
+    assert len(check(checkout)) == 1
+    monkeypatch.setattr(labs, "machine", lambda: "another")
+    assert check(checkout) == []
+    assert update(checkout) != []
+    assert "the dog ran" in shown(path)[0]
+    (checkout / "sample.txt").write_text("the cat sat\n")
+    assert len(check(checkout)) == 1
+
+
 # ---------------------------------------------------------------- what the blocks write
 
 
@@ -278,7 +292,7 @@ def test_a_lab_has_one_python_and_shows_it_as_the_prompt_does(checkout):
     typed, script, error, sentence = shown(path)
     assert typed == (
         "```pycon\n>>> from library import LIMIT\n>>> # three\n... def double(n):\n"
-        "...     return n * 2\n>>> double(LIMIT)\n6\n```"
+        "...     return n * 2\n...\n>>> double(LIMIT)\n6\n```"
     )
     assert script.endswith("```\n\nprints\n\n```text\n0\n1\n2\n```")
     assert "Traceback (most recent call last):\n  ...\nTypeError: double() missing" in error
@@ -289,7 +303,6 @@ def test_the_prompt_shows_what_doctest_expects():
     source = "x = 2\nfor i in range(2):\n    print(i)\nx + 1\n'a'\nNone\n1 / 0"
     transcript, error = prompt.run(source, {"__name__": "__main__"}, echo=True)
     test = doctest.DocTestParser().get_doctest(transcript, {}, "prompt", None, 0)
-    # At the prompt a compound statement is ended by an empty line; doctest does without.
     assert len(test.examples) == 6
     assert doctest.DocTestRunner().run(test).failed == 0
     assert error == "ZeroDivisionError"
