@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmhard import autograd, grammar, model_file
+from llmhard import autograd, corpus, grammar, model_file
 from llmhard.cli import main
+from llmhard.evaluation import evaluate
+from llmhard.trainer import Recordings
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,24 +39,94 @@ def test_the_excerpt_of_the_model_in_the_readme_is_in_the_model():
     assert not missing
 
 
-def test_the_losses_in_the_training_document(tmp_path):
-    text = (ROOT / "docs" / "training.md").read_text()
-    stated = dict(re.findall(r"^\| (\d+) \| (\d\.\d+) \|$", text, re.MULTILINE))
-    assert set(stated) == {"42", "1", "2"}
+TRAINING = (ROOT / "docs" / "training.md").read_text()
+
+
+def stated(row):
+    """The numbers of a row of a table in the training document."""
+    (cells,) = re.findall(rf"^\| {row} \|(.*)\|$", TRAINING, re.MULTILINE)
+    return [float(number) for number in re.findall(r"[\d.]+", cells)]
+
+
+@pytest.fixture(scope="module")
+def thorough(tmp_path_factory):
+    """What `train` saves without flags."""
+    out = tmp_path_factory.mktemp("thorough") / "model.safetensors"
+    assert main(["train", "--quiet", "--out", str(out)]) == 0
+    return out
+
+
+def judged(path, **changes):
+    sizes = {"fresh": 5000, "samples": 2000, "temperature": 0.8, "pairs": 500, "seed": 42}
+    sentences = corpus.read_sentences(corpus.default_path())
+    return evaluate(model_file.load(path), sentences, **sizes | changes)
+
+
+# Other compilers round differently, and that grows over thousands of steps; a wrong recipe is
+# further off than these tolerances.
+
+
+def test_the_losses_of_the_classic_recipe(tmp_path):
     out = tmp_path / "model.safetensors"
-    assert main(["train", "--seed", "1", "--quiet", "--out", str(out)]) == 0
-    # Other compilers round differently, and that grows; a wrong recipe is further off.
-    assert model_file.load(out).record.final_loss == pytest.approx(float(stated["1"]), abs=0.05)
+    arguments = ["train", "--preset", "classic", "--seed", "1", "--quiet", "--out", str(out)]
+    assert main(arguments) == 0
+    record = model_file.load(out).record
+    training, validation, _, _ = stated("1")
+    assert record.final_loss == pytest.approx(training, abs=0.05)
+    assert record.last_validation == pytest.approx(validation, abs=0.1)
+    against = judged(out)
+    gap, accepted = (stated(name)[-5] for name in ("above the floor.*?", "samples at .*?"))
+    assert 100 * against.fresh.gap_share.value == pytest.approx(gap, abs=2)
+    assert 100 * against.samples.accepted.value == pytest.approx(accepted, abs=5)
+
+
+def test_the_losses_of_the_thorough_recipe(thorough):
+    record = model_file.load(thorough).record
+    _, _, training, validation = stated("42")
+    assert record.final_loss == pytest.approx(training, abs=0.01)
+    assert record.last_validation == pytest.approx(validation, abs=0.01)
+
+
+def test_the_thorough_model_against_the_truth(thorough):
+    against = judged(thorough)
+    gap = stated("above the floor.*?")[-3]
+    assert 100 * against.fresh.gap_share.value == pytest.approx(gap, abs=0.2)
+    accepted, new = (stated(name)[-3] for name in ("samples at .*?", "not in the training text.*?"))
+    assert 100 * against.samples.accepted.value == pytest.approx(accepted, abs=1)
+    assert 100 * against.samples.new.value == pytest.approx(new, abs=3)
+    for kind in ("agreement", "article", "meaning", "order"):
+        assert stated(f"{kind}: .*?")[-3] == 100
+        assert against.pairs[kind].right.value > 0.99
+
+
+def test_fine_tuning_in_the_training_document(thorough, tmp_path):
+    out = tmp_path / "finetuned.safetensors"
+    assert main(["finetune", "--model", str(thorough), "--quiet", "--out", str(out)]) == 0
+    text = " ".join(TRAINING.split())
+    falls = re.search(r"held-out questions falls from ([\d.]+) to ([\d.]+) nats", text)
+    rises = re.search(r"it rises from ([\d.]+) to ([\d.]+), and of 1,000 samples", text)
+    questions = corpus.read_sentences(corpus.questions_path())
+    held_out = corpus.split(questions, random.Random(42))[1]
+    assert len(held_out) == 15
+    for path, new_loss, old_loss in zip(
+        (thorough, out), map(float, falls.groups()), map(float, rises.groups()), strict=True
+    ):
+        saved = model_file.load(path)
+        documents = [saved.tokenizer.encode_document(sentence) for sentence in held_out]
+        loss = Recordings(saved.model).mean_loss(documents)
+        assert loss == pytest.approx(new_loss, rel=0.1)
+        against = judged(path, samples=1000, pairs=1)
+        assert against.fresh.model.value == pytest.approx(old_loss, rel=0.05)
+    assert against.samples.accepted.value == 0
 
 
 def test_the_entropy_in_the_training_document():
-    text = (ROOT / "docs" / "training.md").read_text()
-    (stated,) = re.findall(r"is (\d\.\d+) nats a token", text)
+    (entropy,) = re.findall(r"is (\d\.\d+) nats a token", TRAINING)
     rng = random.Random(0)
     sentences = [grammar.sample(rng) for _ in range(5000)]
     tokens = sum(len(sentence.split()) + 1 for sentence in sentences)
     measured = -sum(map(grammar.log_prob, sentences)) / tokens
-    assert measured == pytest.approx(float(stated), abs=0.02)
+    assert measured == pytest.approx(float(entropy), abs=0.02)
 
 
 def test_the_speed_in_the_readme_is_the_one_of_the_benchmarks():
