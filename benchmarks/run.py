@@ -58,6 +58,7 @@ class Plan:
     rounds: int = 5
     nudges: int = 30
     irregular_share: float = 1.0
+    thorough: bool = True
     growth_steps: int = 200
     growth_rounds: int = 3
     widths: Sequence[int] = (32, 64, 128, 256)
@@ -72,6 +73,7 @@ QUICK = Plan(
     rounds=2,
     nudges=5,
     irregular_share=0.1,
+    thorough=False,
     growth_steps=30,
     growth_rounds=1,
     widths=(32, 128),
@@ -384,10 +386,12 @@ def report_growth(report: Report, plan: Plan, folder: Path, names: Sequence[str]
 
 def report_program(report: Report, plan: Plan, folder: Path) -> None:
     model = str(folder / "model.safetensors")
-    train = ["train", "--quiet", "--steps", str(plan.steps), "--out", model]
+    train = ["train", "--quiet", "--out", model]
+    classic = [*train, "--preset", "classic", "--steps", str(plan.steps)]
     say("program: train, sample, start")
-    trainings = [run_program(train) for _ in range(plan.rounds)]
-    memory = [peak_memory(train) for _ in range(plan.rounds)]
+    trainings = [run_program(classic) for _ in range(plan.rounds)]
+    memory = [peak_memory(classic) for _ in range(plan.rounds)]
+    thorough = [run_program(train) for _ in range(plan.rounds)] if plan.thorough else []
     samples = [run_program(["sample", "-n", "20", "--model", model]) for _ in range(plan.starts)]
     starts = [run_program(["--version"]) for _ in range(plan.starts)]
     command = [sys.executable, "-m", "benchmarks.sampling", model, str(plan.sentences)]
@@ -399,13 +403,15 @@ def report_program(report: Report, plan: Plan, folder: Path) -> None:
     report.add("## The program as a whole")
     rows = []
     for what, unit, values in (
-        (f"`llmhard train`, {plan.steps:,} steps", "s", trainings),
+        (f"`llmhard train --preset classic`, {plan.steps:,} steps", "s", trainings),
         ("its peak memory", "MB", memory),
+        ("`llmhard train`", "s", thorough),
         ("`llmhard sample -n 20`", "s", samples),
         ("`llmhard --version`, which is the start alone", "s", starts),
         ("sampling at temperature 0.8 in one process", "tokens/s", speeds),
     ):
-        rows.append([what, f"{significant(median(values))} {unit}", spread(values)])
+        if values:
+            rows.append([what, f"{significant(median(values))} {unit}", spread(values)])
     report.table(["what", "median", "fastest to slowest, or least to most"], rows)
 
 
