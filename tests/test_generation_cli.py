@@ -375,8 +375,8 @@ def test_help_names_every_command(folder):
     ("line", "why"),
     [
         ("the cta", "'cta'.*near it: cat"),
-        ("The cat", "'The'.*near it: the"),
-        ("the " * 8, "8 words.*at most 7"),
+        ("The Cta", "'cta'.*near it: cat"),
+        ("the " * 8, "8 tokens.*at most 7"),
         ("/temperature", "/temperature.*expected one.*/help"),
         ("/temperature x", "/temperature.*'x'.*/help"),
         ("/temperature -1", "temperature is a number of at least 0"),
@@ -392,10 +392,10 @@ def test_help_names_every_command(folder):
         ("/", "/help"),
         ("/seed 1 2", "2.*/help"),
         ("//", "/help"),
-        ("--seed 1", "'--seed'"),
+        ("--seed 1", "'\u2014'"),  # two hyphens are a dash
         ("/quit now", "now.*/help"),
         ("/\x1b[31m", r"\\x1b\[31m"),
-        ("\x1b[31m", r"\\x1b\[31m"),
+        ("\x1b[31m", r"'\\x1b'"),
         ("a\0b", "'a.*x00b'"),
         ("x" * 10_000, "xxx"),
     ],
@@ -420,7 +420,7 @@ def test_what_is_not_utf8_is_an_unknown_word(folder):
     )  # fmt: skip
     out, err = process.communicate(b"na\xefve\nthe\r\nthe cat\n", timeout=30)
     assert process.returncode == 0
-    assert rb"\xefve" in err
+    assert b"'na'" in err
     assert len(err.splitlines()) == 1
     assert len(out.splitlines()) == 2
 
