@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,9 +226,17 @@ def file(path: str, source: str) -> None:
     page.write((f"Save this as `{path}`:\n\n", EXACT), *_fence(_language(path), content))
 
 
-def reader_writes(path: str, source: str) -> None:
-    """The reader has done the work: a copy of the solution, which is not shown."""
-    shutil.copyfile(page.session.root / source, _made(path))
+def reader_writes(path: str, source: str, *slips: tuple[str, str]) -> None:
+    """The reader has done the work: a copy of the solution, which is not shown.
+
+    Each of the `slips` is a text of the solution and what the reader has written instead.
+    """
+    content = (page.session.root / source).read_text(encoding="utf-8")
+    for right, wrong in slips:
+        if content.count(right) != 1:
+            raise DocsError(f"{source} has {right!r} {content.count(right)} times, not once")
+        content = content.replace(right, wrong)
+    _made(path).write_text(content, encoding="utf-8")
 
 
 def _made(path: str) -> Path:

@@ -251,6 +251,7 @@ def test_code_cuts_out_what_is_named(checkout):
         ('shell("echo 1 2")\ntext(found("([0-9])"))', "must match once"),
         ('figure("a", drawing.bars({"a": 1}), " ")', "needs a text"),
         ('reader_writes("docs/new.py", "library.py")', "belongs to the checkout"),
+        ('reader_writes("my.py", "library.py", ("no such text", ""))', "0 times, not once"),
         ('import cog\ncog.outl("by hand")', "was not written by a block's function"),
     ],
 )
@@ -567,3 +568,19 @@ def test_a_broken_link_stops_the_site(site, tmp_path, link, message):
     done = site()
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_a_reader_can_make_a_slip(checkout):
+    slip = '("first + 1", "first - 1")'
+    path = lab(
+        checkout,
+        "01-a",
+        f'reader_writes("my.py", "library.py", {slip})\nshell("grep return my.py")',
+        'reader_writes("my.py", "library.py")\nshell("grep return my.py")',
+    )
+    update(checkout)
+    found = [line for line in path.read_text().splitlines() if "return" in line]
+    assert [line.strip() for line in found if "grep" not in line] == [
+        "return first - 1",
+        "return first + 1",
+    ]
