@@ -41,12 +41,12 @@ docs-update: .venv/extra-docs
 
 # The site, in build/site; to read it with search: python3 -m http.server -d build/site
 docs: docs-update
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Run all labs and fail if one shows anything else than what comes out, or if a link is broken.
 docs-check: .venv/extra-docs
 	$(BIN)/python -m docs_tools check $(LABS)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The same in a new clone of what is committed.
 docs-fresh:
