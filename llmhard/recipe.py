@@ -11,7 +11,7 @@ class Recipe:
     """How a training goes. Raises ValueError for a number that cannot be.
 
     steps         how many times the parameters move
-    batch_size    sentences a step; their gradients are added up
+    batch_size    sentences a step; the loss is the mean over all their tokens
     lr            the learning rate at its highest
     warmup        steps in which the learning rate climbs to `lr`; then it falls to 0
     decay         how it falls: with this power of the part of the steps that is left
