@@ -39,7 +39,14 @@ __all__ = [
 ]
 
 WIDTH = 100
-LANGUAGES = {".py": "python", ".pyx": "cython", ".pxi": "cython", ".pxd": "cython", ".toml": "toml"}
+LANGUAGES = {
+    ".py": "python",
+    ".pyx": "cython",
+    ".pxi": "cython",
+    ".pxd": "cython",
+    ".c": "c",
+    ".toml": "toml",
+}
 
 Piece = tuple[str, Tolerance]  # some lines, and how exactly they are compared
 

@@ -219,17 +219,40 @@ def _facing(start: Box | Point, end: Box | Point) -> tuple[Point, Point]:
 # ---------------------------------------------------------------- figures of numbers
 
 
-def bars(rows: Mapping[str, float], spec: str = ".3g", width: float = 240) -> Drawing:
-    """One bar a row with its name and number; the numbers are not negative."""
+def bars(
+    rows: Mapping[str, float],
+    spec: str = ".3g",
+    width: float = 240,
+    unit: str = "",
+    least: float | None = None,
+) -> Drawing:
+    """One bar a row with its name and number; the numbers are not negative.
+
+    With `least` the scale is logarithmic: it begins there, below all numbers, and each power of
+    ten has a line.
+    """
     drawing = Drawing()
     indent = max(map(text_width, rows)) + 8
     greatest = max(rows.values()) or 1.0
+
+    def length(number: float) -> float:
+        if least is None:
+            return number / greatest * width
+        return log10(number / least) / log10(greatest / least) * width
+
+    if least is not None:
+        bottom = len(rows) * 26.0 - 13
+        for power in range(ceil(log10(least) - 1e-9), floor(log10(greatest) + 1e-9) + 1):
+            x = indent + length(10.0**power)
+            drawing.line([(x, -13), (x, bottom)], EDGE, 1)
+            drawing.label(x, bottom + 10, f"{10.0**power:,g}", size=12, colour=MUTED)
     for i, (name, number) in enumerate(rows.items()):
         y = i * 26.0
-        length = number / greatest * width
+        end = length(number)
         drawing.label(indent - 8, y, name, anchor="end")
-        drawing.rectangle(Box(indent + length / 2, y, length, 18), KINDS["data"][1], radius=2)
-        drawing.label(indent + length + 6, y, format(number, spec), anchor="start", colour=MUTED)
+        drawing.rectangle(Box(indent + end / 2, y, end, 18), KINDS["data"][1], radius=2)
+        shown = format(number, spec) + unit
+        drawing.label(indent + end + 6, y, shown, anchor="start", colour=MUTED)
     return drawing
 
 

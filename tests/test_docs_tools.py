@@ -508,6 +508,13 @@ def test_bars_are_as_long_as_their_numbers():
     assert long == pytest.approx(4 * short)
 
 
+def test_bars_on_a_logarithmic_scale_are_as_long_as_the_powers_of_ten():
+    svg = drawing.bars({"a": 1000.0, "b": 0.1}, ",g", unit=" ms", least=0.01).svg()
+    long, short = (float(box.get("width")) for box in boxes_of(svg))
+    assert long == pytest.approx(5 * short)
+    assert {"1,000 ms", "0.1 ms", "0.01", "0.1", "10", "1,000"} <= set(blocks.labels(svg))
+
+
 def test_a_heat_map_shows_its_numbers_and_leaves_holes():
     svg = drawing.heat_map([[1.0, None], [0.25, 0.5]], ["r", "s"], ["c", "d"]).svg()
     assert blocks.labels(svg).count("0.25") == 1
