@@ -31,6 +31,8 @@ def run(source: str, namespace: dict[str, object], echo: bool) -> tuple[str, str
                 typed += lines[first : statement.end_lineno]
                 for number, line in enumerate(typed):
                     print((">>> " if number == 0 else "... ") + line.rstrip())
+                if hasattr(statement, "body"):  # the empty line that ends it at the prompt
+                    print("...")
             before = statement.end_lineno
             kind = "single" if echo else "exec"
             tree = ast.Interactive([statement]) if echo else ast.Module([statement], [])
