@@ -55,6 +55,15 @@ def explained(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {error}") from None
 
 
+def add_model_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        metavar="FILE",
+        default="model.safetensors",
+        help="a model that train saved (default: %(default)s)",
+    )
+
+
 def read_model(path: str) -> model_file.SavedModel:
     """The model in a file; says how to make one if there is none."""
     with explained(f"cannot read the model {path}"):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from llmhard.cli.common import UsageError, at_least_one, printable, read_model
+from llmhard.cli.common import UsageError, add_model_option, at_least_one, printable, read_model
 from llmhard.cli.training import Text, read_text
 from llmhard.sampler import Sampling
 from llmhard.version import __version__
@@ -38,12 +38,7 @@ def add_parser(commands: Any, program: str) -> None:
         ),
     )
     command.set_defaults(run=run)
-    command.add_argument(
-        "--model",
-        metavar="FILE",
-        default="model.safetensors",
-        help="a model that train saved (default: %(default)s)",
-    )
+    add_model_option(command)
     command.add_argument(
         "--data",
         metavar="FILE",

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmhard import corpus
 from llmhard.checkpoint import Task
-from llmhard.cli.common import UsageError, read_model
+from llmhard.cli.common import UsageError, add_model_option, read_model
 from llmhard.cli.training import (
     Job,
     add_output_options,
@@ -44,12 +44,7 @@ def add_parser(commands: Any, program: str) -> None:
         ),
     )
     command.set_defaults(run=run)
-    command.add_argument(
-        "--model",
-        metavar="FILE",
-        default="model.safetensors",
-        help="a model that train saved (default: %(default)s)",
-    )
+    add_model_option(command)
     command.add_argument(
         "--data",
         metavar="FILE",

@@ -6,7 +6,7 @@ import argparse
 import random
 from typing import Any
 
-from llmhard.cli.common import UsageError, aside, at_least_one, read_model
+from llmhard.cli.common import UsageError, add_model_option, aside, at_least_one, read_model
 from llmhard.cli.writing import CANDIDATES, Writer, add_choice_options, legend, sampling_of
 from llmhard.sampler import Reader
 
@@ -28,12 +28,7 @@ def add_parser(commands: Any, program: str) -> None:
         ),
     )
     command.set_defaults(run=run)
-    command.add_argument(
-        "--model",
-        metavar="FILE",
-        default="model.safetensors",
-        help="a model that train saved (default: %(default)s)",
-    )
+    add_model_option(command)
     command.add_argument(
         "-n",
         metavar="N",
