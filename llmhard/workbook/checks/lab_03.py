@@ -221,9 +221,8 @@ Line = tuple[str, str, str]  # two operands and the operator between them
 
 
 def backward(book: Book, text: str, root: Any) -> None:
-    book.attempt(
-        f"{text}; {text.rpartition(';')[2].split('=')[0].strip()}.backward()", root.backward
-    )
+    call = f"{text}; {text.rpartition(';')[2].split('=')[0].strip()}.backward()"
+    book.attempt(call, book.method(root, "backward"))
 
 
 def run(lines: list[Line], numbers: dict[str, Any]) -> dict[str, Any]:
