@@ -6,7 +6,7 @@ monospaced, so that its width is known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor, log10
@@ -297,8 +297,12 @@ def line_plot(
     floor_at: tuple[str, float] | None = None,
     width: float = 460,
     height: float = 240,
+    apart: Collection[str] = (),
 ) -> Drawing:
-    """Curves through points (x, y), with a legend; `floor_at` is a named dashed level."""
+    """Curves through points (x, y), with a legend; `floor_at` is a named dashed level.
+
+    Those whose names are in `apart` are not joined: each of their points is a cross.
+    """
     drawing = Drawing()
     points = [point for curve in curves.values() for point in curve]
     levels = [y for _, y in points] + ([floor_at[1]] if floor_at else [])
@@ -321,8 +325,14 @@ def line_plot(
         _, y = place(x_ticks[0], floor_at[1])
         drawing.line([(0, y), (width, y)], INK, 1.3, dashed=True)
         drawing.label(4, y - 9, floor_at[0], anchor="start", size=12)
-    for curve, colour in zip(curves.values(), CURVES, strict=False):
-        drawing.line([place(x, y) for x, y in curve], colour, 2)
+    for (name, curve), colour in zip(curves.items(), CURVES, strict=False):
+        places = [place(x, y) for x, y in curve]
+        if name not in apart:
+            drawing.line(places, colour, 2)
+            continue
+        for x, y in places:
+            drawing.line([(x - 5, y - 5), (x + 5, y + 5)], colour, 2)
+            drawing.line([(x - 5, y + 5), (x + 5, y - 5)], colour, 2)
     x = 0.0
     for name, colour in zip(curves, CURVES, strict=False):
         drawing.line([(x, height + 58), (x + 18, height + 58)], colour, 3)

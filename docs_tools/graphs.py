@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import copysign
 
 from docs_tools.drawing import Box, Drawing, Point, box_size
 from llmhard.autograd import Value
@@ -42,6 +43,7 @@ def graph(root: Value, names: Mapping[str, Value] | None = None, spec: str = ".4
             else:
                 boxes[place] = Box(x, y, 0, 0)
     notes = []
+    doubled = {path[0] for (result, _), path in edges.items() if result.children.count(path[0]) > 1}
     for (result, which), path in edges.items():
         # An input on the left arrives on the left.
         arriving = [(boxes[edges[result, i][-2]].x, i) for i in range(len(result.children))]
@@ -52,6 +54,8 @@ def graph(root: Value, names: Mapping[str, Value] | None = None, spec: str = ".4
             start, end = boxes[upper], boxes[lower]
             begins, ends = start.bottom, end.top
             if lower != result:
+                if upper in doubled and ends[0] != begins[0]:  # beside the two arrows, not across
+                    begins = (begins[0] + copysign(start.width / 3, ends[0] - begins[0]), begins[1])
                 drawing.line([begins, ends])
                 continue
             ends = (ends[0] + shift, ends[1])

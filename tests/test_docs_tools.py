@@ -528,6 +528,13 @@ def test_a_line_plot_draws_its_curves_and_its_floor():
     assert {"training", "held out", "floor", "step", "loss"} <= set(texts)
 
 
+def test_points_that_are_not_joined_are_crosses():
+    curves = {"line": [(0, 0.0), (2, 2.0)], "points": [(0, 1.0), (1, 0.5), (2, 2.0)]}
+    joined = drawing.line_plot(curves, "x", "y").svg().count("<polyline")
+    crosses = drawing.line_plot(curves, "x", "y", apart=["points"]).svg().count("<polyline")
+    assert crosses == joined - 1 + 2 * 3
+
+
 # ---------------------------------------------------------------- the site
 
 

@@ -89,7 +89,10 @@ class Book:
 
         def look_up() -> Any:
             if not hasattr(of, name):
-                raise Wrong(f"There is no {text}.", hint=f"The stub began with a {text}.")
+                raise Wrong(
+                    f"There is no {text}.",
+                    hint=f"The stub tells of it: a method, or what __init__ keeps as self.{name}.",
+                )
             return getattr(of, name)
 
         return self.attempt(text, look_up)
@@ -151,7 +154,11 @@ class Book:
                 return str(error)
             return Wrong(f"{text} should raise {kind.__name__}. Yours gives {show(found)}.")
 
-        outcome = self.attempt(text, catch)
+        try:
+            outcome = self.attempt(f"{text} should raise {kind.__name__}, but", catch)
+        except Wrong as wrong:
+            hint = wrong.hint or f"Test for this case first, and raise {kind.__name__} yourself."
+            raise Wrong(*wrong.lines, hint=hint) from None
         if isinstance(outcome, Wrong):
             raise outcome
         message: str = outcome
@@ -184,7 +191,8 @@ class Book:
         if isinstance(error, RecursionError):
             lines[0] = f"{text}: a function calls itself more often than Python allows (about 1,000"
             lines[0] += " times)."
-            hint = "Write it with a loop and a list of what is still to do."
+            hint = "It comes back to itself, directly or by way of another function. If that is "
+            hint += "meant, write it with a loop and a list of what is still to do."
         elif isinstance(error, MemoryError):
             lines[0] = f"{text} used up all the memory that a check may use."
             hint = "Look for a list that grows without end."

@@ -51,6 +51,13 @@ def slopes(book: Book, text: str, root: Any) -> dict[int, float]:
         elif id(v) not in seen:
             seen.add(id(v))
             stack.append((v, True))
+            for name in ("children", "local_grads"):
+                if not isinstance(getattr(v, name), tuple | list):
+                    raise Wrong(
+                        f"the {name} of {text} should be a tuple. Yours is "
+                        f"{show(getattr(v, name))}.",
+                        hint="A tuple of one thing needs a comma: (x,). In Python (x) is just x.",
+                    )
             if len(v.children) != len(v.local_grads):
                 raise Wrong(
                     f"{text} has {len(v.children)} children and {len(v.local_grads)} local_grads.",
@@ -176,10 +183,19 @@ def logarithms(book: Book, a: float) -> None:
     check_operation(book, "a.log()", lambda a: a.log(), {"a": a}, hint)
 
 
-@check("a.relu()", "Local gradients", cases=[{"a": 2.0}, {"a": -2.0}], a=NOT_ZERO)
+@check("a.relu()", "Local gradients", cases=[{"a": 2.0}, {"a": -2.0}, {"a": 0.0}], a=NOT_ZERO)
 def rectifies(book: Book, a: float) -> None:
-    hint = "Below zero relu is flat: a nudge there changes nothing."
-    check_operation(book, "a.relu()", lambda a: a.relu(), {"a": a}, hint)
+    if a != 0.0:
+        hint = "Below zero relu is flat: a nudge there changes nothing."
+        check_operation(book, "a.relu()", lambda a: a.relu(), {"a": a}, hint)
+        return
+    # At the corner the two sides have two slopes, and nudging gives neither.
+    zero, text = new(book, {"a": a})["a"], "a.relu() at a = 0.0"
+    found = book.value(text, book.attempt(text, lambda: zero.relu()))
+    book.same(text, found.data, 0.0)
+    found_slopes = book.attempt(f"the local gradients of {text}", lambda: slopes(book, text, found))
+    hint = "Zero is not above zero: the slope there counts as 0."
+    book.same(f"the local gradient of {text}", found_slopes.get(id(zero)), 0.0, hint)
 
 
 @check("-a, a - b", "Local gradients", cases=TWO, a=TENTHS, b=TENTHS)
@@ -205,9 +221,8 @@ Line = tuple[str, str, str]  # two operands and the operator between them
 
 
 def backward(book: Book, text: str, root: Any) -> None:
-    book.attempt(
-        f"{text}; {text.rpartition(';')[2].split('=')[0].strip()}.backward()", root.backward
-    )
+    call = f"{text}; {text.rpartition(';')[2].split('=')[0].strip()}.backward()"
+    book.attempt(call, book.method(root, "backward"))
 
 
 def run(lines: list[Line], numbers: dict[str, Any]) -> dict[str, Any]:
