@@ -201,10 +201,13 @@ class Book:
             hint = "A function gives its result with `return`."
         elif isinstance(error, ModuleNotFoundError) and error.name not in MODULES:
             hint = "The workbook needs nothing but what comes with Python."
-        elif isinstance(error, TypeError) and "'Value'" in str(error):
+        elif isinstance(error, ModuleNotFoundError):
             hint = (
-                "A Value stands where a plain number is needed: .data takes the number out of it."
+                f"{error.name}.py stands in the same folder. Import it at the top of the file, not "
+                "in a function."
             )
+        elif isinstance(error, TypeError):
+            hint = _about_type_error(str(error))
         elif isinstance(error, ImportError):
             hint = "Other files use this name: it should be as in the stub."
         return Wrong(*lines, hint=hint)
@@ -236,7 +239,7 @@ class Book:
                 hint=_about_type(found),
             )
         if len(found) != length:
-            raise Wrong(f"{text} should have {length} {of}. Yours has {len(found)}: {show(found)}.")
+            raise Wrong(f"{text} should have {length} {of}. Yours has {len(found)}: {brief(found)}")
         return list(found)
 
     def values(self, text: str, found: Any, length: int) -> list[Any]:
@@ -277,6 +280,32 @@ def _about_type(found: Any) -> str:
     if isinstance(found, int | float):
         return "A plain number has forgotten where it came from, and no gradient can flow back."
     return ""
+
+
+def _about_type_error(message: str) -> str:
+    if "not Value" in message:
+        return "math takes plain numbers. A Value has its own: x.exp(), x.log(), x ** 0.5."
+    if "multiply sequence" in message:
+        return (
+            "A list stands where a number is needed. Should a list of lists be one flat list? "
+            "append adds a list as one item, += adds its numbers."
+        )
+    if "'Value'" not in message:
+        return ""
+    if "not iterable" in message or "subscriptable" in message or "len()" in message:
+        return "A single Value stands where a list is needed: look at the order of the arguments."
+    if "not supported between" in message:
+        return (
+            "Values cannot be compared: .data takes the number out of it. To make a Value that is "
+            "not below 0, a model has x.relu()."
+        )
+    return "A Value stands where a plain number is needed: .data takes the number out of it."
+
+
+def brief(x: Any) -> str:
+    """What `show` gives, cut after 200 characters, and a full stop."""
+    text = show(x)
+    return f"{text}." if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def show(x: Any) -> str:

@@ -94,12 +94,17 @@ class Plain:
         x = x if slip == "no first norm" else rmsnorm(x)
         layers = range(1 if slip == "one layer" else self.sizes["n_layer"])
         for layer in layers:
-            part = self.attention(layer, x if slip == "attention norm" else rmsnorm(x))
+            x = rmsnorm(x) if slip == "normed line" else x
+            part = self.attention(
+                layer, x if slip in ("attention norm", "normed line") else rmsnorm(x)
+            )
             x = part if slip == "no residual" else add(x, part)
-            part = self.mlp(layer, x if slip == "mlp norm" else rmsnorm(x))
+            x = rmsnorm(x) if slip == "normed line" else x
+            part = self.mlp(layer, x if slip in ("mlp norm", "normed line") else rmsnorm(x))
             x = part if slip in ("no residual", "no mlp residual") else add(x, part)
         x = rmsnorm(x) if slip == "final norm" else x
-        return linear(x, w["lm_head.weight"])
+        logits = linear(x, w["lm_head.weight"])
+        return softmax(logits) if slip == "probabilities" else logits
 
 
 ATTENTION_SLIPS = {
@@ -130,6 +135,8 @@ MODEL_SLIPS = {
     "no mlp residual": "The MLP adds to x, it does not replace it: x = x + mlp(...)",
     "final norm": "There is no rmsnorm before lm_head in this model.",
     "no relu": "The relu between the two layers of the MLP is missing.",
+    "normed line": "Only attention and mlp get rmsnorm(x). What they give is added to x as it was.",
+    "probabilities": "Yours are probabilities. The model gives logits: no softmax at its end.",
 }
 
 
@@ -265,6 +272,11 @@ def draws(book: Book) -> None:
             raise Wrong(f"{text} has no parameter {name!r}.")
         matrix = book.sequence(f"the matrix {name}", found[name], rows, "rows")
         for i, row in enumerate(matrix):
+            if isinstance(row, list) and any(isinstance(p, float) for p in row):
+                raise Wrong(
+                    f"Row {i} of {name} holds plain numbers.",
+                    hint="A parameter is a Value: Value(rng.gauss(0, INIT_STD)).",
+                )
             everything += book.values(f"row {i} of {name}", row, cols)
     if len({id(p) for p in everything}) != len(everything):
         raise Wrong(
@@ -322,7 +334,7 @@ def heads(draw: st.DrawFn) -> tuple[Row, Matrix, Matrix]:
     "attend: one head",
     "Attention",
     cases=[
-        {"qkv": ([1.0, 0.0], [[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])},
+        {"qkv": ([1.0, 0.0], [[2.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]])},
         {"qkv": ([1.0, 0.0], [[2.0, 5.0]], [[3.0, 4.0]])},
     ],
     qkv=heads(),
@@ -339,8 +351,8 @@ def attends(book: Book, qkv: tuple[Row, Matrix, Matrix]) -> None:
             [engine_values(book, value) for value in vals],
         ),
     )
-    numbers = data(book, text, found, len(query))
     d = len(query)
+    numbers = data(book, text, found, d)
     hint = "Scores, softmax, and the values mixed by these weights."
     if agree(numbers, attend(query, keys, vals, 1.0)):
         hint = "The scores are not divided by sqrt(d), d being the length of the query."
@@ -357,6 +369,10 @@ def attends(book: Book, qkv: tuple[Row, Matrix, Matrix]) -> None:
         ),
     ):
         hint = "The softmax is missing: the weights should be above 0 and sum to 1."
+    elif len(vals) == d and agree(
+        numbers, linear(softmax([s / sqrt(d) for s in linear(query, keys)]), vals)
+    ):
+        hint = "Number i of the result mixes number i of each value: turn the values on their side."
     book.same(text, numbers, attend(query, keys, vals), hint)
 
 
@@ -368,7 +384,8 @@ def inputs(seed: int, n: int, count: int) -> list[Row]:
 @check(
     "attention keeps a key and a value of each token",
     "The KV cache",
-    hint="Each call adds one key and one value to its own layer's lists, and nothing else.",
+    hint="Key and value go first of all into cache.keys[layer] and cache.values[layer]. Then each "
+    "head takes its share of each key and each value.",
 )
 def caches(book: Book) -> None:
     w = numbers_for(TINY, 2)
@@ -385,7 +402,8 @@ def caches(book: Book) -> None:
             if counts != [0, i + 1]:
                 raise Wrong(
                     f"After {i + 1} calls of model.attention(1, x, cache) the lists in "
-                    f"cache.{name} have the lengths {counts}; they should have {[0, i + 1]}."
+                    f"cache.{name} have the lengths {counts}; they should have {[0, i + 1]}.",
+                    hint="Each call adds one key and one value to its own layer's lists only.",
                 )
             text = f"cache.{name}[1][{i}]"
             found = data(book, text, lists[1][i], 4)
@@ -427,7 +445,12 @@ def feeds_forward(book: Book) -> None:
     compare(text, found, lambda slip: [Plain(TINY, w, slip).mlp(1, x)], slips, "Which layer is it?")
 
 
-@check("the logits of a whole sentence", "From token to logits")
+@check(
+    "the logits of a whole sentence",
+    "From token to logits",
+    hint="add(x, y) adds two lists number by number; x + y would put one behind the other. The "
+    "position is len(cache), and the first is 0.",
+)
 def predicts(book: Book) -> None:
     w, tokens = numbers_for(TINY, 5), [0, 3, 1, 4]
     mine, kept = model(book, TINY, w), cache(book)

@@ -17,7 +17,7 @@ class Config:
     """The sizes of a GPT."""
 
     vocab_size: int  # how many tokens there are
-    n_layer: int = 2  # how many blocks of attention and MLP
+    n_layer: int = 2  # how many layers, each of attention and MLP
     n_embd: int = 32  # how many numbers stand for a token
     n_head: int = 4  # attention heads; each gets n_embd / n_head of the numbers
     block_size: int = 16  # how many tokens the model can read
