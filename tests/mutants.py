@@ -1181,6 +1181,14 @@ MUTANTS = [
         ),
         (
             "08",
+            "the unlikely ones drawn",
+            "sampling.py",
+            "return rng.choices(range(len(p)), p)[0]",
+            "return rng.choices(range(len(p)), [1 - x for x in p])[0]",
+            "A token with probability 0 came up",
+        ),
+        (
+            "08",
             "a list for a token",
             "sampling.py",
             "return rng.choices(range(len(p)), p)[0]",
@@ -1232,6 +1240,28 @@ MUTANTS = [
             "        if len(cache) == block_size:\n            return sentence\n",
             "",
             "the model can read 6 tokens, and this is one more",
+        ),
+        (
+            "08",
+            "the last choice lost",
+            "sampling.py",
+            """        sentence.append(token)
+        if len(cache) == block_size:
+            return sentence
+""",
+            """        if len(cache) == block_size:
+            return sentence
+        sentence.append(token)
+""",
+            "one more is chosen",
+        ),
+        (
+            "08",
+            "a prompt that is too long",
+            "sampling.py",
+            "if len(prompt) >= block_size:",
+            "if False:",
+            "should raise ValueError. Yours raised IndexError",
         ),
         (
             "08",

@@ -152,6 +152,10 @@ class Book:
                 if isinstance(error, NotImplementedError):
                     raise
                 return str(error)
+            except (Wrong, ToDo):
+                raise
+            except (Exception, SystemExit) as error:
+                raise self.explained(f"{text} should raise {kind.__name__}. Yours", error) from None
             return Wrong(f"{text} should raise {kind.__name__}. Yours gives {show(found)}.")
 
         try:
@@ -226,7 +230,8 @@ class Book:
         """`found` if it is a Value with a number in it. Raises Wrong."""
         if not isinstance(found, (self.engine, self.get("value", "Value"))):
             raise Wrong(
-                f"{text} should be a Value. Yours is {show(found)}.", hint=_about_type(found)
+                f"{text} should be a Value. Yours is {show(found)}.",
+                hint=_about_type(found, learns=True),
             )
         self.number(f"the data of {text}", self.attempt(f"{text}.data", lambda: found.data))
         return found
@@ -236,7 +241,7 @@ class Book:
         if not isinstance(found, list | tuple):
             raise Wrong(
                 f"{text} should be a list of {length} {of}. Yours is {show(found)}.",
-                hint=_about_type(found),
+                hint=_about_type(found, learns=of == "Values"),
             )
         if len(found) != length:
             raise Wrong(f"{text} should have {length} {of}. Yours has {len(found)}: {brief(found)}")
@@ -272,12 +277,12 @@ def agree(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:
     return bool(found == expected)
 
 
-def _about_type(found: Any) -> str:
+def _about_type(found: Any, learns: bool = False) -> str:
     if found is None:
         return "A function without `return` gives None."
     if callable(found):
         return "Is a pair of brackets missing, so that the function is not called?"
-    if isinstance(found, int | float):
+    if learns and isinstance(found, int | float):
         return "A plain number has forgotten where it came from, and no gradient can flow back."
     return ""
 

@@ -67,41 +67,45 @@ def probabilities(book: Book, logits: Row, **settings: float) -> tuple[str, Row]
 
 
 @check(
-    "the temperature divides the logits",
-    "Temperature",
-    cases=[
-        {"logits": [1.0, 2.0], "temperature": 1.0},
-        {"logits": [1.0, 2.0], "temperature": 0.5},
-        {"logits": [1.0, 2.0, 0.0], "temperature": 2.0},
-    ],
-    logits=LOGITS,
-    temperature=st.sampled_from([0.5, 0.8, 1.0, 2.0]),
+    "choose draws with these probabilities",
+    "Choosing",
+    cases=[{"p": [0.0, 1.0, 0.0]}, {"p": HALVES}, {"p": [0.1, 0.0, 0.9]}],
 )
-def divides(book: Book, logits: Row, temperature: float) -> None:
-    text, found = probabilities(book, logits, temperature=temperature)
-    hint = "Divide each logit by the temperature, then take the softmax."
-    plain = softmax(logits)
-    if agree(found, softmax([x * temperature for x in logits])):
-        hint = "Yours multiplies by the temperature: a low one should make likely tokens likelier."
-    elif agree(found, plain):
-        hint = "The temperature has no effect in yours."
-    elif agree(found, [x / temperature for x in plain]):
-        hint = "Yours divides the probabilities. The temperature divides the logits, before the "
-        hint += "softmax."
-    book.same(text, found, softmax([x / temperature for x in logits]), hint)
-
-
-@check(
-    "temperature 0 takes the largest",
-    "Temperature",
-    hint="With temperature 0 nothing is divided: the largest logit gets the probability 1, the "
-    "first of several that are equal.",
-    cases=[{"logits": [1.0, 3.0, 2.0]}, {"logits": [2.0, 2.0]}],
-    logits=LOGITS,
-)
-def is_greedy(book: Book, logits: Row) -> None:
-    text, found = probabilities(book, logits, temperature=0)
-    book.same(text, found, only(softmax(logits), [logits.index(max(logits))]))
+def draws(book: Book, p: Row) -> None:
+    function = book.get("sampling", "choose")
+    text = f"choose({show(p)}, rng)"
+    rng, n = random.Random(1), 2000
+    tokens = [book.attempt(text, lambda: function(p, rng)) for _ in range(n)]
+    for token in tokens:
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < len(p):
+            hint = "It gives the token: which place in the list, not what stands there."
+            if isinstance(token, list):
+                hint = "rng.choices gives a list; its first element is the token."
+            raise Wrong(
+                f"{text} should be a token from 0 to {len(p) - 1}. Yours is {show(token)}.",
+                hint=hint,
+            )
+    shares = [tokens.count(token) / n for token in range(len(p))]
+    if any(abs(share - x) > 0.05 for share, x in zip(shares, p, strict=True)):
+        hint = "Each token should come up as often as its probability says."
+        if all(abs(share - 1 / len(p)) < 0.05 for share in shares):
+            hint = "Yours draws all tokens equally often: the probabilities are not used."
+        elif any(share > 0 and x == 0 for share, x in zip(shares, p, strict=True)):
+            hint = "A token with probability 0 came up: it has no stretch that could be hit."
+        elif max(shares) == 1.0:
+            hint = "Yours always takes the same one. The likeliest is only the likeliest."
+        raise Wrong(
+            f"{text}, {n:,} times: how often each token came up",
+            f"yours:     {show(shares)}",
+            f"should be: {show(p)}, about",
+            hint=hint,
+        )
+    again = random.Random(1)
+    if [book.attempt(text, lambda: function(p, again)) for _ in range(n)] != tokens:
+        raise Wrong(
+            f"{text}: the same seed gives other tokens the second time.",
+            hint="Draw with `rng`, not with the module random.",
+        )
 
 
 @check(
@@ -183,6 +187,44 @@ def takes_p(book: Book, p: Row, top_p: float) -> None:
 
 
 @check(
+    "the temperature divides the logits",
+    "Temperature",
+    cases=[
+        {"logits": [1.0, 2.0], "temperature": 1.0},
+        {"logits": [1.0, 2.0], "temperature": 0.5},
+        {"logits": [1.0, 2.0, 0.0], "temperature": 2.0},
+    ],
+    logits=LOGITS,
+    temperature=st.sampled_from([0.5, 0.8, 1.0, 2.0]),
+)
+def divides(book: Book, logits: Row, temperature: float) -> None:
+    text, found = probabilities(book, logits, temperature=temperature)
+    hint = "Divide each logit by the temperature, then take the softmax."
+    plain = softmax(logits)
+    if agree(found, softmax([x * temperature for x in logits])):
+        hint = "Yours multiplies by the temperature: a low one should make likely tokens likelier."
+    elif agree(found, plain):
+        hint = "The temperature has no effect in yours."
+    elif agree(found, [x / temperature for x in plain]):
+        hint = "Yours divides the probabilities. The temperature divides the logits, before the "
+        hint += "softmax."
+    book.same(text, found, softmax([x / temperature for x in logits]), hint)
+
+
+@check(
+    "temperature 0 takes the largest",
+    "Temperature",
+    hint="With temperature 0 nothing is divided: the largest logit gets the probability 1, the "
+    "first of several that are equal.",
+    cases=[{"logits": [1.0, 3.0, 2.0]}, {"logits": [2.0, 2.0]}],
+    logits=LOGITS,
+)
+def is_greedy(book: Book, logits: Row) -> None:
+    text, found = probabilities(book, logits, temperature=0)
+    book.same(text, found, only(softmax(logits), [logits.index(max(logits))]))
+
+
+@check(
     "temperature, then top-k, then top-p",
     "Top-p",
     cases=[
@@ -208,46 +250,6 @@ def in_turn(book: Book, logits: Row, temperature: float, top_k: int, top_p: floa
     elif agree(found, only(softmax(logits), reaching(softmax(logits), top_p))):
         hint = "The temperature comes first: it decides how much the likeliest make up."
     book.same(text, found, expected, hint)
-
-
-@check(
-    "choose draws with these probabilities",
-    "Choosing",
-    cases=[{"p": [0.0, 1.0, 0.0]}, {"p": HALVES}, {"p": [0.1, 0.0, 0.9]}],
-)
-def draws(book: Book, p: Row) -> None:
-    function = book.get("sampling", "choose")
-    text = f"choose({show(p)}, rng)"
-    rng, n = random.Random(1), 2000
-    tokens = [book.attempt(text, lambda: function(p, rng)) for _ in range(n)]
-    for token in tokens:
-        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < len(p):
-            hint = "It gives the token: which place in the list, not what stands there."
-            if isinstance(token, list):
-                hint = "rng.choices gives a list; its first element is the token."
-            raise Wrong(
-                f"{text} should be a token from 0 to {len(p) - 1}. Yours is {show(token)}.",
-                hint=hint,
-            )
-    shares = [tokens.count(token) / n for token in range(len(p))]
-    if any(abs(share - x) > 0.05 for share, x in zip(shares, p, strict=True)):
-        hint = "Each token should come up as often as its probability says."
-        if max(shares) == 1.0:
-            hint = "Yours always takes the same one. The likeliest is only the likeliest."
-        elif all(abs(share - 1 / len(p)) < 0.05 for share in shares):
-            hint = "Yours draws all tokens equally often: the probabilities are not used."
-        raise Wrong(
-            f"{text}, {n:,} times: how often each token came up",
-            f"yours:     {show(shares)}",
-            f"should be: {show(p)}, about",
-            hint=hint,
-        )
-    again = random.Random(1)
-    if [book.attempt(text, lambda: function(p, again)) for _ in range(n)] != tokens:
-        raise Wrong(
-            f"{text}: the same seed gives other tokens the second time.",
-            hint="Draw with `rng`, not with the module random.",
-        )
 
 
 class Script:
@@ -299,7 +301,7 @@ def check_generate(
         elif len(mine) > len(expected):
             hint = "After BOS, or when the model has read block_size tokens, the sentence ends."
         elif len(mine) < len(expected):
-            hint = "The sentence goes on until BOS, or until block_size tokens are read."
+            hint = "Go on until BOS, or until block_size tokens are read and one more is chosen."
         book.same(what, mine, expected, hint)
     book.same(f"{what}: what it reads", model.read, read, hint)
     if len({id(c) for c in model.caches}) > 1:
