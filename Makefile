@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check docs-fresh bench sanitize corpus clean
+.PHONY: build demo test lint docs docs-update docs-check docs-fresh bench recipes sanitize corpus clean
 
 build: .venv/built
 
@@ -58,6 +58,10 @@ docs-fresh:
 bench: .venv/extra-bench
 	$(BIN)/python -m benchmarks.run --check
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+# Write docs/recipes.md: 78 trainings of ten seconds, one on each core at a time.
+recipes: build
+	$(BIN)/python -m benchmarks.recipes
 
 # The engine's tests with AddressSanitizer and UndefinedBehaviorSanitizer (gcc): some minutes.
 SANITIZED := build/sanitized
