@@ -884,6 +884,30 @@ MUTANTS = [
         ),
         (
             "06",
+            "t counted up for each parameter",
+            "training.py",
+            "        self.t += 1\n        for i, p in enumerate(self.parameters):\n",
+            "        for i, p in enumerate(self.parameters):\n            self.t += 1\n",
+            "t grows with every parameter",
+        ),
+        (
+            "06",
+            "eps under the root",
+            "training.py",
+            "(sqrt(v_hat) + self.eps)",
+            "sqrt(v_hat + self.eps)",
+            "eps stands under the root",
+        ),
+        (
+            "06",
+            "logits for probabilities",
+            "training.py",
+            "probabilities = softmax(model(token, cache))",
+            "probabilities = model(token, cache)",
+            "has a logarithm",
+        ),
+        (
+            "06",
             "gradients not set to zero",
             "training.py",
             "            p.grad = 0.0\n",
@@ -939,6 +963,22 @@ MUTANTS = [
             "loss.data is the number",
         ),
         # ---------------------------------------------------------------- saving
+        (
+            "07",
+            "a dict written with str",
+            "saving.py",
+            "json.dumps(header)",
+            "str(header)",
+            "json.dumps makes JSON",
+        ),
+        (
+            "07",
+            "the first 8 bytes forgotten",
+            "saving.py",
+            "content[8 + length :]",
+            "content[length:]",
+            "at byte 8 + length",
+        ),
         (
             "07",
             "a big-endian length",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import struct
 import sys
 import time
 import traceback
@@ -212,6 +213,10 @@ class Book:
             )
         elif isinstance(error, TypeError):
             hint = _about_type_error(str(error))
+        elif isinstance(error, struct.error) and "not a float" in str(error):
+            hint = "struct.pack takes plain numbers: .data takes the number out of a Value."
+        elif isinstance(error, ValueError) and innermost and "log(" in lines[-1]:
+            hint = "Only a number above 0, such as a probability, has a logarithm."
         elif isinstance(error, ImportError):
             hint = "Other files use this name: it should be as in the stub."
         return Wrong(*lines, hint=hint)

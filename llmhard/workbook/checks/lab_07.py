@@ -61,7 +61,9 @@ def header_of(text: str, content: bytes) -> tuple[dict[str, Any], bytes]:
         header: dict[str, Any] = json.loads(raw)
     except ValueError:
         hint = "struct.pack('<Q', ...) makes 8 bytes of a number."
-        if int.from_bytes(content[:8], "big") < len(content):
+        if raw.startswith(b"{'"):
+            hint = "str() writes a dict as Python does. json.dumps makes JSON of it."
+        elif int.from_bytes(content[:8], "big") < len(content):
             hint = (
                 "The length stands there with its largest byte first. Little-endian, '<', begins "
             )
@@ -214,7 +216,10 @@ def reads(book: Book, matrices: Matrices) -> None:
         for name, matrix in matrices.items():
             mine = [list(row) for row in found_matrices[name]]
             hint = "The numbers stand there row by row; a row has as many as there are columns."
-            if backwards:
+            flat, wanted = ([x for row in rows for x in row] for rows in (mine, matrix))
+            if len(wanted) > 1 and flat[1:] == wanted[:-1]:
+                hint = "The numbers begin after the length and the header: at byte 8 + length."
+            elif backwards:
                 hint = "Where a matrix begins is what its data_offsets say, whatever the order."
             book.same(f"{text}: {name!r}", mine, matrix, hint)
         book.same(f"{text}: the metadata", found_metadata, metadata)
@@ -258,6 +263,13 @@ def check_loaded(
     model, tokenizer, record = found
     for name, size in SIZES.items():
         book.same(f"{text}: config.{name}", getattr(model.config, name, None), size)
+    for name, rows_of_values in model.parameters.items():
+        for row in rows_of_values:
+            if not all(hasattr(p, "data") for p in row):
+                raise Wrong(
+                    f"{text}: {name} holds {show(row)}.",
+                    hint="Each parameter stays the Value that it was; its .data gets the number.",
+                )
     mine = numbers(model)
     book.same(f"{text}: the names of the parameters", list(mine), list(expected))
     for name, matrix in expected.items():
@@ -310,12 +322,7 @@ def reads_ours(book: Book) -> None:
     check_loaded(book, text, found, expected, training)
 
 
-@check(
-    "llmhard reads what save has written",
-    "The model file",
-    hint="`python -m llmhard sample --model FILE` needs the metadata that the docstring of save "
-    "describes.",
-)
+@check("llmhard reads what save has written", "The model file")
 def is_read_by_us(book: Book) -> None:
     model, tokenizer = new_model(book)
     function = book.get("saving", "save")
@@ -328,7 +335,10 @@ def is_read_by_us(book: Book) -> None:
         try:
             saved = model_file.load(path)
         except model_file.ModelFileError as error:
-            raise Wrong(f"python -m llmhard sample --model FILE says: {error}") from None
+            raise Wrong(
+                f"python -m llmhard sample --model FILE says: {error}",
+                hint="It needs the metadata that the docstring of save describes.",
+            ) from None
     kept, cache = KVCache(SIZES["n_layer"]), book.get("model", "KVCache")(SIZES["n_layer"])
     for token in (0, 3, 1):
         ours = saved.model(token, kept).data
