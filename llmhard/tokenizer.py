@@ -58,7 +58,8 @@ class Tokenizer:
     def changes(sentences: Sequence[str]) -> str:
         """What `split` does to these sentences beside splitting, for people; "" for nothing."""
         done = ["made lower case"] if any(s != s.lower() for s in sentences) else []
-        marks = sum(is_mark(word) for sentence in sentences for word in split_words(sentence))
+        with_marks = (s for s in sentences if not s.replace(" ", "").isalpha())
+        marks = sum(is_mark(word) for sentence in with_marks for word in split_words(sentence))
         if marks == 1:
             done.append("1 punctuation mark is a word of its own")
         elif marks:

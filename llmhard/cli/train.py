@@ -126,7 +126,7 @@ def _begun(options: argparse.Namespace) -> Job:
         raise UsageError(str(error)) from None
     seed = DEFAULT_SEED if options.seed is None else options.seed
     rng = random.Random(seed)
-    encoded = encode(tokenizer, text, rng)
+    encoded = encode(tokenizer, text, rng, made_of_it=True)
     say_what_the_text_is(say, tokenizer, text, encoded)
     units = f"{len(tokenizer.words):,} {tokenizer.unit}s"
     say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {units} and BOS")

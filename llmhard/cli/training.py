@@ -112,10 +112,14 @@ class Encoded:
 
 
 def encode(
-    tokenizer: Tokenizer, text: Text, rng: random.Random, skip_unknown: bool = False
+    tokenizer: Tokenizer,
+    text: Text,
+    rng: random.Random,
+    skip_unknown: bool = False,
+    made_of_it: bool = False,
 ) -> Encoded:
     """Split a text and encode it. Raises UsageError for words that the vocabulary lacks, unless
-    their sentences are to be skipped."""
+    their sentences are to be skipped; a vocabulary made of the text lacks none."""
     unknown: dict[str, None] = {}
     parts: list[list[list[int]]] = []
     skipped = 0
@@ -123,7 +127,7 @@ def encode(
     for sentences in split:
         documents = []
         for sentence in sentences:
-            if missing := tokenizer.unknown(sentence):
+            if not made_of_it and (missing := tokenizer.unknown(sentence)):
                 unknown |= dict.fromkeys(missing)
                 skipped += 1
             else:
