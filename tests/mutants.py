@@ -81,7 +81,7 @@ MUTANTS = [
             "tokenizer.py",
             "if word not in self.ids:",
             "if False:",
-            "should raise ValueError, but raised KeyError: 'cow'",
+            "should raise ValueError. Yours raised KeyError: 'cow'",
         ),
         (
             "02",
