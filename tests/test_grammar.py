@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmhard import grammar
-from llmhard.grammar import Alternative, Grammar, read_rules
+from llmhard.pcfg import Alternative, Grammar, Rules, read_rules
 
 DATA = Path(__file__).parent.parent / "data"
 RULES = grammar.english_rules()
@@ -125,7 +125,7 @@ def test_wrong_sentence_is_not_derived(wrong: str, sentence: str) -> None:
 # ---------------------------------------------------------------------------- probabilities
 
 
-def enumerate_language(rules: grammar.Rules, symbol: str) -> list[tuple[str, float]]:
+def enumerate_language(rules: Rules, symbol: str) -> list[tuple[str, float]]:
     """All derivations of `symbol` with their probabilities, by brute force."""
     if symbol.islower():
         return [(symbol, 1.0)]
@@ -263,7 +263,7 @@ def test_wrong_tables_are_refused(table: str, message: str) -> None:
         ({}, "no rule for S"),
     ],
 )
-def test_wrong_grammars_are_refused(rules: grammar.Rules, message: str) -> None:
+def test_wrong_grammars_are_refused(rules: Rules, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Grammar(rules, "S")
 
