@@ -269,6 +269,17 @@ def log_prob(sentence: str) -> float:
     return SENTENCES.log_prob(sentence)
 
 
+def prefix_log_prob(beginning: str) -> float:
+    """The log-probability in nats that a sentence begins with these words; -inf if none does."""
+    return SENTENCES.prefix_log_prob(beginning)
+
+
+def next_words(beginning: str) -> dict[str, float]:
+    """The probability of each word that can follow `beginning`, and of the end (pcfg.END); they sum
+    to 1. Empty if no sentence begins so."""
+    return SENTENCES.next_words(beginning)
+
+
 def accepts(sentence: str) -> bool:
     """Whether `sentence` (words and single spaces) belongs to the grammar."""
     return SENTENCES.accepts(sentence)

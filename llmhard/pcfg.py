@@ -9,7 +9,7 @@ import random
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 
 class Alternative(NamedTuple):
@@ -47,25 +47,55 @@ def read_rules(table: str) -> Rules:
     return rules
 
 
+# The end of a sentence, where a next word is asked for: no word is written like this.
+END = "."
+
+Stacks = dict[str, dict[tuple[str, ...], float]]  # top item -> {the items below it: probability}
+
+
+class Departure(NamedTuple):
+    """Where a text leaves the language, and what would have kept it there."""
+
+    index: int  # of the first word that cannot stand there; the number of words if more must come
+    word: str  # that word; END if more must come
+    allowed: dict[str, float]  # next word -> its probability after the words before; not empty
+
+
 class Grammar:
     """A probabilistic context-free grammar without recursion.
 
     `rules` maps each symbol to its alternatives, `start` is the symbol of a whole sentence; rules
     which `start` does not reach are left out.  Raises ValueError for a symbol without a rule, a
     rule that leads back to itself, or a weight that is not positive.
+
+    A sentence is read from left to right with *stacks*: the items that are still to come, each
+    stack with the probability of the derivations that leave it.  To read a word is to replace the
+    topmost item of each stack by what is left of it after that word.  Equal stacks are added up, so
+    that the many derivations of a sentence need not be followed one by one.
     """
 
     def __init__(self, rules: Mapping[str, Sequence[Alternative]], start: str) -> None:
         self.start = start
-        self._items: dict[str, list[tuple[str, ...]]] = {}
+        self._alternatives: dict[str, Sequence[Alternative]] = {}
         self._cumulative: dict[str, list[float]] = {}
-        # _starting[symbol][word]: (probability, items) of the alternatives that can begin with word
-        self._starting: dict[str, dict[str, list[tuple[float, tuple[str, ...]]]]] = {}
         self._derivations: dict[str, int] = {}
         self._add(start, rules, ())
         self.words: tuple[str, ...] = tuple(
-            sorted({w for alts in self._items.values() for a in alts for w in a if w.islower()})
+            sorted(
+                {
+                    w
+                    for alts in self._alternatives.values()
+                    for a in alts
+                    for w in a.items
+                    if w.islower()
+                }
+            )
         )
+        # What _openings, _first_words, _stacks_after and next_words have found so far.
+        self._known_openings: dict[str, dict[str, dict[tuple[str, ...], float]]] = {}
+        self._known_first_words: dict[str, dict[str, float]] = {}
+        self._known_stacks: dict[str, Stacks] = {}
+        self._known_next_words: dict[str, dict[str, float]] = {}
 
     def _add(
         self, symbol: str, rules: Mapping[str, Sequence[Alternative]], above: tuple[str, ...]
@@ -73,7 +103,7 @@ class Grammar:
         """Enter `symbol` and all that it leads to; `above` are the symbols that led here."""
         if symbol in above:
             raise ValueError(f"{symbol} leads back to itself")
-        if symbol in self._items:
+        if symbol in self._alternatives:
             return
         if not rules.get(symbol):
             raise ValueError(f"no rule for {symbol}")
@@ -83,17 +113,11 @@ class Grammar:
         for item in (item for alternative in alternatives for item in alternative.items):
             if not item.islower():
                 self._add(item, rules, (*above, symbol))
-        self._items[symbol] = [alternative.items for alternative in alternatives]
+        self._alternatives[symbol] = alternatives
         self._cumulative[symbol] = list(accumulate(a.weight for a in alternatives))
         self._derivations[symbol] = sum(
             math.prod(self._derivations.get(item, 1) for item in a.items) for a in alternatives
         )
-        starting = self._starting[symbol] = {}
-        for weight, items in alternatives:
-            first = items[0]
-            for word in (first,) if first.islower() else self._starting[first]:
-                probability = weight / self._cumulative[symbol][-1]
-                starting.setdefault(word, []).append((probability, items))
 
     def sample(self, rng: random.Random) -> str:
         """One sentence, drawn with the probabilities of the grammar."""
@@ -107,7 +131,7 @@ class Grammar:
                 cumulative = self._cumulative[item]
                 # rng.random() and bisect give the same sentences in every version of Python
                 choice = bisect(cumulative, rng.random() * cumulative[-1], hi=len(cumulative) - 1)
-                todo.extend(reversed(self._items[item][choice]))
+                todo.extend(reversed(self._alternatives[item][choice].items))
         return " ".join(words)
 
     def log_prob(self, sentence: str) -> float:
@@ -115,33 +139,91 @@ class Grammar:
 
         It is summed over all derivations; -inf when there is none.  Any text may be asked about.
         """
-        words = sentence.split(" ")
-        known: dict[tuple[str, int], dict[int, float]] = {}
+        ended = self._stacks_after(sentence.split(" ")).get(END, {})
+        return math.log(ended[()]) if ended else -math.inf
 
-        def inside(symbol: str, start: int) -> dict[int, float]:
-            """end -> probability that `symbol` becomes words[start:end] (inside probability)."""
-            if (symbol, start) in known:
-                return known[symbol, start]
-            found: dict[int, float] = {}
-            next_word = words[start] if start < len(words) else ""
-            for probability, items in self._starting[symbol].get(next_word, ()):
-                ends = {start: probability}
-                for item in items:
-                    longer: dict[int, float] = {}
-                    for end, so_far in ends.items():
-                        if not item.islower():
-                            for next_end, more in inside(item, end).items():
-                                longer[next_end] = longer.get(next_end, 0.0) + so_far * more
-                        elif end < len(words) and words[end] == item:
-                            longer[end + 1] = longer.get(end + 1, 0.0) + so_far
-                    ends = longer
-                for end, total in ends.items():
-                    found[end] = found.get(end, 0.0) + total
-            known[symbol, start] = found
-            return found
+    def prefix_log_prob(self, beginning: str) -> float:
+        """The log-probability, in nats, that a sentence begins with these words; -inf if none does.
 
-        probability = inside(self.start, 0).get(len(words), 0.0)
-        return math.log(probability) if probability > 0 else -math.inf
+        "" begins every sentence, and a sentence begins itself, too.
+        """
+        stacks = self._stacks_after(_words(beginning))
+        total = math.fsum(p for below in stacks.values() for p in below.values())
+        return math.log(total) if total else -math.inf
+
+    def next_words(self, beginning: str) -> dict[str, float]:
+        """The probability of each word that can follow `beginning` (words and single spaces), and
+        that of the sentence's end under END.
+
+        They sum to 1.  Empty if no sentence begins so; "" asks for the first words.
+        """
+        if beginning not in self._known_next_words:
+            found: dict[str, float] = {}
+            for top, below in self._stacks_after(_words(beginning)).items():
+                weight = math.fsum(below.values())
+                for word, probability in self._first_words(top).items():
+                    found[word] = found.get(word, 0.0) + weight * probability
+            total = math.fsum(found.values())
+            _remember(
+                self._known_next_words, beginning, {word: p / total for word, p in found.items()}
+            )
+        return dict(self._known_next_words[beginning])
+
+    def where_it_leaves(self, sentence: str) -> Departure | None:
+        """Where `sentence` (words and single spaces) leaves the language; None if it is accepted."""
+        words = _words(sentence)
+        for index, word in enumerate([*words, END]):
+            allowed = self.next_words(" ".join(words[:index]))
+            if word not in allowed or (word == END and index < len(words)):
+                return Departure(index, word, allowed)
+        return None
+
+    def _stacks_after(self, words: Sequence[str]) -> Stacks:
+        """The stacks that are left when the words have been read; none if no sentence begins so."""
+        stacks, beginning = {self.start: {(END,): 1.0}}, ""
+        for word in words:
+            beginning += f"{word} "
+            if beginning not in self._known_stacks:
+                _remember(self._known_stacks, beginning, self._read(stacks, word))
+            stacks = self._known_stacks[beginning]
+            if not stacks:
+                break
+        return stacks
+
+    def _read(self, stacks: Stacks, word: str) -> Stacks:
+        """The stacks that are left when one more word has been read."""
+        left: Stacks = {}
+        for top, below in stacks.items():
+            for tail, probability in self._openings(top).get(word, {}).items():
+                for items, so_far in below.items():
+                    stack = tail + items
+                    if stack:  # none is left if the word is END, which no text may have
+                        rests = left.setdefault(stack[0], {})
+                        rests[stack[1:]] = rests.get(stack[1:], 0.0) + so_far * probability
+        return left
+
+    def _openings(self, item: str) -> dict[str, dict[tuple[str, ...], float]]:
+        """Each word that `item` may begin with -> {what is left of `item` then: probability}."""
+        if item not in self._alternatives:
+            return {item: {(): 1.0}}
+        if item not in self._known_openings:
+            openings = self._known_openings[item] = {}
+            total = self._cumulative[item][-1]
+            for weight, (first, *rest) in self._alternatives[item]:
+                for word, tails in self._openings(first).items():
+                    ours = openings.setdefault(word, {})
+                    for tail, probability in tails.items():
+                        stack = (*tail, *rest)
+                        ours[stack] = ours.get(stack, 0.0) + weight / total * probability
+        return self._known_openings[item]
+
+    def _first_words(self, item: str) -> dict[str, float]:
+        """Each word that `item` may begin with -> its probability."""
+        if item not in self._known_first_words:
+            self._known_first_words[item] = {
+                word: math.fsum(tails.values()) for word, tails in self._openings(item).items()
+            }
+        return self._known_first_words[item]
 
     def accepts(self, sentence: str) -> bool:
         """Whether `sentence` (words and single spaces) can be derived."""
@@ -163,3 +245,18 @@ class Grammar:
         while len(seen) < n:
             seen[self.sample(rng)] = None
         return list(seen)
+
+
+MOST_KNOWN = 20_000  # beginnings remembered, of sentences that were asked about
+Known = TypeVar("Known")
+
+
+def _remember(known: dict[str, Known], beginning: str, value: Known) -> None:
+    """Enter a value; when there are very many, all others are forgotten first."""
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    known[beginning] = value
+
+
+def _words(text: str) -> list[str]:
+    return text.split(" ") if text else []
