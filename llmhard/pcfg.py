@@ -56,8 +56,10 @@ Stacks = dict[str, dict[tuple[str, ...], float]]  # top item -> {the items below
 class Departure(NamedTuple):
     """Where a text leaves the language, and what would have kept it there."""
 
-    index: int  # of the first word that cannot stand there; the number of words if more must come
-    word: str  # that word; END if more must come
+    position: (
+        int  # of the first word that cannot stand there, from 0; after the last if more is due
+    )
+    word: str  # that word; END if more is due
     allowed: dict[str, float]  # next word -> its probability after the words before; not empty
 
 
@@ -170,17 +172,18 @@ class Grammar:
         return dict(self._known_next_words[beginning])
 
     def where_it_leaves(self, sentence: str) -> Departure | None:
-        """Where `sentence` (words and single spaces) leaves the language; None if it is accepted."""
+        """Where the sentence (words and single spaces) leaves the language; None if accepted."""
         words = _words(sentence)
-        for index, word in enumerate([*words, END]):
-            allowed = self.next_words(" ".join(words[:index]))
-            if word not in allowed or (word == END and index < len(words)):
-                return Departure(index, word, allowed)
+        for position, word in enumerate([*words, END]):
+            allowed = self.next_words(" ".join(words[:position]))
+            if word not in allowed or (word == END and position < len(words)):
+                return Departure(position, word, allowed)
         return None
 
     def _stacks_after(self, words: Sequence[str]) -> Stacks:
         """The stacks that are left when the words have been read; none if no sentence begins so."""
-        stacks, beginning = {self.start: {(END,): 1.0}}, ""
+        stacks: Stacks = {self.start: {(END,): 1.0}}
+        beginning = ""
         for word in words:
             beginning += f"{word} "
             if beginning not in self._known_stacks:

@@ -207,17 +207,17 @@ def test_where_a_text_leaves_the_language(words):
 
 
 def test_where_a_text_leaves_the_language_by_hand():
-    index, word, allowed = TOY.where_it_leaves("the duck duck")
-    assert (index, word) == (2, "duck")
+    position, word, allowed = TOY.where_it_leaves("the duck duck")
+    assert (position, word) == (2, "duck")
     assert allowed == pytest.approx({"swim": 1 / 6, "fish": 5 / 6})
-    index, word, allowed = TOY.where_it_leaves("the old duck swim swim")
-    assert (index, word, allowed) == (4, "swim", {END: pytest.approx(1.0)})
-    index, word, allowed = TOY.where_it_leaves("the old duck")
-    assert (index, word) == (3, END)
+    position, word, allowed = TOY.where_it_leaves("the old duck swim swim")
+    assert (position, word, allowed) == (4, "swim", {END: pytest.approx(1.0)})
+    position, word, allowed = TOY.where_it_leaves("the old duck")
+    assert (position, word) == (3, END)
     assert set(allowed) == {"swim", "fish"}
     assert TOY.where_it_leaves("").word == END
 
 
 def test_a_very_long_text_is_left_at_once():
-    assert TOY.where_it_leaves("duck " * 100_000).index == 2
+    assert TOY.where_it_leaves("duck " * 100_000).position == 2
     assert TOY.log_prob("duck " * 100_000) == -math.inf
