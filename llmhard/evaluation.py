@@ -2,7 +2,8 @@
 
 The grammar that wrote the corpus gives each sentence's probability. Its own loss on sentences drawn
 from it estimates its entropy, the floor that no model's loss is below in expectation: what a model
-loses more, the gap, estimates the Kullback-Leibler divergence of the model from the grammar.
+loses more, the gap, estimates the Kullback-Leibler divergence of the model from the grammar. As the
+grammar also knows how likely each next word is, the same divergence can be told word by word.
 
 All losses and gaps are in nats a token, the closing BOS among the tokens; shares are from 0 to 1.
 """
@@ -12,11 +13,22 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp, fsum, isfinite, log, sqrt
 
 from llmhard import corpus, grammar
-from llmhard.minimal_pairs import KINDS, MinimalPair, minimal_pairs, prefers_good
+from llmhard.autograd import Vector
+from llmhard.minimal_pairs import (
+    KINDS,
+    VERBS,
+    MinimalPair,
+    NoPairsError,
+    minimal_pairs,
+    prefers_good,
+)
+from llmhard.mistakes import Mistake, mistakes
 from llmhard.model_file import SavedModel
+from llmhard.pcfg import END
 from llmhard.sampler import Reader, Sampling, generate
 from llmhard.tokenizer import BOS
 from llmhard.trainer import Recordings
@@ -92,11 +104,45 @@ def losses(
 
 
 @dataclass(frozen=True)
+class Variety:
+    """How many different ones a model writes, and the grammar in as many sentences.
+
+    `share` is the model's number divided by the grammar's, None if that is 0.
+    """
+
+    model: int
+    grammar: int
+    share: float | None
+
+
+def varieties(written: Sequence[str], drawn: Sequence[str]) -> dict[str, Variety]:
+    """Compare equally many sentences of a model and of the grammar: their different openings (the
+    first two words), forms of verbs, and pairs of neighbouring words."""
+    ours, theirs = _different(written), _different(drawn)
+    found = {}
+    for name in ours:
+        model, truth = len(ours[name]), len(theirs[name])
+        found[name] = Variety(model, truth, model / truth if truth else None)
+    return found
+
+
+def _different(sentences: Sequence[str]) -> dict[str, set[str | tuple[str, ...]]]:
+    words = [sentence.split(" ") for sentence in sentences]
+    return {
+        "openings": {tuple(some[:2]) for some in words},
+        "verbs": {word for some in words for word in some if word in VERBS},
+        "word pairs": {pair for some in words for pair in pairwise(some)},
+    }
+
+
+@dataclass(frozen=True)
 class Samples:
     """Sentences that the model wrote: the share that the grammar accepts, the share that is not in
     the training text, and the number of distinct ones divided by that of all.
 
-    `accepted` is None without a grammar, `new` if the training text is not known.
+    `varieties` compares the accepted ones with as many fresh sentences of the grammar, so that
+    mistakes do not pass for variety; `mistakes` sorts the others. `accepted` is None without a
+    grammar, and the two are empty; `new` is None if the training text is not known.
     """
 
     count: int
@@ -104,6 +150,23 @@ class Samples:
     accepted: Estimate | None
     new: Estimate | None
     distinct: float
+    varieties: dict[str, Variety]
+    mistakes: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True)
+class NextWord:
+    """How well a model knows what comes next: after `after` words, in that many sentences.
+
+    `divergence` is the mean Kullback-Leibler divergence sum(p log(p / q)) of the model's q from the
+    grammar's p; `entropy` is that of the grammar, -sum(p log p): how open the matter is. Both are
+    in nats.
+    """
+
+    after: int
+    sentences: int
+    divergence: Estimate
+    entropy: Estimate
 
 
 @dataclass(frozen=True)
@@ -122,7 +185,8 @@ class Evaluation:
     `trained_on` says whether the model learned from the text; `unseen` counts the sentences of it
     that the model did not learn from, on which `validation` is measured. `fresh` is the loss on
     sentences drawn anew from the grammar, `fresh_in_training` the share of these that the training
-    text has, too.
+    text has, too; `next_words` compares the predictions in them, position by position. There are
+    `samples` for each temperature.
     """
 
     parameters: int
@@ -131,7 +195,8 @@ class Evaluation:
     validation: Losses | None
     fresh: Losses | None
     fresh_in_training: Estimate | None
-    samples: Samples
+    next_words: tuple[NextWord, ...]
+    samples: tuple[Samples, ...]
     pairs: dict[str, PairResult]
     notes: tuple[str, ...]
 
@@ -192,26 +257,66 @@ class Surprise:
         return -self.nats(self.tokenizer.encode_document(sentence))
 
 
+class Calibration:
+    """A model's next-word distributions compared with the grammar's."""
+
+    def __init__(self, saved: SavedModel) -> None:
+        self._reader = Reader(saved.model)
+        self._tokens = {word: saved.tokenizer.encode(word)[0] for word in grammar.WORDS}
+        self._tokens[END] = BOS
+        self._block_size = saved.model.config.block_size
+        self._known: dict[str, tuple[float, float]] = {}
+
+    def of(self, sentence: str) -> list[tuple[float, float]]:
+        """The divergence and the grammar's entropy, in nats, before each word and before the end.
+
+        What the context does not hold is left out. Raises ArithmeticError if the model's numbers
+        are not finite.
+        """
+        words = sentence.split(" ")
+        self._reader.restart()
+        token, found = BOS, []
+        for n in range(min(len(words) + 1, self._block_size)):
+            logits = self._reader.read(token)
+            beginning = " ".join(words[:n])
+            if beginning not in self._known:
+                self._known[beginning] = self._compare(beginning, logits)
+            found.append(self._known[beginning])
+            token = self._tokens[words[n]] if n < len(words) else BOS
+        return found
+
+    def _compare(self, beginning: str, logits: Vector) -> tuple[float, float]:
+        # log q of a token is its logit less this; q itself may be too small for a float.
+        q = Sampling(1.0).probabilities(logits)
+        scores = logits.data
+        log_sum = max(scores) - log(max(q))
+        expected = grammar.next_words(beginning).items()
+        entropy = -fsum(p * log(p) for _, p in expected)
+        cross_entropy = fsum(p * (log_sum - scores[self._tokens[word]]) for word, p in expected)
+        return cross_entropy - entropy, entropy
+
+
 def evaluate(
     saved: SavedModel,
     sentences: Sequence[str],
     *,
     fresh: int,
     samples: int,
-    temperature: float,
+    temperatures: Sequence[float],
     pairs: int,
     seed: int,
 ) -> Evaluation:
     """Judge a model by a text and by the grammar: `fresh` sentences drawn from it, `samples`
-    sentences of the model's own, `pairs` minimal pairs of each kind.
+    sentences of the model's own at each of the temperatures, `pairs` minimal pairs of each kind.
 
     Raises ValueError for a temperature below 0 or a record that does not fit the text,
     ArithmeticError if the model's numbers are not finite.
     """
     judge = _Judge(saved, sentences, seed)
-    own = judge.own_samples(samples, Sampling(temperature))
+    own = tuple(judge.own_samples(samples, Sampling(t)) for t in temperatures)
     validation = judge.text_losses()
     drawn, in_training = judge.fresh_losses(fresh)
+    next_words = judge.next_words(fresh)
     results = judge.pair_results(pairs)
     judge.note_what_distinct_sentences_do(validation, drawn, in_training)
     return Evaluation(
@@ -221,6 +326,7 @@ def evaluate(
         validation=validation,
         fresh=drawn,
         fresh_in_training=in_training,
+        next_words=next_words,
         samples=own,
         pairs=results,
         notes=tuple(judge.notes),
@@ -255,13 +361,29 @@ class _Judge:
                     f"The model was also trained on {', '.join(sorted(others))}: what it copies "
                     f"from there counts as new."
                 )
-        strange = next((word for word in grammar.WORDS if self._encode(word) is None), None)
-        self.knows_grammar = strange is None
-        if strange is not None:
+        self.knows_grammar = self._knows_grammar()
+
+    def _knows_grammar(self) -> bool:
+        """Whether the grammar can judge the model; a note says why not."""
+        unknown = [word for word in grammar.WORDS if self._encode(word) is None]
+        if self.tokenizer.kind == "char":  # it may know all letters without knowing any sentence
+            of_grammar = self._encode(" ") is not None and any(map(grammar.accepts, self.sentences))
+        else:
+            of_grammar = len(unknown) < len(grammar.WORDS) / 2
+        if of_grammar and not unknown:
+            return True
+        what = "its own loss and the gap, fresh sentences, acceptance, variety, minimal pairs"
+        if of_grammar:
             self.notes.append(
-                f"What the grammar tells is left out (its loss, fresh sentences, acceptance, "
-                f"minimal pairs): the model does not know its words, {strange!r} for one."
+                f"What the grammar tells is left out ({what}): the model does not know "
+                f"{len(unknown):,} of its words, {unknown[0]!r} for one."
             )
+        else:
+            self.notes.append(
+                f"There is no grammar of what this model writes, so what only a grammar can tell "
+                f"is left out: {what}."
+            )
+        return False
 
     def _encode(self, sentence: str) -> list[int] | None:
         """The tokens of a document, None if the model does not know them all."""
@@ -308,6 +430,10 @@ class _Judge:
                 self.notes.append("The grammar has no loss on this text: it did not write it.")
         return losses(nats, tokens, truth)
 
+    def _fresh(self, n: int) -> list[str]:
+        rng = self._rng("fresh")
+        return [grammar.sample(rng) for _ in range(n)]
+
     def fresh_losses(self, n: int) -> tuple[Losses | None, Estimate | None]:
         """The losses on n sentences drawn from the grammar, and the share of them in training.
 
@@ -316,8 +442,7 @@ class _Judge:
         """
         if not self.knows_grammar:
             return None, None
-        rng = self._rng("fresh")
-        drawn = [grammar.sample(rng) for _ in range(n)]
+        drawn = self._fresh(n)
         documents = list(map(self.tokenizer.encode_document, drawn))
         in_training = None
         if self.learned is not None:
@@ -342,29 +467,61 @@ class _Judge:
             [log_share - grammar.log_prob(sentence) for sentence, _ in fitting],
         ), in_training
 
+    def next_words(self, n: int) -> tuple[NextWord, ...]:
+        """How well the model knows what comes next in the same n sentences, by position."""
+        if not self.knows_grammar:
+            return ()
+        if self.tokenizer.kind == "char":
+            self.notes.append(
+                "How well the model knows the next word is left out: it writes characters."
+            )
+            return ()
+        calibration = Calibration(self.saved)
+        sentences = [calibration.of(sentence) for sentence in self._fresh(n)]
+        found = []
+        for after in range(max(map(len, sentences))):
+            here = [sentence[after] for sentence in sentences if len(sentence) > after]
+            divergence = ratio([kl for kl, _ in here], [1] * len(here))
+            entropy = ratio([entropy for _, entropy in here], [1] * len(here))
+            found.append(NextWord(after, len(here), divergence, entropy))
+        return tuple(found)
+
     def own_samples(self, n: int, sampling: Sampling) -> Samples:
         """What n sentences that the model writes are like."""
-        rng, reader = self._rng("samples"), Reader(self.saved.model)
+        temperature = sampling.temperature
+        rng, reader = self._rng(f"samples at {temperature}"), Reader(self.saved.model)
         written = [tuple(generate(reader, rng, sampling)) for _ in range(n)]
-        cut = sum(len(tokens) == self.surprise.block_size for tokens in written)
         accepted = new = None
+        compared: dict[str, Variety] = {}
+        rejected: tuple[Mistake, ...] = ()
         if self.knows_grammar:
-            accepted = share([grammar.accepts(self.tokenizer.decode(t)) for t in written])
+            sentences = [self.tokenizer.decode(tokens) for tokens in written]
+            good = [sentence for sentence in sentences if grammar.accepts(sentence)]
+            accepted = share([True] * len(good) + [False] * (n - len(good)))
+            rejected = mistakes(sentences)
+            if good:
+                rng = self._rng("variety")
+                compared = varieties(good, [grammar.sample(rng) for _ in good])
         if self.learned is not None:
             new = share([(BOS, *tokens, BOS) not in self.learned for tokens in written])
-        if cut:
+        if cut := sum(len(tokens) == self.surprise.block_size for tokens in written):
             self.notes.append(
-                f"{cut:,} of {n:,} samples were cut short at the context of "
-                f"{self.surprise.block_size} tokens."
+                f"{cut:,} of {n:,} samples at temperature {temperature:g} were cut short at the "
+                f"context of {self.surprise.block_size} tokens."
             )
-        return Samples(n, sampling.temperature, accepted, new, len(set(written)) / n)
+        distinct = len(set(written)) / n
+        return Samples(n, temperature, accepted, new, distinct, compared, rejected)
 
     def pair_results(self, n: int) -> dict[str, PairResult]:
         """How often the model finds the good sentence of n minimal pairs likelier, by kind."""
         results: dict[str, PairResult] = {}
         left_out = 0
         for kind in KINDS if self.knows_grammar else ():
-            drawn = minimal_pairs(kind, n, self._rng(f"pairs {kind}"))
+            try:
+                drawn = minimal_pairs(kind, n, self._rng(f"pairs {kind}"))
+            except NoPairsError as error:
+                self.notes.append(f"Left out: {error}.")
+                continue
             pairs = [pair for pair in drawn if self._holds(pair)]
             left_out += n - len(pairs)
             if pairs:
@@ -372,7 +529,7 @@ class _Judge:
                 results[kind] = PairResult(len(pairs), share(hits), pairs[0])
         if left_out:
             self.notes.append(
-                f"{left_out:,} of {n * len(KINDS):,} minimal pairs are longer than the context of "
+                f"{left_out:,} minimal pairs are longer than the context of "
                 f"{self.surprise.block_size} tokens, and are left out."
             )
         return results

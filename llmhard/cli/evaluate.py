@@ -1,24 +1,33 @@
-"""The command `evaluate`: judge a model against the grammar that wrote the sentences."""
+"""The command `evaluate`: judge a model by its text and, if there is one, by its grammar."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import textwrap
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmhard import corpus
 from llmhard.cli.common import UsageError, add_model_option, at_least_one, printable, read_model
 from llmhard.cli.training import Text, read_text
 from llmhard.sampler import Sampling
 from llmhard.version import __version__
 
 if TYPE_CHECKING:
-    from llmhard.evaluation import Estimate, Evaluation, Losses
+    from rich.console import Console
+
+    from llmhard.evaluation import Estimate, Evaluation
+    from llmhard.mistakes import Mistake
+    from llmhard.model_file import SavedModel
 
 DEFAULT_SEED = 42
-WIDTH = 80  # columns of the report
+DEFAULT_TEMPERATURES = (Sampling.temperature, 1.0)
+NARROWEST, WIDEST = 40, 80  # columns of the report
 
 
 def add_parser(commands: Any, program: str) -> None:
@@ -26,14 +35,15 @@ def add_parser(commands: Any, program: str) -> None:
         "evaluate",
         help="judge a model against the grammar that wrote the sentences",
         description=(
-            "Judge a model against the grammar that wrote the sentences and knows how\n"
-            "likely each of them is: by its loss on held-out and on fresh sentences, in nats\n"
-            "a token, beside the grammar's own; by what it writes; by minimal pairs."
+            "Judge a model by the sentences that it did not learn from and by what it writes.\n"
+            "If these are sentences of the grammar, which knows how likely each of them is,\n"
+            "the model is compared with it: by its loss, by its mistakes and its variety, by\n"
+            "what it expects as the next word, by minimal pairs."
         ),
         epilog=(
             f"examples:\n"
             f"  {program} evaluate\n"
-            f"  {program} evaluate --fresh 50000 --temperature 1\n"
+            f"  {program} evaluate --fresh 50000 --temperature 0.5 1\n"
             f"  {program} evaluate --model mine.safetensors --data mine.txt --json"
         ),
     )
@@ -43,11 +53,11 @@ def add_parser(commands: Any, program: str) -> None:
         "--data",
         metavar="FILE",
         help="sentences, one a line, those of the training or others; - is standard input "
-        "(default: the 30,000 that come along)",
+        "(default: those of the training, if bundled or in the current folder)",
     )
     for name, default, meaning in (
         ("fresh", 5000, "sentences to draw from the grammar"),
-        ("samples", 1000, "sentences the model writes"),
+        ("samples", 10_000, "sentences the model writes at each temperature"),
         ("pairs", 500, "minimal pairs of each kind"),
     ):
         help_text = f"how many {meaning} (default: %(default)s)"
@@ -58,8 +68,9 @@ def add_parser(commands: Any, program: str) -> None:
         "--temperature",
         metavar="T",
         type=float,
-        default=Sampling.temperature,
-        help="of the sentences that the model writes (default: %(default)s)",
+        nargs="+",
+        default=DEFAULT_TEMPERATURES,
+        help="of the sentences that the model writes, one or more (default: 0.8 1)",
     )
     command.add_argument(
         "--seed",
@@ -75,19 +86,21 @@ def run(options: argparse.Namespace) -> None:
     # Imported only here: `sample` does not need the grammar.
     from llmhard.evaluation import evaluate
 
+    temperatures = list(dict.fromkeys(options.temperature))
     try:
-        Sampling(options.temperature)
+        for temperature in temperatures:
+            Sampling(temperature)
     except ValueError as error:
         raise UsageError(str(error)) from None
     saved = read_model(options.model)
-    text = read_text(options.data)
+    text = read_text(options.data) if options.data else _text_of(saved, options.model)
     try:
         evaluation = evaluate(
             saved,
             text.sentences,
             fresh=options.fresh,
             samples=options.samples,
-            temperature=options.temperature,
+            temperatures=temperatures,
             pairs=options.pairs,
             seed=options.seed,
         )
@@ -100,19 +113,52 @@ def run(options: argparse.Namespace) -> None:
         print(_report(options.model, text, evaluation), end="")
 
 
+def _text_of(saved: SavedModel, model: str) -> Text:
+    """The first text that the model was trained on and that is found; a model keeps only its name.
+
+    Raises UsageError if there is none.
+    """
+    bundled = {path.name: path for path in (corpus.default_path(), corpus.questions_path())}
+    for record in saved.records:
+        name = record.data.name
+        for path in (bundled.get(name), Path(Path(name).name)):
+            if path and path.is_file():
+                text = read_text(str(path))
+                if corpus.fingerprint(text.sentences) == record.data.sha256:
+                    return text
+    if not saved.records:
+        return read_text(None)
+    name = saved.records[0].data.name
+    command = f"llmhard evaluate --model {model} --data"
+    if name == "standard input":
+        raise UsageError(
+            f"the model was trained on standard input; pipe that in: ... | {command} -"
+        )
+    if name in bundled or Path(name).is_file():
+        raise UsageError(
+            f"the model was trained on another {name} than the one found, "
+            f"{bundled.get(name, name)}; say where that is, or name any other text: {command} FILE"
+        )
+    raise UsageError(
+        f"the model was trained on {name}, which is not in this folder; say where it is: "
+        f"{command} FOLDER/{name}"
+    )
+
+
 # ---------------------------------------------------------------- the report for people
 
 EXAMPLE = "a bad one"  # the heading of the only column of words, but for the first
+ROOM_FOR_EXAMPLES = 64  # columns
 
+Groups = dict[str, tuple[str, str]]  # the heading of a figure -> the figure and its standard error
 Rows = list[tuple[str, ...]]
 
 
 def _report(model: str, text: Text, evaluation: Evaluation) -> str:
     from rich.console import Console
-    from rich.table import Table
 
-    # On a terminal, too: a table that is too wide wraps there, but loses no figures.
-    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
+    width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
     unseen = f"{evaluation.unseen:,} held out" if evaluation.trained_on else "none trained on"
     with console.capture() as captured:
         for line in (
@@ -120,70 +166,185 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
             f"text   {printable(text.name)}: {len(text.sentences):,} sentences, {unseen}",
         ):
             console.print(line, soft_wrap=True)
-        for columns, rows in (_losses(evaluation), _samples(evaluation), _pairs(evaluation)):
-            if rows:
-                table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-                for number, name in enumerate(columns):
-                    words = number == 0 or name == EXAMPLE
-                    table.add_column(name, justify="left" if words else "right", no_wrap=not words)
-                for row in rows:
-                    table.add_row(*row)
-                console.print()
-                console.print(table)
+        console.print("\nIn short")
+        for line in _in_short(evaluation):
+            console.print(textwrap.fill(line, width, initial_indent="- ", subsequent_indent="  "))
+        _print_grouped(console, "nats a token", _losses(evaluation))
+        _print_grouped(console, f"{evaluation.samples[0].count:,} samples", _samples(evaluation))
+        for samples in evaluation.samples:
+            _print_mistakes(console, samples.count, samples.temperature, samples.mistakes)
+        _print_table(console, *_next_words(evaluation))
+        _print_table(console, *_pairs(evaluation, examples=width >= ROOM_FOR_EXAMPLES))
         for note in evaluation.notes:
             console.print()
-            console.print(textwrap.fill(printable(note), WIDTH))
+            console.print(textwrap.fill(printable(note), width))
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
-def _losses(evaluation: Evaluation) -> tuple[list[str], Rows]:
-    """Two columns for each text, the figure and its standard error."""
+def _print_grouped(console: Console, title: str, rows: dict[str, Groups]) -> None:
+    """A table with two columns for each group; a table for each where these are too wide."""
+    known = {name: groups for name, groups in rows.items() if any(map(any, groups.values()))}
+    headings = list(next(iter(rows.values())))
+    wide = len(headings) < 2 or console.width >= ROOM_FOR_EXAMPLES
+    for shown in [headings] if wide else [[heading] for heading in headings]:
+        columns = [title, *chain.from_iterable((heading, "s.e.") for heading in shown)]
+        cells = [
+            (name, *chain.from_iterable(groups[heading] for heading in shown))
+            for name, groups in known.items()
+        ]
+        _print_table(console, columns, [row for row in cells if any(row[1:])])
+
+
+def _print_table(console: Console, columns: Sequence[str], rows: Rows) -> None:
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, name in enumerate(columns):
+        words = number == 0 or name == EXAMPLE
+        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
+    for row in rows:
+        table.add_row(*row)
+    console.print()
+    console.print(table)
+
+
+def _in_short(evaluation: Evaluation) -> Iterator[str]:
+    """What a newcomer should know, in sentences."""
+    for samples in evaluation.samples:
+        what = f"Of what it writes at temperature {samples.temperature:g}"
+        if samples.accepted:
+            line = f"{what}, the grammar accepts {100 * samples.accepted.value:.1f} %"
+            if openings := samples.varieties.get("openings"):
+                line += (
+                    f"; that has {openings.model:,} different beginnings of two words, as many "
+                    f"sentences of the grammar have {openings.grammar:,}"
+                )
+            yield f"{line}."
+        elif samples.new:
+            yield f"{what}, {100 * samples.new.value:.1f} % is not in the training text."
+    texts = (("fresh", evaluation.fresh), ("held-out", evaluation.validation))
+    name, losses = next((pair for pair in texts if pair[1]), ("", None))
+    if losses and losses.gap and losses.grammar:
+        yield (
+            f"On {name} sentences it loses {losses.model.value:.2f} nats a token, the grammar "
+            f"itself {losses.grammar.value:.2f}, which no model beats in the long run: the gap is "
+            f"{100 * losses.gap.value / losses.grammar.value:.1f} %."
+        )
+    elif losses:
+        yield (
+            f"On {name} sentences it is as unsure of each token as if it guessed among "
+            f"{losses.perplexity:.3g}."
+        )
+    if evaluation.pairs:
+        right = {kind: result.right.value for kind, result in evaluation.pairs.items()}
+        worst = min(right, key=lambda kind: right[kind])
+        yield (
+            f"Of a good and a bad sentence it finds the good one likelier in "
+            f"{100 * sum(right.values()) / len(right):.1f} % of the pairs"
+            + (
+                f", least often in {worst}: {100 * right[worst]:.1f} %."
+                if right[worst] < 1
+                else "."
+            )
+        )
+
+
+def _losses(evaluation: Evaluation) -> dict[str, Groups]:
     texts = {"validation": evaluation.validation, "fresh": evaluation.fresh}
-    known = {name: losses for name, losses in texts.items() if losses is not None}
     in_training = {"fresh": evaluation.fresh_in_training}
-
-    def row(name: str, cells: Callable[[str, Losses], tuple[str, str]]) -> tuple[str, ...]:
-        return (name, *(cell for text, losses in known.items() for cell in cells(text, losses)))
-
-    rows = [
-        row("sentences", lambda _, losses: (f"{losses.sentences:,}", "")),
-        row("tokens", lambda _, losses: (f"{losses.tokens:,}", "")),
-        row("the model's loss", lambda _, losses: _nats(losses.model)),
-        row("its perplexity", lambda _, losses: (f"{losses.perplexity:.4g}", "")),
-        row("the grammar's loss", lambda _, losses: _nats(losses.grammar)),
-        row("gap", lambda _, losses: _nats(losses.gap)),
-        row("gap, of the grammar's loss", lambda _, losses: _percent(losses.gap_share, 2)),
-        row("in the training text", lambda text, _: _percent(in_training.get(text))),
-    ]
-    columns = ["nats a token", *(heading for text in known for heading in (text, "s.e."))]
-    return columns, [row for row in rows if any(row[1:])]
-
-
-def _samples(evaluation: Evaluation) -> tuple[list[str], Rows]:
-    samples = evaluation.samples
-    rows = [
-        ("accepted by the grammar", *_percent(samples.accepted)),
-        ("not in the training text", *_percent(samples.new)),
-        ("distinct", f"{100 * samples.distinct:.1f} %", ""),
-    ]
-    title = f"{samples.count:,} samples at {samples.temperature:g}"
-    return [title, "share", "s.e."], [row for row in rows if any(row[1:])]
+    rows: dict[str, Groups] = {}
+    for text, losses in texts.items():
+        if losses is not None:
+            for name, cells in {
+                "sentences": (f"{losses.sentences:,}", ""),
+                "tokens": (f"{losses.tokens:,}", ""),
+                "the model's loss": _nats(losses.model),
+                "its perplexity": (f"{losses.perplexity:.4g}", ""),
+                "the grammar's loss": _nats(losses.grammar),
+                "gap": _nats(losses.gap),
+                "gap, of the grammar's loss": _percent(losses.gap_share, 2),
+                "in the training text": _percent(in_training.get(text)),
+            }.items():
+                rows.setdefault(name, {})[text] = cells
+    return rows
 
 
-def _pairs(evaluation: Evaluation) -> tuple[list[str], Rows]:
+def _samples(evaluation: Evaluation) -> dict[str, Groups]:
+    rows: dict[str, Groups] = {}
+    for samples in evaluation.samples:
+        for name, cells in {
+            "accepted by the grammar": _percent(samples.accepted),
+            "not in the training text": _percent(samples.new),
+            "distinct": (f"{100 * samples.distinct:.1f} %", ""),
+        }.items():
+            rows.setdefault(name, {})[f"at {samples.temperature:g}"] = cells
+        for name, variety in samples.varieties.items():
+            cell = "" if variety.share is None else f"{100 * variety.share:.1f} %"
+            rows.setdefault(f"{name}, of the grammar's", {})[f"at {samples.temperature:g}"] = (
+                cell,
+                "",
+            )
+    return rows
+
+
+def _print_mistakes(
+    console: Console, count: int, temperature: float, mistakes: Sequence[Mistake]
+) -> None:
+    """Each reason with an example, which has the word at which it leaves the language in brackets,
+    and the likeliest words there."""
+    if not mistakes:
+        return
+    rejected = sum(mistake.count for mistake in mistakes)
+    console.print()
+    line = (
+        f"{rejected:,} of {count:,} samples rejected at {temperature:g}; [the wrong word] (what "
+        f"could stand there; the full stop is the end of the sentence):"
+    )
+    console.print(textwrap.fill(line, console.width))
+    for mistake in mistakes:
+        place = mistake.places[0]
+        words = place.example.split(" ")
+        words[place.position : place.position + 1] = [f"[{place.word}]"]
+        line = (
+            f"{mistake.count:>5,}  {mistake.reason}: {' '.join(words)} ({', '.join(place.allowed)})"
+        )
+        console.print(textwrap.fill(printable(line), console.width, subsequent_indent=" " * 7))
+
+
+def _next_words(evaluation: Evaluation) -> tuple[list[str], Rows]:
     rows: Rows = [
-        (kind, f"{result.count:,}", *_percent(result.right), result.example.bad)
+        (
+            str(word.after),
+            f"{word.sentences:,}",
+            *_nats(word.divergence),
+            _nats(word.entropy, 2)[0],
+        )
+        for word in evaluation.next_words
+    ]
+    return ["words before", "sentences", "off by", "s.e.", "entropy"], rows
+
+
+def _pairs(evaluation: Evaluation, examples: bool) -> tuple[list[str], Rows]:
+    rows: Rows = [
+        (
+            kind,
+            f"{result.count:,}",
+            *_percent(result.right),
+            *([result.example.bad] if examples else []),
+        )
         for kind, result in evaluation.pairs.items()
     ]
-    return ["minimal pairs", "pairs", "right", "s.e.", EXAMPLE], rows
+    return ["minimal pairs", "pairs", "right", "s.e.", *([EXAMPLE] if examples else [])], rows
 
 
-def _nats(estimate: Estimate | None) -> tuple[str, str]:
+def _nats(estimate: Estimate | None, digits: int = 4) -> tuple[str, str]:
     """A number of nats and its standard error; empty if there is none."""
     if estimate is None:
         return "", ""
     error = estimate.standard_error
-    return f"{estimate.value:.4f}", "" if error is None else f"{error:.4f}"
+    return f"{estimate.value:.{digits}f}", "" if error is None else f"{error:.{digits}f}"
 
 
 def _percent(estimate: Estimate | None, digits: int = 1) -> tuple[str, str]:

@@ -1,0 +1,114 @@
+"""Mistakes: where sentences leave the language of the grammar, sorted by what is wrong there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from llmhard import grammar
+from llmhard.minimal_pairs import NOUNS, POSSESSORS, VERBS
+from llmhard.pcfg import END, Departure
+
+# What is wrong -> what that means; the first that fits is the reason.
+REASONS = {
+    "stops too early": "more words must come",
+    "goes on too long": "only the end of the sentence could come",
+    "article": '"a" before a word that wants "an", or the other way round',
+    "possessor": "another's than the grammar wants: she brushes his teeth",
+    "verb form": "another form of the verb could stand there: the dogs barks",
+    "noun form": "the noun could stand there in its other number: two dog",
+    "verb": "other verbs could stand there: the fish flies",
+    "noun": "other nouns could stand there: she eats the coat",
+    "other": "anything else",
+}
+BE = frozenset({"am", "are", "is"})
+DO = frozenset({"do", "does"})
+LIKELIEST = 3  # of the words that would have been allowed
+
+
+@dataclass(frozen=True)
+class Place:
+    """Sentences that leave the language at the same word after the same word.
+
+    `previous` is "" at the beginning of a sentence, `word` is pcfg.END where more must come. The
+    `example` leaves the language at `position`, counted from 0; `allowed` are the likeliest words
+    there and their probabilities, the likeliest first.
+    """
+
+    previous: str
+    word: str
+    count: int
+    example: str
+    position: int
+    allowed: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong with `count` sentences, a key of REASONS, and where, most frequent first."""
+
+    reason: str
+    count: int
+    places: tuple[Place, ...]
+
+
+def mistakes(sentences: Iterable[str]) -> tuple[Mistake, ...]:
+    """Sort the sentences that the grammar does not accept by what is wrong with them.
+
+    The most frequent reason comes first; accepted sentences are passed over.
+    """
+    counts: dict[str, Counter[tuple[str, str]]] = {}
+    examples: dict[tuple[str, str, str], tuple[str, Departure]] = {}
+    for sentence in sentences:
+        departure = grammar.SENTENCES.where_it_leaves(sentence)
+        if departure is None:
+            continue
+        words = sentence.split(" ")
+        reason = reason_for(words, departure)
+        previous = words[departure.position - 1] if departure.position else ""
+        counts.setdefault(reason, Counter())[previous, departure.word] += 1
+        examples.setdefault((reason, previous, departure.word), (sentence, departure))
+    found = []
+    for reason, places in sorted(counts.items(), key=lambda item: -item[1].total()):
+        found.append(
+            Mistake(
+                reason,
+                places.total(),
+                tuple(
+                    _place(previous, word, count, *examples[reason, previous, word])
+                    for (previous, word), count in places.most_common()
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _place(previous: str, word: str, count: int, example: str, departure: Departure) -> Place:
+    likeliest = sorted(departure.allowed.items(), key=lambda item: -item[1])[:LIKELIEST]
+    return Place(previous, word, count, example, departure.position, dict(likeliest))
+
+
+def reason_for(words: Sequence[str], departure: Departure) -> str:
+    """Return the key of REASONS that says why the words leave the language where they do."""
+    word, allowed = departure.word, departure.allowed.keys()
+    before = words[: departure.position]
+    if word == END:
+        return "stops too early"
+    if allowed == {END}:
+        return "goes on too long"
+    if before and before[-1] in ("a", "an"):
+        other = [*before[:-1], "an" if before[-1] == "a" else "a"]
+        if word in grammar.next_words(" ".join(other)):
+            return "article"
+    if word in POSSESSORS and allowed & set(POSSESSORS):
+        return "possessor"
+    if word in NOUNS and allowed & set(NOUNS[word]):
+        return "noun form"
+    if any(word in forms and allowed & set(forms) for forms in (VERBS.get(word, ()), BE, DO)):
+        return "verb form"
+    if word in VERBS.keys() | BE and allowed & (VERBS.keys() | BE):
+        return "verb"
+    if word in NOUNS and allowed & NOUNS.keys():
+        return "noun"
+    return "other"
