@@ -223,10 +223,14 @@ def _begins_the_clause(words: Sequence[str], noun: int) -> bool:
 
 
 def _noun_after(words: Sequence[str], position: int) -> int | None:
-    """The position of the noun that follows with nothing but articles and the like between."""
+    """The position of the noun that follows with nothing but articles and the like between.
+
+    None if there is none, or a singular without an article: "go to school".
+    """
     for i in range(position + 1, len(words)):
         if words[i] not in DETERMINERS:
-            return i if words[i] in NOUNS else None
+            bare_singular = i == position + 1 and number_of(words[i]) == 0
+            return i if words[i] in NOUNS and not bare_singular else None
     return None
 
 

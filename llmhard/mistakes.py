@@ -22,6 +22,7 @@ REASONS = {
     "noun": "other nouns could stand there: she eats the coat",
     "other": "anything else",
 }
+ARTICLES = {"a": "an", "an": "a"}
 BE = frozenset({"am", "are", "is"})
 DO = frozenset({"do", "does"})
 LIKELIEST = 3  # of the words that would have been allowed
@@ -97,9 +98,11 @@ def reason_for(words: Sequence[str], departure: Departure) -> str:
         return "stops too early"
     if allowed == {END}:
         return "goes on too long"
-    if before and before[-1] in ("a", "an"):
-        other = [*before[:-1], "an" if before[-1] == "a" else "a"]
-        if word in grammar.next_words(" ".join(other)):
+    if word in ARTICLES and ARTICLES[word] in allowed:
+        return "article"
+    if before and before[-1] in ARTICLES:
+        with_the_other = " ".join([*before[:-1], ARTICLES[before[-1]]])
+        if word in grammar.next_words(with_the_other):
             return "article"
     if word in POSSESSORS and allowed & set(POSSESSORS):
         return "possessor"

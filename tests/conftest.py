@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from llmhard import corpus, grammar, model_file
+from llmhard.minimal_pairs import NoPairsError, minimal_pairs
 from llmhard.model import GPT, Config
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
@@ -58,6 +59,14 @@ def sentences_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("corpus") / "sentences.txt"
     path.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
     return path
+
+
+def possible(kind: str) -> bool:
+    """Whether the grammar has minimal pairs of this kind."""
+    try:
+        return bool(minimal_pairs(kind, 1, random.Random(1)))
+    except NoPairsError:
+        return False
 
 
 GRAMMAR_SENTENCES = grammar.corpus(1500, seed=3)

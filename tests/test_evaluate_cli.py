@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import SENTENCES, possible
 
-from llmhard import cli, model_file
+from llmhard import cli, corpus, model_file
 from llmhard.autograd import Matrix
 from llmhard.minimal_pairs import KINDS
 from llmhard.model import GPT
@@ -24,8 +25,8 @@ QUICK = ["--fresh", "200", "--samples", "40", "--pairs", "20"]
 def run(arguments, cwd, **options):
     """Another process, as a person starts it: exit code, stdout, stderr."""
     command = [sys.executable, "-m", "llmhard", "evaluate", *map(str, arguments)]
-    options = {"cwd": cwd, "env": ENV, "capture_output": True} | options
-    done = subprocess.run(command, text=True, timeout=60, check=False, **options)
+    options = {"cwd": cwd, "env": ENV, "capture_output": True, "timeout": 60} | options
+    done = subprocess.run(command, text=True, check=False, **options)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -90,12 +91,35 @@ def test_the_table_shows_the_numbers_of_the_json(both):
         [text["gap_share"] for text in texts], ".2f", 100
     )
     assert row(table, "in the training text") == cells([found["fresh_in_training"]], ".1f", 100)
-    samples = found["samples"]
-    assert f"\n{samples['count']} samples at {samples['temperature']} " in table
-    assert row(table, "accepted by the grammar") == cells([samples["accepted"]], ".1f", 100)
-    assert row(table, "not in the training text") == cells([samples["new"]], ".1f", 100)
-    assert row(table, "distinct") == [f"{100 * samples['distinct']:.1f}"]
-    assert list(found["pairs"]) == list(KINDS)
+    assert "\n40 samples " in table
+    temperatures = found["samples"]
+    assert [samples["temperature"] for samples in temperatures] == [0.8, 1.0]
+    for name, key in (("accepted by the grammar", "accepted"), ("not in the training text", "new")):
+        estimates = [samples[key] for samples in temperatures]
+        assert row(table, name) == cells(estimates, ".1f", 100)
+    assert row(table, "distinct") == [f"{100 * s['distinct']:.1f}" for s in temperatures]
+    for name in ("openings", "verbs", "word pairs"):
+        shares = [samples["varieties"][name]["share"] for samples in temperatures]
+        assert row(table, f"{name}, of the grammar's") == [f"{100 * n:.1f}" for n in shares]
+    for samples in temperatures:
+        rejected = sum(mistake["count"] for mistake in samples["mistakes"])
+        heading = f"{rejected:,} of 40 samples rejected at {samples['temperature']:g};"
+        part = " ".join(table.split()).split(heading)[1]
+        assert rejected == 40 - round(40 * samples["accepted"]["value"])
+        for mistake in samples["mistakes"]:
+            place = mistake["places"][0]
+            words = place["example"].split(" ")
+            before = " ".join(words[: place["position"]])
+            line = f"{mistake['count']} {mistake['reason']}: {before} [{place['word']}]"
+            assert " ".join(line.split()) in part
+            assert f"({', '.join(place['allowed'])})" in part
+    words_before = table.split("words before")[1]
+    for word in found["next_words"]:
+        divergence, entropy = word["divergence"], word["entropy"]
+        assert row(words_before, str(word["after"])) == [
+            f"{word['sentences']:,}", *cells([divergence], ".4f"), f"{entropy['value']:.2f}"
+        ]  # fmt: skip
+    assert list(found["pairs"]) == [kind for kind in KINDS if possible(kind)]
     for kind, result in found["pairs"].items():
         figures = cells([result["right"]], ".1f", 100)
         assert row(table, kind) == ["20", *figures, *result["example"]["bad"].split()]
@@ -117,25 +141,59 @@ def test_what_the_table_looks_like(both):
     assert lines[-1] != ""
 
 
-def test_the_table_is_as_wide_whatever_the_terminal_is(schooled_files, tmp_path):
+def test_it_begins_with_what_a_newcomer_should_know(both):
+    table, found = both
+    short = " ".join(table.split("\n\n")[1].split())
+    assert short.startswith("In short - Of what it writes at temperature 0.8, the grammar accepts ")
+    for samples in found["samples"]:
+        opening = samples["varieties"]["openings"]
+        line = f"accepts {100 * samples['accepted']['value']:.1f} %; that has {opening['model']:,} "
+        assert line in short
+        assert f"sentences of the grammar have {opening['grammar']:,}." in short
+    fresh = found["fresh"]
+    assert f"it loses {fresh['model']['value']:.2f} nats a token" in short
+    assert f"the gap is {100 * fresh['gap_share']['value']:.1f} %." in short
+    right = {kind: result["right"]["value"] for kind, result in found["pairs"].items()}
+    worst = min(right, key=lambda kind: right[kind])
+    assert (
+        f"{100 * sum(right.values()) / len(right):.1f} % of the pairs, least often in {worst}: "
+        in short
+    )
+
+
+def test_a_narrow_terminal(schooled_files, tmp_path):
     model, data = schooled_files
     arguments = ["--model", model, "--data", data, *QUICK]
-    outputs = [run(arguments, tmp_path, env=ENV | {"COLUMNS": n})[1] for n in ("30", "80", "300")]
-    assert outputs[0] == outputs[1] == outputs[2] != ""
+    at = {n: run(arguments, tmp_path, env=ENV | {"COLUMNS": str(n)})[1] for n in (30, 40, 80, 300)}
+    assert at[30] == at[40]
+    assert at[80] == at[300] != at[40]
+    lines = at[40].splitlines()
+    assert max(map(len, lines[2:])) <= 40, "only the names of files may be longer"
+    assert sum(line.startswith("nats a token") for line in lines) == 2, "a table for each text"
+    for name in ("the model's loss", "accepted by the grammar", "distinct"):
+        rows = [line.split(name)[1].split() for line in lines if line.startswith(f"{name} ")]
+        assert len(rows) == 2
+        assert row(at[80], name) == [cell for cells in rows for cell in cells if cell != "%"]
 
 
-def test_the_defaults(schooled_files, tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(schooled_files[0].read_bytes())
-    code, out, err = run(["--json"], tmp_path)
+def test_the_defaults(schooled, tmp_path):
+    bundled = corpus.read_sentences(corpus.default_path())
+    data = DataRecord("grade1_sentences.txt", corpus.fingerprint(bundled), len(bundled), 3000)
+    record = replace(schooled.record, data=data)
+    model_file.save(tmp_path / "model.safetensors", replace(schooled, records=(record,)))
+    code, out, err = run(["--json"], tmp_path, timeout=300)
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert found["model"] == "model.safetensors"
     assert found["data"] == "grade1_sentences.txt"
-    assert found["unseen"] == 30_000
+    assert found["unseen"] == 3000
     assert found["fresh"]["sentences"] == 5000
-    assert (found["samples"]["count"], found["samples"]["temperature"]) == (1000, 0.8)
+    assert [(s["count"], s["temperature"]) for s in found["samples"]] == [
+        (10_000, 0.8),
+        (10_000, 1),
+    ]
     assert {result["count"] for result in found["pairs"].values()} == {500}
-    assert not found["trained_on"]
+    assert found["trained_on"]
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
@@ -167,19 +225,97 @@ def test_standard_input(schooled_files, tmp_path):
     assert (found["data"], found["trained_on"]) == ("standard input", True)
 
 
-def test_a_corpus_without_a_grammar(call, tiny_file, sentences_file):
-    arguments = ("--model", tiny_file, "--data", sentences_file, *QUICK)
-    code, out, err = call(*arguments)
+# ---------------------------------------------------------------- a text of one's own
+
+
+@pytest.fixture
+def own_text(tmp_path, monkeypatch):
+    """A model of one's own text, in the folder where it was trained."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("\n".join(SENTENCES * 5) + "\n")
+    arguments = ["--steps", "40", "--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--quiet"]
+    assert cli.main(["train", "--data", "mine.txt", *arguments]) == 0
+
+
+@pytest.mark.usefixtures("own_text")
+def test_it_finds_the_text_of_the_training(call):
+    code, out, err = call(*QUICK)
     assert (code, err) == (0, "")
-    assert "the grammar's loss" not in out
-    assert "accepted" not in out
-    assert "agreement" not in out
+    assert "text   mine.txt: 30 sentences, 3 held out" in out
+    assert row(out, "sentences") == ["3"]
     assert row(out, "not in the training text")
-    assert "What the grammar tells is left out" in out
-    found = json.loads(call(*arguments, "--json")[1])
-    assert found["fresh"] is None
-    assert found["samples"]["accepted"] is None
-    assert found["pairs"] == {}
+    assert row(out, "distinct")
+    for figure in (
+        "the grammar's loss",
+        "accepted",
+        "agreement",
+        "rejected",
+        "words before",
+        "gap  ",
+    ):
+        assert figure not in out
+    assert "30,000" not in out
+    assert "grade1" not in out
+    assert "% is not in the training text" in out.split("\n\n")[1]
+    assert "as unsure of each token as if it guessed among" in " ".join(out.split())
+    assert "what only a grammar can tell is left out" in " ".join(out.split())
+    assert call(*QUICK, "--data", "mine.txt")[1] == out
+    found = json.loads(call(*QUICK, "--json")[1])
+    assert (found["fresh"], found["next_words"], found["pairs"]) == (None, [], {})
+    assert {s["accepted"] for s in found["samples"]} == {None}
+    assert (found["data"], found["trained_on"]) == ("mine.txt", True)
+
+
+@pytest.mark.usefixtures("own_text")
+def test_a_text_that_is_not_found_again(refuses, tmp_path):
+    (tmp_path / "mine.txt").rename(tmp_path / "other.txt")
+    err = refuses()
+    assert "trained on mine.txt, which is not in this folder" in err
+    assert "llmhard evaluate --model model.safetensors --data FOLDER/mine.txt" in err
+    (tmp_path / "mine.txt").write_text("something else\n")
+    err = refuses()
+    assert "another mine.txt than the one found" in err
+    assert "--data FILE" in err
+
+
+def test_another_version_of_the_bundled_sentences(refuses, schooled):
+    data = replace(schooled.record.data, name="grade1_sentences.txt")
+    saved = replace(schooled, records=(replace(schooled.record, data=data),))
+    model_file.save("model.safetensors", saved)
+    err = refuses()
+    assert f"another grade1_sentences.txt than the one found, {corpus.default_path()}" in err
+
+
+def test_a_text_from_a_pipe(refuses, schooled):
+    data = replace(schooled.record.data, name="standard input")
+    saved = replace(schooled, records=(replace(schooled.record, data=data),))
+    model_file.save("model.safetensors", saved)
+    err = refuses()
+    assert "pipe that in: ... | llmhard evaluate --model model.safetensors --data -" in err
+
+
+@pytest.mark.usefixtures("own_text")
+def test_a_model_trained_further(call, tmp_path):
+    (tmp_path / "more.txt").write_text("the big cat sat\na dog ran home\n")
+    options = ["--data", "more.txt", "--steps", "3", "--quiet", "--out", "model.safetensors"]
+    assert cli.main(["finetune", *options]) == 0
+    _, out, _ = call(*QUICK)
+    assert "text   mine.txt: 30 sentences, 3 held out" in out
+    assert "also trained on more.txt" in " ".join(out.split())
+    (tmp_path / "mine.txt").unlink()
+    _, out, _ = call(*QUICK)
+    assert "text   more.txt: 2 sentences" in out
+    (tmp_path / "more.txt").unlink()
+    code, _, err = call(*QUICK)
+    assert code == 2
+    assert "FOLDER/mine.txt" in err
+
+
+def test_a_record_does_not_lead_out_of_the_folder(refuses, schooled, schooled_files):
+    data = replace(schooled.record.data, name=str(schooled_files[1]))
+    saved = replace(schooled, records=(replace(schooled.record, data=data),))
+    model_file.save("model.safetensors", saved)
+    assert "which is not in this folder" in refuses()
 
 
 def test_json_has_no_nan(call, schooled_files, tmp_path):
@@ -198,6 +334,13 @@ def test_json_has_no_nan(call, schooled_files, tmp_path):
     assert len(row(out, "the model's loss")) == 2, "two losses without standard errors"
 
 
+def test_temperatures(call, schooled_files):
+    model, data = schooled_files
+    arguments = ("--model", model, "--data", data, *QUICK, "--json")
+    found = json.loads(call(*arguments, "--temperature", 0, 1, 1.0)[1])
+    assert [samples["temperature"] for samples in found["samples"]] == [0, 1]
+
+
 def test_bad_input(refuses, schooled_files, tmp_path):
     model, data = schooled_files
     assert "train one first" in refuses()
@@ -209,8 +352,8 @@ def test_bad_input(refuses, schooled_files, tmp_path):
     for option in ("--fresh", "--samples", "--pairs"):
         for number in ("0", "-1", "1.5", "many"):
             assert "at least 1" in refuses("--model", model, option, number)
-    for number in ("-1", "nan", "inf"):
-        assert "temperature" in refuses("--model", model, "--temperature", number)
+    for numbers in (["-1"], ["nan"], ["inf"], ["1", "-1"]):
+        assert "temperature" in refuses("--model", model, "--temperature", *numbers)
     for arguments in (["model"], ["--bogus"], ["--seed", "x"], ["--model"]):
         assert "--help" in refuses(*arguments)
 

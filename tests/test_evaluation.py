@@ -3,34 +3,39 @@
 import random
 from dataclasses import replace
 from itertools import pairwise
-from math import exp, inf, log, nan, prod, sqrt
+from math import exp, fsum, inf, log, nan, prod, sqrt
 from statistics import fmean, stdev
 
 import pytest
-from conftest import GRAMMAR_SENTENCES, SENTENCES
+from conftest import GRAMMAR_SENTENCES, SENTENCES, possible
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmhard import corpus, evaluation, grammar
+from llmhard import corpus, evaluation, grammar, minimal_pairs
 from llmhard.evaluation import (
+    Calibration,
     Estimate,
     Surprise,
+    Variety,
     evaluate,
     losses,
     ratio,
     share,
     split_as_trained,
+    varieties,
 )
 from llmhard.layers import softmax
 from llmhard.minimal_pairs import KINDS
 from llmhard.model import GPT, Config
 from llmhard.model_file import SavedModel
+from llmhard.pcfg import END
 from llmhard.sampler import Reader
-from llmhard.tokenizer import Tokenizer
+from llmhard.tokenizer import BOS, CharTokenizer, Tokenizer
 from llmhard.trainer import sequence_loss
 from llmhard.training_record import DataRecord
 
-LITTLE = {"fresh": 400, "samples": 60, "temperature": 0.8, "pairs": 30, "seed": 1}
+POSSIBLE = [kind for kind in KINDS if possible(kind)]
+LITTLE = {"fresh": 400, "samples": 60, "temperatures": [0.8], "pairs": 30, "seed": 1}
 
 
 def judged(saved, sentences=GRAMMAR_SENTENCES, **changes):
@@ -175,6 +180,85 @@ def test_the_gap_is_measured_sentence_by_sentence():
     assert result.gap.value == pytest.approx(0.5 / 7, abs=4 * result.gap.standard_error)
 
 
+# ---------------------------------------------------------------- the next word
+
+
+def test_the_divergence_of_a_next_word_by_the_textbook(schooled):
+    reader = Reader(schooled.model)
+    tokens = {word: schooled.tokenizer.encode(word)[0] for word in grammar.WORDS} | {END: BOS}
+    sentence = grammar.sample(random.Random(3))
+    words = sentence.split()
+    found = Calibration(schooled).of(sentence)
+    assert len(found) == len(words) + 1
+    for n, (divergence, entropy) in enumerate(found):
+        logits = reader.read(tokens[words[n - 1]] if n else BOS)
+        q, p = softmax(logits).data, grammar.next_words(" ".join(words[:n]))
+        assert divergence == pytest.approx(fsum(p[w] * log(p[w] / q[tokens[w]]) for w in p))
+        assert entropy == pytest.approx(-fsum(p[w] * log(p[w]) for w in p))
+        assert divergence > 0
+
+
+def test_the_order_of_questions_does_not_matter(schooled):
+    rng = random.Random(5)
+    sentences = [grammar.sample(rng) for _ in range(40)]
+    calibration = Calibration(schooled)
+    assert list(map(calibration.of, sentences)) == [Calibration(schooled).of(s) for s in sentences]
+
+
+def test_the_divergences_of_all_positions_add_up_to_the_gap(schooled):
+    result = judged(schooled, fresh=1500)
+    assert [word.after for word in result.next_words] == list(range(len(result.next_words)))
+    assert result.next_words[0].sentences == 1500
+    assert result.next_words[0].divergence.standard_error == pytest.approx(0, abs=1e-9)
+    assert sum(word.sentences for word in result.next_words) == result.fresh.tokens
+    for found, expected in (("divergence", "gap"), ("entropy", "grammar")):
+        nats = sum(getattr(word, found).value * word.sentences for word in result.next_words)
+        estimate = getattr(result.fresh, expected)
+        assert nats / result.fresh.tokens == pytest.approx(
+            estimate.value, abs=4 * estimate.standard_error
+        )
+
+
+def test_what_the_context_does_not_hold_is_left_out(schooled):
+    model, tokenizer = untrained(3)
+    result = judged(SavedModel(model, tokenizer, schooled.records))
+    assert [word.after for word in result.next_words] == [0, 1, 2]
+    assert all(word.sentences == 400 for word in result.next_words[:2])
+
+
+# ---------------------------------------------------------------- variety
+
+
+def test_varieties_by_hand():
+    written = ["the dog runs", "the dog ran", "the dog runs", "mom runs"]
+    drawn = ["the dog sees mom", "mom sees the dog", "a dog", "dad is big"]
+    assert varieties(written, drawn) == {
+        "openings": Variety(2, 4, 0.5),  # the dog, mom runs
+        "verbs": Variety(2, 1, 2.0),  # runs, ran
+        "word pairs": Variety(4, 8, 0.5),  # the dog, dog runs, dog ran, mom runs
+    }
+    assert varieties(["mom runs"], ["the the"])["verbs"] == Variety(1, 0, None)
+
+
+def test_the_grammar_is_as_various_as_itself():
+    rng = random.Random(1)
+    written, drawn = ([grammar.sample(rng) for _ in range(3000)] for _ in range(2))
+    for name, variety in varieties(written, drawn).items():
+        assert variety.share == pytest.approx(1, abs=0.1), name
+    few = varieties(written[:30] * 100, drawn)
+    assert all(variety.share < 0.8 for variety in few.values())
+
+
+def test_kinds_without_pairs_are_named(schooled, monkeypatch):
+    monkeypatch.setattr(minimal_pairs, "MOST_DRAWS", 2)
+    monkeypatch.setitem(minimal_pairs.KINDS, "article", ())
+    result = judged(schooled)
+    assert "article" not in result.pairs
+    assert "Left out: the grammar has no minimal pairs of the kind article" in " ".join(
+        result.notes
+    )
+
+
 # ---------------------------------------------------------------- which sentences were held out
 
 
@@ -287,7 +371,7 @@ def test_a_model_that_is_the_grammar(schooled):
     for part in (result.validation, result.fresh):
         assert part.gap == part.gap_share == Estimate(0.0, 0.0)
         assert part.model == part.grammar
-    assert set(result.pairs) == set(KINDS)
+    assert set(result.pairs) == set(POSSIBLE)
     for pair in result.pairs.values():
         assert (pair.count, pair.right) == (30, Estimate(1.0, 0.0))
 
@@ -305,7 +389,7 @@ def test_a_short_context_keeps_the_floor_where_it_is(schooled):
     assert "of 150 validation sentences are longer" in " ".join(result.notes)
     assert result.validation.grammar is None
     left = sum(pair.count for pair in result.pairs.values())
-    assert f"{4 * 30 - left} of 120 minimal pairs are longer" in " ".join(result.notes)
+    assert f"{len(POSSIBLE) * 30 - left} minimal pairs are longer" in " ".join(result.notes)
 
 
 def test_a_context_that_holds_no_sentence(schooled):
@@ -319,30 +403,45 @@ def test_a_context_that_holds_no_sentence(schooled):
 
 def test_what_is_said_of_the_samples(schooled, monkeypatch):
     learned, held_out = corpus.split(GRAMMAR_SENTENCES, random.Random(5))
-    nonsense = ["duck the the", "", "mom mom"]
+    nonsense = ["dog the the", "", "mom mom"]
     written = [learned[0], learned[0], learned[1], *nonsense, *held_out[:4]]
     todo = [schooled.tokenizer.encode(sentence) for sentence in written]
     monkeypatch.setattr(evaluation, "generate", lambda *_: todo.pop(0))
-    samples = judged(schooled, samples=10, temperature=0.5).samples
+    samples = judged(schooled, samples=10, temperatures=[0.5]).samples[0]
     assert (samples.count, samples.temperature) == (10, 0.5)
     assert samples.accepted == share([True] * 7 + [False] * 3)
     assert samples.new == share([True] * 7 + [False] * 3)
     assert samples.distinct == 0.9
+    assert sum(mistake.count for mistake in samples.mistakes) == 3
+    good = [sentence for sentence in written if sentence not in nonsense]
+    assert {name: variety.model for name, variety in samples.varieties.items()} == {
+        name: variety.model for name, variety in varieties(good, good).items()
+    }
 
 
 def test_the_temperature_counts(schooled):
-    cold, hot = (judged(schooled, temperature=t).samples for t in (0, 5))
+    cold, hot = judged(schooled, temperatures=[0, 5]).samples
+    assert (cold.temperature, hot.temperature) == (0, 5)
     assert cold.distinct == 1 / 60, "greedy: always the same"
     assert hot.accepted.value == 0
     assert hot.distinct == 1
+    assert hot.varieties == {}, "there is nothing to compare"
+    assert sum(mistake.count for mistake in hot.mistakes) == 60
     with pytest.raises(ValueError, match="temperature"):
-        judged(schooled, temperature=-1)
+        judged(schooled, temperatures=[-1])
+
+
+def test_a_temperature_is_judged_alike_alone_and_among_others(schooled):
+    alone = judged(schooled, temperatures=[0.5]).samples
+    assert judged(schooled, temperatures=[1, 0.5]).samples[1:] == alone
 
 
 def test_samples_that_were_cut_short(schooled):
     model, tokenizer = untrained(3)
-    result = judged(SavedModel(model, tokenizer, schooled.records), temperature=1.0)
-    assert [note for note in result.notes if "of 60 samples were cut short" in note]
+    result = judged(SavedModel(model, tokenizer, schooled.records), temperatures=[1.0])
+    assert [
+        note for note in result.notes if "of 60 samples at temperature 1 were cut short" in note
+    ]
 
 
 def test_the_note_on_distinct_sentences_has_the_measured_numbers(schooled, judgement):
@@ -377,29 +476,50 @@ def test_a_text_that_the_model_was_not_trained_on(schooled):
     result = judged(schooled, other)
     assert not result.trained_on
     assert result.unseen == result.validation.sentences == 200
-    assert result.samples.new is None
-    assert result.samples.accepted is not None
+    assert result.samples[0].new is None
+    assert result.samples[0].accepted is not None
     assert result.fresh_in_training is None
     assert result.fresh.gap is not None
     assert "not trained on this text" in result.notes[0]
 
 
-def test_a_model_that_does_not_know_the_words_of_the_grammar(tiny):
+def test_a_model_of_another_language(tiny):
     own = judged(tiny, SENTENCES)
-    assert (own.fresh, own.fresh_in_training, own.samples.accepted, own.pairs) == (
-        None, None, None, {},
-    )  # fmt: skip
+    assert (own.fresh, own.fresh_in_training, own.next_words, own.pairs) == (None, None, (), {})
+    (samples,) = own.samples
+    assert (samples.accepted, samples.varieties, samples.mistakes) == (None, {}, ())
     assert own.validation is None
-    assert own.samples.new is not None
+    assert samples.new is not None
     notes = " ".join(own.notes)
     assert "No sentence was held out" in notes
-    assert "does not know its words, 'am' for one" in notes
+    assert "There is no grammar of what this model writes" in notes
 
-    strange = judged(tiny, GRAMMAR_SENTENCES[:50])
+    strange = judged(tiny, ["nobody knows"] * 50)
     assert strange.validation is None
     assert "50 of 50 validation sentences have words" in " ".join(strange.notes)
-    assert strange.samples.new is None
-    assert strange.samples.distinct > 0
+    assert strange.samples[0].new is None
+    assert strange.samples[0].distinct > 0
+
+
+def test_a_model_that_lacks_words_of_the_grammar():
+    model, tokenizer = untrained(12, [word for word in grammar.WORDS if word not in ("dog", "mom")])
+    result = judged(SavedModel(model, tokenizer, ()))
+    assert result.fresh is None
+    assert "does not know 2 of its words, 'dog' for one" in " ".join(result.notes)
+
+
+def test_a_model_of_characters():
+    letters = CharTokenizer([*"abcdefghijklmnopqrstuvwxyz "])
+    config = Config(letters.vocab_size, n_layer=1, n_embd=8, n_head=2, block_size=60)
+    saved = SavedModel(GPT.initialize(config, random.Random(1)), letters, ())
+    result = judged(saved, GRAMMAR_SENTENCES[:50])
+    assert result.fresh.gap.value > 0
+    assert result.pairs
+    assert result.next_words == ()
+    assert "it writes characters" in " ".join(result.notes)
+    other = judged(saved, ["quartz vex", "jumpy wizards"])
+    assert other.fresh is None, "it knows all letters, but nobody says that it writes our sentences"
+    assert "There is no grammar of what this model writes" in " ".join(other.notes)
 
 
 def test_sentences_with_unknown_words_are_left_out(schooled):
@@ -425,7 +545,7 @@ def test_a_model_trained_further_on_another_text(schooled):
     saved = replace(schooled, records=(*schooled.records, later))
     result = judged(saved)
     assert result.validation == judged(schooled).validation, "what it learned first is known"
-    assert result.samples.new is not None
+    assert result.samples[0].new is not None
     assert "also trained on later.txt" in " ".join(result.notes)
     result = judged(saved, SENTENCES)
     assert result.trained_on

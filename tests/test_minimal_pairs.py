@@ -5,19 +5,42 @@ from collections import Counter
 from math import sqrt
 
 import pytest
+from conftest import possible
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmhard import grammar
-from llmhard.minimal_pairs import KINDS, MinimalPair, minimal_pairs, prefers_good
+from llmhard import minimal_pairs as module
+from llmhard.minimal_pairs import (
+    DETERMINERS,
+    KINDS,
+    NOUNS,
+    PREPOSITIONS,
+    VERBS,
+    MinimalPair,
+    NoPairsError,
+    minimal_pairs,
+    number_of,
+    prefers_good,
+    strangers,
+)
 
 SEEDS = st.integers(0, 2**32)
+POSSIBLE = [kind for kind in KINDS if possible(kind)]
+ONE_WORD = ["agreement", "distance", "article", "possessor", "subject", "object", "place"]
+NOUN_KINDS = ["subject", "object", "place"]
 
 
-def variants(kind, sentence):
-    """All candidates of a kind that the grammar does not accept."""
-    candidates = (" ".join(w) for make in KINDS[kind] for w in make(sentence.split()))
-    return {bad for bad in candidates if not grammar.accepts(bad)}
+def of(kinds):
+    """Those of these kinds that the grammar has."""
+    return [kind for kind in kinds if kind in POSSIBLE]
+
+
+def candidates(kind, sentence):
+    """All candidates of a kind, whether the grammar accepts them or not."""
+    return {
+        " ".join(candidate.words) for make in KINDS[kind] for candidate in make(sentence.split())
+    }
 
 
 def changed(pair):
@@ -26,7 +49,7 @@ def changed(pair):
     return [(good, bad) for good, bad in words if good != bad]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", POSSIBLE)
 @given(seed=SEEDS)
 def test_the_grammar_accepts_the_good_one_and_not_the_bad_one(kind, seed):
     for pair in minimal_pairs(kind, 4, random.Random(seed)):
@@ -35,7 +58,7 @@ def test_the_grammar_accepts_the_good_one_and_not_the_bad_one(kind, seed):
         assert set(pair.bad.split()) <= set(grammar.WORDS)
 
 
-@pytest.mark.parametrize("kind", ["agreement", "article", "meaning"])
+@pytest.mark.parametrize("kind", of(ONE_WORD))
 @given(seed=SEEDS)
 def test_one_word_is_another(kind, seed):
     for pair in minimal_pairs(kind, 4, random.Random(seed)):
@@ -52,40 +75,117 @@ def test_in_pairs_of_order_two_neighbours_have_changed_places(seed):
         assert not grammar.QUESTION_SENTENCES.accepts(pair.bad)
 
 
+@pytest.mark.parametrize("kind", of(NOUN_KINDS))
+@given(seed=SEEDS)
+def test_another_noun_is_wrong_at_the_word_that_it_does_not_go_with(kind, seed):
+    for pair in minimal_pairs(kind, 3, random.Random(seed)):
+        words = pair.good.split(" ")
+        ((good, bad),) = changed(pair)
+        position = next(i for i, word in enumerate(words) if pair.bad.split(" ")[i] != word)
+        departure = grammar.SENTENCES.where_it_leaves(pair.bad)
+        assert departure.position == position + (kind == "subject")
+        number = number_of(good)
+        assert bad in (noun[number] for nouns in grammar.NOUN_FORMS.values() for noun in nouns)
+        for nouns in grammar.NOUN_FORMS.values():
+            assert not {NOUNS[good], NOUNS[bad]} <= set(nouns)
+        assert grammar.with_article(good)[:2] == grammar.with_article(bad)[:2]
+        before = next((w for w in words[:position][::-1] if w not in DETERMINERS), "")
+        if kind == "object":
+            assert before in VERBS
+            assert not grammar.next_words(f"i {VERBS[before].do} the {bad}")
+        elif kind == "place":
+            assert before in PREPOSITIONS
+            assert not grammar.next_words(f"mom is {before} the {bad}")
+        else:
+            one, many = NOUNS[bad]
+            verb = VERBS[words[position + 1]]
+            assert not grammar.next_words(f"the {one} {verb.does}")
+            assert not grammar.next_words(f"the {many} {verb.do}")
+
+
+# What the kinds propose, whether or not the grammar writes these sentences.
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
         ("agreement", "seven ducks swim", {"seven ducks swims"}),
+        ("agreement", "on monday the dog swims", {"on monday the dog swim"}),
         ("agreement", "i am happy", {"i is happy", "i are happy"}),
-        ("agreement", "there are two cats at the park", {"there is two cats at the park"}),
+        ("agreement", "sam does not swim", {"sam do not swim"}),
         ("agreement", "mom wants to see the lions", {"mom want to see the lions"}),
         ("agreement", "sam can swim", set()),
         ("agreement", "please look at the cat", set()),
+        ("agreement", "do not run", set()),
         ("agreement", "dad ate an apple", set()),
-        # Good English, which only this grammar does not know.
+        # Both are good English, whatever the grammar knows.
         ("agreement", "mom reads a big book", set()),
         ("agreement", "the fish swims", set()),
-        ("agreement", "there is a fish at the zoo", {"there are a fish at the zoo"}),
-        ("agreement", "we read a big book", {"we reads a big book"}),
+        ("agreement", "the fish by the pond swims", set()),
+        ("agreement", "the dogs by the pond swim", set()),
+        ("distance", "the dogs by the pond swim", {"the dogs by the pond swims"}),
+        ("distance", "the dog by the big pond swims", {"the dog by the big pond swim"}),
+        ("distance", "the fish by the pond swims", set()),
+        ("distance", "on monday the dog swims", set()),
         ("article", "she eats an apple", {"she eats a apple"}),
         ("article", "mom sees the apple", set()),
-        ("meaning", "the fish swims", {"the fish flies", "the fish jumps"}),
-        ("meaning", "two bees fly", {"two bees swim", "two bees jump"}),
-        ("meaning", "he ate some soup", {"he read some soup"}),
-        ("meaning", "amy wears a red hat", {"amy eats a red hat", "amy reads a red hat"}),
-        ("meaning", "we read a big book", set()),
-        ("meaning", "i can swim", set()),
+        ("possessor", "he likes her dog", {"he likes his dog"}),
+        ("possessor", "his dog likes his cat", {"her dog likes his cat", "his dog likes her cat"}),
+        ("possessor", "i see her", set()),
+        ("possessor", "we want her with the dog", set()),
+        ("subject", "mom swims", set()),
+        ("subject", "the dog by the pond swims", set()),
+        ("subject", "we see the dog swim", set()),
+        ("object", "she eats some soup", set()),
+        ("object", "she looks at the dog", set()),
+        ("place", "she looks at the park", set()),
+        ("place", "we go to school", set()),
+        ("place", "she plays with the dog", set()),
+        ("comparison", "the cow is bigger than a cat", {"a cat is bigger than the cow"}),
+        ("comparison", "cows are bigger than a cat", set()),
+        ("comparison", "the cow is big", set()),
         ("order", "the duck swims", {"duck the swims", "the swims duck"}),
         ("order", "sam can swim", {"sam swim can"}),
         ("order", "they are sad", {"they sad are"}),
     ],
 )
-def test_the_bad_ones_of_a_sentence(kind, good, bad):
-    assert grammar.accepts(good)
-    assert variants(kind, good) == bad
+def test_the_candidates_of_a_sentence(kind, good, bad):
+    assert candidates(kind, good) == bad
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_grammar_accepts_is_not_bad():
+    sentence = grammar.sample(random.Random(1))
+    assert not module.Candidate(sentence.split(" ")).is_bad()
+    wrong = module.Candidate(f"the the {sentence}".split(" "))
+    assert wrong.is_bad()
+    assert module.Candidate(wrong.words, leaves_at=1).is_bad()
+    assert not module.Candidate(wrong.words, leaves_at=2).is_bad()
+
+
+def test_a_stranger_is_of_the_same_number_and_article():
+    foods = module.classes_after("i eat the", "i eat some", "i eat an")
+    assert 0 < len(foods) < len(grammar.NOUN_FORMS) / 2
+    for word in ("apple", "apples", "dog", "dogs"):
+        found = strangers(word, foods)
+        assert found
+        assert set(map(number_of, found)) <= {number_of(word), None}
+        assert len({grammar.with_article(other).split()[0] for other in found}) == 1
+        assert not any(other in grammar.next_words("i eat the") for other in found)
+        assert word not in found
+    assert strangers("dog", frozenset(grammar.NOUN_FORMS)) == [], "a verb for everything"
+    assert strangers("fish", foods) == [], "one or many?"
+    assert strangers("swims", foods) == []
+
+
+def test_who_can_swim():
+    swimmers = module.classes_that_do("swim")
+    owners = {name for name, nouns in grammar.NOUN_FORMS.items() if NOUNS["duck"] in nouns}
+    assert owners <= swimmers
+    assert (
+        not {name for name, nouns in grammar.NOUN_FORMS.items() if NOUNS["ball"] in nouns}
+        & swimmers
+    )
+
+
+@pytest.mark.parametrize("kind", POSSIBLE)
 def test_the_seed_decides(kind):
     one, same, other = (minimal_pairs(kind, 20, random.Random(seed)) for seed in (1, 1, 2))
     assert one == same
@@ -97,15 +197,9 @@ def test_the_seed_decides(kind):
 def test_the_classes_take_turns():
     articles = minimal_pairs("article", 100, random.Random(1))
     assert Counter(map(tuple, map(changed, articles))) == {(("a", "an"),): 50, (("an", "a"),): 50}
-    verbs = [changed(pair)[0][0] for pair in minimal_pairs("meaning", 100, random.Random(1))]
-    assert sum(verb.startswith(("swim", "fly", "flies", "jump")) for verb in verbs) == 50
-
-
-def test_every_verb_of_the_meaning_pairs_comes_up_on_both_sides():
-    pairs = [changed(pair)[0] for pair in minimal_pairs("meaning", 300, random.Random(1))]
-    for verbs in ("swims flies jumps", "eats wears reads"):
-        for good in verbs.split():
-            assert {bad for g, bad in pairs if g == good} == set(verbs.split()) - {good}
+    numbers = minimal_pairs("agreement", 100, random.Random(1))
+    singular = [good in module.SINGULAR for pair in numbers for good, _ in changed(pair)]
+    assert singular == [True, False] * 50
 
 
 def test_good_sentences_have_the_distribution_of_the_grammar():
@@ -119,14 +213,14 @@ def test_good_sentences_have_the_distribution_of_the_grammar():
         assert abs(ours - expected) < 4 * sqrt(2 * expected * (1 - expected) / n)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", POSSIBLE)
 def test_the_grammar_itself_is_always_right(kind):
     pairs = minimal_pairs(kind, 50, random.Random(4))
     assert all(prefers_good(pair, grammar.log_prob) for pair in pairs)
     assert not any(prefers_good(pair, lambda s: -grammar.log_prob(s)) for pair in pairs)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", POSSIBLE)
 def test_who_guesses_is_right_in_half_the_pairs(kind):
     n, rng = 1000, random.Random(6)
     right = sum(prefers_good(p, lambda _: rng.random()) for p in minimal_pairs(kind, n, rng))
@@ -142,6 +236,23 @@ def test_a_tie_is_not_right():
     assert not prefers_good(MinimalPair("the duck swims", "the duck flies"), lambda _: -1.0)
 
 
+def test_kinds_that_the_grammar_cannot_have_do_not_hang(monkeypatch):
+    def never(_):
+        return []
+
+    def hardly_ever(words):
+        return [module.Candidate(["the", "the"])] if words[0] == "mom" else []
+
+    monkeypatch.setattr(module, "MOST_DRAWS", 2000)
+    monkeypatch.setitem(KINDS, "order", (never, hardly_ever, never))
+    pairs = minimal_pairs("order", 5, random.Random(1))
+    assert {pair.good.split()[0] for pair in pairs} == {"mom"}
+    monkeypatch.setitem(KINDS, "order", (never,))
+    with pytest.raises(NoPairsError, match="the kind order: none in 2,000 sentences"):
+        minimal_pairs("order", 5, random.Random(1))
+    assert minimal_pairs("order", 0, random.Random(1)) == []
+
+
 def test_an_unknown_kind():
-    with pytest.raises(ValueError, match="agreement, article, meaning, order, not 'spelling'"):
+    with pytest.raises(ValueError, match=r"agreement, distance, .*, order, not 'spelling'"):
         minimal_pairs("spelling", 1, random.Random(1))

@@ -120,15 +120,15 @@ def _text_of(saved: SavedModel, model: str) -> Text:
     """
     bundled = {path.name: path for path in (corpus.default_path(), corpus.questions_path())}
     for record in saved.records:
-        name = record.data.name
-        for path in (bundled.get(name), Path(Path(name).name)):
+        name = Path(record.data.name).name  # never a path out of this folder
+        for path in (bundled.get(name), Path(name)):
             if path and path.is_file():
                 text = read_text(str(path))
                 if corpus.fingerprint(text.sentences) == record.data.sha256:
                     return text
     if not saved.records:
         return read_text(None)
-    name = saved.records[0].data.name
+    name = Path(saved.records[0].data.name).name
     command = f"llmhard evaluate --model {model} --data"
     if name == "standard input":
         raise UsageError(
@@ -184,12 +184,12 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
 def _print_grouped(console: Console, title: str, rows: dict[str, Groups]) -> None:
     """A table with two columns for each group; a table for each where these are too wide."""
     known = {name: groups for name, groups in rows.items() if any(map(any, groups.values()))}
-    headings = list(next(iter(rows.values())))
+    headings = list(dict.fromkeys(chain.from_iterable(known.values())))
     wide = len(headings) < 2 or console.width >= ROOM_FOR_EXAMPLES
     for shown in [headings] if wide else [[heading] for heading in headings]:
         columns = [title, *chain.from_iterable((heading, "s.e.") for heading in shown)]
         cells = [
-            (name, *chain.from_iterable(groups[heading] for heading in shown))
+            (name, *chain.from_iterable(groups.get(heading, ("", "")) for heading in shown))
             for name, groups in known.items()
         ]
         _print_table(console, columns, [row for row in cells if any(row[1:])])
