@@ -18,6 +18,7 @@ REASONS = {
     "possessor": "another's than the grammar wants: she brushes his teeth",
     "verb form": "another form of the verb could stand there: the dogs barks",
     "noun form": "the noun could stand there in its other number: two dog",
+    "two of a kind": "it could stand in place of the word before: the big little dog",
     "verb": "other verbs could stand there: the fish flies",
     "noun": "other nouns could stand there: she eats the coat",
     "other": "anything else",
@@ -110,6 +111,8 @@ def reason_for(words: Sequence[str], departure: Departure) -> str:
         return "noun form"
     if any(word in forms and allowed & set(forms) for forms in (VERBS.get(word, ()), BE, DO)):
         return "verb form"
+    if before and word in grammar.next_words(" ".join(before[:-1])):
+        return "two of a kind"
     if word in VERBS.keys() | BE and allowed & (VERBS.keys() | BE):
         return "verb"
     if word in NOUNS and allowed & NOUNS.keys():

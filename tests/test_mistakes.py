@@ -59,6 +59,25 @@ def test_more_after_the_end():
     assert reason(f"{sentence} the dog") == "goes on too long"
 
 
+@given(st.integers(0, 2**32))
+def test_two_words_where_one_could_stand(seed):
+    rng = random.Random(seed)
+    words = grammar.sample(rng).split()
+    n = rng.randrange(len(words))
+    one, other = rng.choices(sorted(grammar.next_words(" ".join(words[:n])).keys() - {END}), k=2)
+    both = [*words[:n], one, other]
+    if other not in grammar.next_words(" ".join(both[:-1])):
+        kinds = {
+            "two of a kind",
+            "goes on too long",
+            "noun form",
+            "verb form",
+            "possessor",
+            "article",
+        }
+        assert reason(" ".join(both)) in kinds
+
+
 @given(st.lists(WORD_SEQUENCES, max_size=12))
 def test_each_rejected_sentence_is_counted_once(sentences):
     found = mistakes.mistakes(sentences)
