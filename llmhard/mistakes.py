@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llmhard import grammar
-from llmhard.minimal_pairs import NOUNS, POSSESSORS, VERBS
+from llmhard.minimal_pairs import NOUNS, POSSESSORS, PREPOSITIONS, VERBS
 from llmhard.pcfg import END, Departure
 
 # What is wrong -> what that means; the first that fits is the reason.
@@ -21,7 +21,9 @@ REASONS = {
     "two of a kind": "it could stand in place of the word before: the big little dog",
     "verb": "other verbs could stand there: the fish flies",
     "noun": "other nouns could stand there: she eats the coat",
-    "other": "anything else",
+    "preposition": "other prepositions could stand there: she looks on the dog",
+    "word choice": "other words of its class could stand there: the ball is hungry",
+    "other": "anything else: the the dog",
 }
 ARTICLES = {"a": "an", "an": "a"}
 BE = frozenset({"am", "are", "is"})
@@ -117,4 +119,8 @@ def reason_for(words: Sequence[str], departure: Departure) -> str:
         return "verb"
     if word in NOUNS and allowed & NOUNS.keys():
         return "noun"
+    if word in PREPOSITIONS and allowed & PREPOSITIONS:
+        return "preposition"
+    if any(grammar.SENTENCES.are_alike(word, other) for other in allowed):
+        return "word choice"
     return "other"

@@ -23,7 +23,7 @@ def reason(sentence):
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("agreement", {"verb form", "other", "verb"}),
+        ("agreement", {"verb form"}),
         ("distance", {"verb form"}),
         ("article", {"article"}),
         ("possessor", {"possessor", "noun"}),
