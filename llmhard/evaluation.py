@@ -496,9 +496,10 @@ class _Judge:
         rejected: tuple[Mistake, ...] = ()
         if self.knows_grammar:
             sentences = [self.tokenizer.decode(tokens) for tokens in written]
-            good = [sentence for sentence in sentences if grammar.accepts(sentence)]
-            accepted = share([True] * len(good) + [False] * (n - len(good)))
-            rejected = mistakes(sentences)
+            hits = list(map(grammar.accepts, sentences))
+            accepted = share(hits)
+            rejected = mistakes(s for s, hit in zip(sentences, hits, strict=True) if not hit)
+            good = [s for s, hit in zip(sentences, hits, strict=True) if hit]
             if good:
                 rng = self._rng("variety")
                 compared = varieties(good, [grammar.sample(rng) for _ in good])

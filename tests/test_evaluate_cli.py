@@ -113,7 +113,7 @@ def test_the_table_shows_the_numbers_of_the_json(both):
             line = f"{mistake['count']} {mistake['reason']}: {before} [{place['word']}]"
             assert " ".join(line.split()) in part
             assert f"({', '.join(place['allowed'])})" in part
-    words_before = table.split("words before")[1]
+    words_before = table.split("words  cases")[1]
     for word in found["next_words"]:
         divergence, entropy = word["divergence"], word["entropy"]
         assert row(words_before, str(word["after"])) == [
@@ -144,21 +144,19 @@ def test_what_the_table_looks_like(both):
 def test_it_begins_with_what_a_newcomer_should_know(both):
     table, found = both
     short = " ".join(table.split("\n\n")[1].split())
-    assert short.startswith("In short - Of what it writes at temperature 0.8, the grammar accepts ")
+    assert short.startswith("In short - At temperature 0.8 the grammar accepts ")
     for samples in found["samples"]:
         opening = samples["varieties"]["openings"]
-        line = f"accepts {100 * samples['accepted']['value']:.1f} %; that has {opening['model']:,} "
-        assert line in short
-        assert f"sentences of the grammar have {opening['grammar']:,}." in short
+        assert f"accepts {100 * samples['accepted']['value']:.1f} % of what it writes." in short
+        assert f"begin with {opening['model']:,} different pairs of words" in short
+        assert f"of the grammar's own with {opening['grammar']:,}." in short
     fresh = found["fresh"]
     assert f"it loses {fresh['model']['value']:.2f} nats a token" in short
     assert f"the gap is {100 * fresh['gap_share']['value']:.1f} %." in short
     right = {kind: result["right"]["value"] for kind, result in found["pairs"].items()}
     worst = min(right, key=lambda kind: right[kind])
-    assert (
-        f"{100 * sum(right.values()) / len(right):.1f} % of the pairs, least often in {worst}: "
-        in short
-    )
+    assert f"{100 * sum(right.values()) / len(right):.1f} % of the pairs" in short
+    assert f"(lowest: {worst}, {100 * right[worst]:.1f} %)" in short
 
 
 def test_a_narrow_terminal(schooled_files, tmp_path):
@@ -170,6 +168,8 @@ def test_a_narrow_terminal(schooled_files, tmp_path):
     lines = at[40].splitlines()
     assert max(map(len, lines[2:])) <= 40, "only the names of files may be longer"
     assert sum(line.startswith("nats a token") for line in lines) == 2, "a table for each text"
+    assert re.search(r"^words +cases +off by +s\.e\. +entropy$", at[40], re.M), "nothing is cut"
+    assert "\u2026" not in at[40]
     for name in ("the model's loss", "accepted by the grammar", "distinct"):
         rows = [line.split(name)[1].split() for line in lines if line.startswith(f"{name} ")]
         assert len(rows) == 2
@@ -256,7 +256,7 @@ def test_it_finds_the_text_of_the_training(call):
         assert figure not in out
     assert "30,000" not in out
     assert "grade1" not in out
-    assert "% is not in the training text" in out.split("\n\n")[1]
+    assert "% of what it writes is not in the training text" in out.split("\n\n")[1]
     assert "as unsure of each token as if it guessed among" in " ".join(out.split())
     assert "what only a grammar can tell is left out" in " ".join(out.split())
     assert call(*QUICK, "--data", "mine.txt")[1] == out

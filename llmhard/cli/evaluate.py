@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,7 @@ def _text_of(saved: SavedModel, model: str) -> Text:
     if not saved.records:
         return read_text(None)
     name = Path(saved.records[0].data.name).name
-    command = f"llmhard evaluate --model {model} --data"
+    command = f"llmhard evaluate --model {shlex.quote(model)} --data"
     if name == "standard input":
         raise UsageError(
             f"the model was trained on standard input; pipe that in: ... | {command} -"
@@ -141,12 +142,17 @@ def _text_of(saved: SavedModel, model: str) -> Text:
         )
     raise UsageError(
         f"the model was trained on {name}, which is not in this folder; say where it is: "
-        f"{command} FOLDER/{name}"
+        f"{command} {shlex.quote(f'FOLDER/{name}')}"
     )
 
 
 # ---------------------------------------------------------------- the report for people
 
+NEXT_WORDS = (
+    "How far its probabilities of the next word are off after so many words (their divergence from "
+    "the grammar's), and how open the grammar leaves it (entropy), in nats:"
+)
+PAIRS = "How often it finds the good one of two sentences likelier:"
 EXAMPLE = "a bad one"  # the heading of the only column of words, but for the first
 ROOM_FOR_EXAMPLES = 64  # columns
 
@@ -173,8 +179,8 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
         _print_grouped(console, f"{evaluation.samples[0].count:,} samples", _samples(evaluation))
         for samples in evaluation.samples:
             _print_mistakes(console, samples.count, samples.temperature, samples.mistakes)
-        _print_table(console, *_next_words(evaluation))
-        _print_table(console, *_pairs(evaluation, examples=width >= ROOM_FOR_EXAMPLES))
+        _print_table(console, *_next_words(evaluation), NEXT_WORDS)
+        _print_table(console, *_pairs(evaluation, examples=width >= ROOM_FOR_EXAMPLES), PAIRS)
         for note in evaluation.notes:
             console.print()
             console.print(textwrap.fill(printable(note), width))
@@ -195,35 +201,41 @@ def _print_grouped(console: Console, title: str, rows: dict[str, Groups]) -> Non
         _print_table(console, columns, [row for row in cells if any(row[1:])])
 
 
-def _print_table(console: Console, columns: Sequence[str], rows: Rows) -> None:
+def _print_table(
+    console: Console, columns: Sequence[str], rows: Rows, explanation: str = ""
+) -> None:
     from rich.table import Table
 
     if not rows:
         return
+    console.print()
+    if explanation:
+        console.print(textwrap.fill(explanation, console.width))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
         words = number == 0 or name == EXAMPLE
         table.add_column(name, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         table.add_row(*row)
-    console.print()
     console.print(table)
 
 
 def _in_short(evaluation: Evaluation) -> Iterator[str]:
     """What a newcomer should know, in sentences."""
     for samples in evaluation.samples:
-        what = f"Of what it writes at temperature {samples.temperature:g}"
+        at = f"At temperature {samples.temperature:g}"
         if samples.accepted:
-            line = f"{what}, the grammar accepts {100 * samples.accepted.value:.1f} %"
+            share = f"{100 * samples.accepted.value:.1f} %"
+            line = f"{at} the grammar accepts {share} of what it writes."
             if openings := samples.varieties.get("openings"):
                 line += (
-                    f"; that has {openings.model:,} different beginnings of two words, as many "
-                    f"sentences of the grammar have {openings.grammar:,}"
+                    f" Those sentences begin with {openings.model:,} different pairs of words, as "
+                    f"many of the grammar's own with {openings.grammar:,}."
                 )
-            yield f"{line}."
+            yield line
         elif samples.new:
-            yield f"{what}, {100 * samples.new.value:.1f} % is not in the training text."
+            new = f"{100 * samples.new.value:.1f} % of what it writes is not in the training text"
+            yield f"{at} {new}."
     texts = (("fresh", evaluation.fresh), ("held-out", evaluation.validation))
     name, losses = next((pair for pair in texts if pair[1]), ("", None))
     if losses and losses.gap and losses.grammar:
@@ -240,15 +252,13 @@ def _in_short(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.pairs:
         right = {kind: result.right.value for kind, result in evaluation.pairs.items()}
         worst = min(right, key=lambda kind: right[kind])
-        yield (
-            f"Of a good and a bad sentence it finds the good one likelier in "
+        line = (
+            f"Of a good sentence and one that is wrong in one thing it prefers the good one in "
             f"{100 * sum(right.values()) / len(right):.1f} % of the pairs"
-            + (
-                f", least often in {worst}: {100 * right[worst]:.1f} %."
-                if right[worst] < 1
-                else "."
-            )
         )
+        if right[worst] < 1:
+            line += f" (lowest: {worst}, {100 * right[worst]:.1f} %)"
+        yield f"{line}."
 
 
 def _losses(evaluation: Evaluation) -> dict[str, Groups]:
@@ -274,18 +284,16 @@ def _losses(evaluation: Evaluation) -> dict[str, Groups]:
 def _samples(evaluation: Evaluation) -> dict[str, Groups]:
     rows: dict[str, Groups] = {}
     for samples in evaluation.samples:
+        heading = f"at {samples.temperature:g}"
         for name, cells in {
             "accepted by the grammar": _percent(samples.accepted),
             "not in the training text": _percent(samples.new),
             "distinct": (f"{100 * samples.distinct:.1f} %", ""),
         }.items():
-            rows.setdefault(name, {})[f"at {samples.temperature:g}"] = cells
+            rows.setdefault(name, {})[heading] = cells
         for name, variety in samples.varieties.items():
             cell = "" if variety.share is None else f"{100 * variety.share:.1f} %"
-            rows.setdefault(f"{name}, of the grammar's", {})[f"at {samples.temperature:g}"] = (
-                cell,
-                "",
-            )
+            rows.setdefault(f"{name}, of the grammar's", {})[heading] = (cell, "")
     return rows
 
 
@@ -323,7 +331,7 @@ def _next_words(evaluation: Evaluation) -> tuple[list[str], Rows]:
         )
         for word in evaluation.next_words
     ]
-    return ["words before", "sentences", "off by", "s.e.", "entropy"], rows
+    return ["words", "cases", "off by", "s.e.", "entropy"], rows
 
 
 def _pairs(evaluation: Evaluation, examples: bool) -> tuple[list[str], Rows]:
