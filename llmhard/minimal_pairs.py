@@ -40,18 +40,9 @@ DETERMINERS = frozenset({"the", "a", "an", "some", *NUMBERS, *POSSESSORS})
 PLACE_PREPOSITIONS = frozenset(["at", "behind", "by", "in", "near", "on", "over", "to", "under"])
 PREPOSITIONS = PLACE_PREPOSITIONS | {"with", "for", "from", "of"}
 # After these verbs "at" and "to" lead to somebody, not to a place: "she reads to the kids".
-TOWARDS_SOMEBODY = [
-    "bark",
-    "give",
-    "listen",
-    "look",
-    "read",
-    "sing",
-    "smile",
-    "talk",
-    "wave",
-    "write",
-]
+TOWARDS_SOMEBODY = frozenset(
+    {"bark", "give", "listen", "look", "read", "sing", "smile", "talk", "wave", "write"}
+)
 # After these a verb is in its base form and agrees with nobody: "sam can swim".
 BEFORE_BASE_FORMS = frozenset({"can", "cannot", "not", "please", "to", "will"})
 # After these both numbers are good English: the fish swim, the fish swims.

@@ -318,6 +318,18 @@ def test_a_record_does_not_lead_out_of_the_folder(refuses, schooled, schooled_fi
     assert "which is not in this folder" in refuses()
 
 
+@pytest.mark.usefixtures("own_text")
+def test_a_text_of_which_nothing_can_be_said(call, tmp_path):
+    (tmp_path / "strange.txt").write_text("nobody knows\n")
+    code, out, err = call(*QUICK, "--data", "strange.txt")
+    assert (code, err) == (0, "")
+    assert "In short" not in out
+    assert row(out, "distinct")
+    assert "1 of 1 validation sentences have words that the model does not know" in " ".join(
+        out.split()
+    )
+
+
 def test_json_has_no_nan(call, schooled_files, tmp_path):
     (tmp_path / "one.txt").write_text("the duck swims\n")
     ones = ("--fresh", 1, "--samples", 1, "--pairs", 1)

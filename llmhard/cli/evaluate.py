@@ -172,8 +172,9 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
             f"text   {printable(text.name)}: {len(text.sentences):,} sentences, {unseen}",
         ):
             console.print(line, soft_wrap=True)
-        console.print("\nIn short")
-        for line in _in_short(evaluation):
+        if short := list(_in_short(evaluation)):
+            console.print("\nIn short")
+        for line in short:
             console.print(textwrap.fill(line, width, initial_indent="- ", subsequent_indent="  "))
         _print_grouped(console, "nats a token", _losses(evaluation))
         _print_grouped(console, f"{evaluation.samples[0].count:,} samples", _samples(evaluation))
