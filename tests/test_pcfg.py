@@ -226,6 +226,9 @@ def test_where_a_text_leaves_the_language_by_hand():
     assert (position, word) == (3, END)
     assert set(allowed) == {"swim", "fish"}
     assert TOY.where_it_leaves("").word == END
+    position, word, allowed = TOY.where_it_leaves("duck fish fish .")
+    assert (position, word) == (3, "."), "a word, not the end"
+    assert allowed == pytest.approx({END: 0.8, "and": 0.2})
 
 
 def test_a_very_long_text_is_left_at_once():
