@@ -9,6 +9,7 @@ from math import isfinite, nan
 
 from llmhard.adam import Adam
 from llmhard.autograd import Index, Matrix, Tape, Value
+from llmhard.average import Average
 from llmhard.layers import softmax
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import CLASSIC, Recipe
@@ -105,8 +106,9 @@ class Trainer:
 
     The first time through, the documents come in the order given, later times in other orders.
     `step` counts the steps done, `losses` are theirs, in nats a token; `curve` samples them and
-    the loss on documents `held_out`. The state is in these, the parameters and the optimizer; the
-    order of the documents depends on `seed` and `step` alone.
+    the loss on documents `held_out`. `average` is that of the parameters, None before the first
+    step that is averaged. The state is in these, the parameters and the optimizer; the order of
+    the documents depends on `seed` and `step` alone.
     """
 
     def __init__(
@@ -130,38 +132,49 @@ class Trainer:
         self.step = 0
         self.losses: list[float] = []
         self.curve: list[CurvePoint] = []
+        self.average: Average | None = None
         self.recordings = Recordings(model, replay)
+        self._validating, self._replay = self.recordings, replay
         self._epoch, self._order = 0, list(range(len(documents)))
 
     def run(self, on_step: Callable[[Trainer], None] | None = None) -> None:
         """Take the steps that are left; `on_step` is called after each.
 
-        Raises TrainingDivergedError when a loss is not finite; the model then has its last good
+        In the end the model has the averaged parameters, if the recipe averages. Raises
+        TrainingDivergedError when a loss is not finite; the model then has its last good
         parameters: those of at most 100 steps before, with which the loss was finite.
         """
-        good = self._snapshot()
+        good = _contents(self.model)
         try:
             while self.step < self.recipe.steps:
                 loss, tape = self._read_batch()
                 if self.step % STEPS_BETWEEN_SNAPSHOTS == 0:
-                    good = self._snapshot()
+                    good = _contents(self.model)
                 self.optimizer.step(self.recipe.learning_rate(self.step), tape)
                 self.losses.append(loss)
                 self.step += 1
+                if self.recipe.averages(self.step):
+                    self.average = self.average or Average(self.model)
+                    self.average.add()
                 self._add_to_curve()
                 if on_step:
                     on_step(self)
+            if self.average:
+                self._restore(_contents(self.average.model))
             # The last update has not been followed by a loss yet.
             _finite(self.recordings.read(self.documents[0]).loss.data)
             _finite(sum(sum(row) for p in self.parameters for row in p.data))
         except ArithmeticError as error:
-            for p, content in zip(self.parameters, good, strict=True):
-                p.data = Matrix.frombytes(content, *p.shape).data
-                p.grad = 0.0  # a part of a batch may be in it
+            self._restore(good)
             raise TrainingDivergedError(
                 f"the loss at step {self.step + 1} is not a finite number; "
                 f"a smaller learning rate than {self.recipe.lr:g} may help"
             ) from error
+
+    @property
+    def current(self) -> GPT:
+        """The model as it would be saved now: with the averaged parameters, if there are any."""
+        return self.average.model if self.average else self.model
 
     def final_loss(self) -> float:
         """The mean loss of the last steps, at most 500; NaN before the first."""
@@ -202,11 +215,18 @@ class Trainer:
         since = self.losses[self.curve[-1].step if self.curve else 0 :]
         validation = None
         if self.held_out:
-            validation = _finite(self.recordings.mean_loss(self.held_out))
+            validation = _finite(self._validation_loss())
         self.curve.append(CurvePoint(self.step, sum(since) / len(since), validation))
 
-    def _snapshot(self) -> list[bytes]:
-        return [p.tobytes() for p in self.parameters]
+    def _validation_loss(self) -> float:
+        if self._validating.model is not self.current:
+            self._validating = Recordings(self.current, self._replay)
+        return self._validating.mean_loss(self.held_out)
+
+    def _restore(self, contents: Sequence[bytes]) -> None:
+        for p, content in zip(self.parameters, contents, strict=True):
+            p.data = Matrix.frombytes(content, *p.shape).data
+            p.grad = 0.0  # a part of a batch may be in it
 
 
 def train(
@@ -216,6 +236,10 @@ def train(
     trainer = Trainer(model, documents, recipe, seed)
     trainer.run()
     return trainer.losses
+
+
+def _contents(model: GPT) -> list[bytes]:
+    return [p.tobytes() for p in model.parameters.values()]
 
 
 def _finite(number: float) -> float:

@@ -65,7 +65,7 @@ class TrainingRecord:
         Raises KeyError, TypeError or ValueError if it is not one.
         """
         values = dict(checked(content, dict))
-        values["recipe"] = from_fields(Recipe, values["recipe"])
+        values["recipe"] = recipe_from_json(values["recipe"])
         values["data"] = from_fields(DataRecord, values["data"])
         points = checked(values["curve"], list)
         curve = values["curve"] = tuple(from_fields(CurvePoint, point) for point in points)
@@ -93,6 +93,14 @@ def from_fields(kind: type[Dataclass], content: Any) -> Dataclass:
         else:
             raise TypeError(f"{name} is {value!r:.40}, which is not of the type {annotation}")
     return kind(**content)
+
+
+def recipe_from_json(content: Any) -> Recipe:
+    """A recipe from an object of JSON; files of the first versions lack `average`.
+
+    Raises TypeError or ValueError if it is not one.
+    """
+    return from_fields(Recipe, {"average": 0.0} | checked(content, dict))
 
 
 def checked(value: Any, kind: type) -> Any:

@@ -24,7 +24,8 @@ from llmhard.training_record import DataRecord
 CHECKOUT = Path(cli.__file__).parents[2]
 ENV = os.environ | {"PYTHONPATH": str(CHECKOUT)}
 SIZES = ["--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--block-size", "8"]
-RECIPE = ["--steps", "60", "--batch-size", "3", "--warmup", "4", "--weight-decay", "0.1"]
+RECIPE = ["--steps", "60", "--batch-size", "3", "--warmup", "4", "--weight-decay", "0.1",
+          "--average", "0.5"]  # fmt: skip
 SENTENCES = [f"the {a} {b} the {c}" for a in ["cat", "dog", "cow"] for b in ["saw", "bit"]
              for c in ["hen", "fox", "owl"]]  # fmt: skip
 
@@ -208,7 +209,7 @@ def refuses(capsys, tmp_path, monkeypatch):
     ("flag", "value"),
     [
         ("--steps", 5), ("--lr", 0.1), ("--seed", 1), ("--batch-size", 2), ("--n-embd", 16),
-        ("--preset", "classic"), ("--warmup", 0), ("--weight-decay", 0),
+        ("--preset", "classic"), ("--warmup", 0), ("--weight-decay", 0), ("--average", 0),
     ],
 )  # fmt: skip
 def test_settings_cannot_change_on_the_way(refuses, stopped, flag, value):
@@ -309,6 +310,29 @@ def test_damaged_bytes(tmp_path_factory, stopped, data):
     load_or_refuse(path)
 
 
+def test_averages_belong_to_the_steps_that_are_averaged(stopped, tmp_path):
+    file = tensor_file.TensorFile(stopped)
+    matrices, path = file.matrices(), tmp_path / "changed.checkpoint"
+    assert Checkpoint(stopped).recipe.average == 0.5  # and 20 of 60 steps are done
+    for share, begun in ((0.6, False), (0.7, True)):
+        description = file.description("llmhard-checkpoint")
+        description["recipe"]["average"] = share
+        tensor_file.write(path, "llmhard-checkpoint", description, matrices)
+        if begun:
+            with pytest.raises(ModelFileError, match=r"wte\.weight is missing"):
+                Checkpoint(path)
+        else:
+            assert Checkpoint(path).trainer([[0, 1, 0]], []).average is None
+
+
+def test_a_checkpoint_of_the_first_versions(stopped, tmp_path):
+    file = tensor_file.TensorFile(stopped)
+    description, path = file.description("llmhard-checkpoint"), tmp_path / "old.checkpoint"
+    del description["recipe"]["average"]
+    tensor_file.write(path, "llmhard-checkpoint", description, file.matrices())
+    assert Checkpoint(path).recipe.average == 0.0
+
+
 def test_tensors_that_do_not_fit(stopped, tmp_path):
     file = tensor_file.TensorFile(stopped)
     description, matrices = file.description("llmhard-checkpoint"), file.matrices()
@@ -318,7 +342,7 @@ def test_tensors_that_do_not_fit(stopped, tmp_path):
         tensor_file.write(path, "llmhard-checkpoint", description, without)
         with pytest.raises(ModelFileError, match="missing"):
             Checkpoint(path)
-    for more in ("w.wte.weight", "losses2", "model.more"):
+    for more in ("w.wte.weight", "losses2", "model.more", "average.wte.weight"):
         tensor_file.write(
             path, "llmhard-checkpoint", description, matrices | {more: matrices["losses"]}
         )
@@ -335,7 +359,12 @@ def test_tensors_that_do_not_fit(stopped, tmp_path):
 
 @settings(max_examples=25)
 @given(
-    recipe=st.builds(Recipe, steps=st.integers(1, 12), batch_size=st.integers(1, 4)),
+    recipe=st.builds(
+        Recipe,
+        steps=st.integers(1, 12),
+        batch_size=st.integers(1, 4),
+        average=st.sampled_from([0.0, 0.4, 1.0]),
+    ),
     seed=st.integers(0, 99),
     data=st.data(),
 )

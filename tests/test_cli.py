@@ -590,7 +590,7 @@ def test_help_everywhere_with_examples(call):
     assert call("--version")[1] == f"llmhard {__version__}\n"
 
 
-RECIPE = ["steps", "batch_size", "lr", "warmup", "weight_decay"]
+RECIPE = ["steps", "batch_size", "lr", "warmup", "weight_decay", "average"]
 
 
 def test_the_defaults_are_the_promised_ones():

@@ -122,6 +122,7 @@ def test_the_format(tiny, valid):
                     "beta2": 0.99,
                     "eps": 1e-8,
                     "weight_decay": 0.0,
+                    "average": 0.0,
                 },
                 "seed": 1,
                 "final_loss": tiny.record.final_loss,
@@ -365,6 +366,7 @@ FIELDS = [
             "beta2",
             "eps",
             "weight_decay",
+            "average",
         )
     ),
     *(("training", 0, "data", name) for name in ("name", "sha256", "sentences", "held_out")),
@@ -411,6 +413,8 @@ def is_wrong(keys, value):
         return not number or not 0 < value < 1e30
     if name in ("beta1", "beta2", "weight_decay"):
         return not number or not 0 <= value < (1 if name != "weight_decay" else 2)
+    if name == "average":  # files of the first versions lack it
+        return value is not ... and (type(value) is not float or not 0 <= value <= 1)
     if name in ("steps", "warmup", "sentences", "held_out", "step"):
         return not whole or value < 0
     if name == "batch_size":

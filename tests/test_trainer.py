@@ -2,13 +2,14 @@
 
 import contextlib
 import random
+from dataclasses import replace
 from math import inf, isfinite, isnan, log, nan, sqrt
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmhard import adam_update, model_file
+from llmhard import adam_update, average_update, model_file
 from llmhard.adam import Adam
 from llmhard.autograd import Matrix, Value, Vector
 from llmhard.model import GPT, Config
@@ -99,6 +100,89 @@ def test_the_first_step_of_adam_is_lr_against_the_gradient():
     parameter.grad = [[1e-3, -5.0, 0.0]]
     Adam([parameter], eps=1e-12).step(0.1)
     assert parameter.data[0] == pytest.approx([0.9, 2.1, 3.0])
+
+
+# ---------------------------------------------------------------- averaging
+
+
+@given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_the_average_is_the_mean_of_what_it_was_shown(rows):
+    matrix, mean = Matrix([rows[0]]), Matrix([[0.0] * 3])
+    value, mean_value = Value(0.0), Value(0.0)
+    vector, mean_vector = Vector([0.0, 0.0]), Vector([0.0, 0.0])
+    means, leaves = [mean, mean_value, mean_vector], [matrix, value, vector]
+    for count, row in enumerate(rows, start=1):
+        matrix.data, value.data, vector.data = [row], row[0], row[1:]
+        average_update(means, leaves, share=1 / count)
+        if count == 1:
+            assert mean.data == [row]
+    expected = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    assert mean.data[0] == pytest.approx(expected, rel=1e-9, abs=1e-6)
+    assert (mean_value.data, mean_vector.data) == (mean.data[0][0], mean.data[0][1:])
+    assert matrix.data == [rows[-1]]
+
+
+def test_a_graph_with_a_mean_in_it_is_out_of_date_after_the_update():
+    mean = Matrix([[1.0, 2.0]])
+    loss = (mean @ Vector([3.0, 4.0])).sum()
+    average_update([mean], [Matrix([[5.0, 6.0]])], share=0.5)
+    with pytest.raises(RuntimeError, match="changed after"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [None, 1.0, Value(1.0) * 2, Matrix([[1.0]]), Vector([1.0, 2.0]), Matrix([[1.0, 2.0]])[:1]],
+)
+def test_only_leaves_of_one_shape_are_averaged(bad):
+    good, mean = Matrix([[1.0, 2.0]]), Matrix([[3.0, 4.0]])
+    for means, parameters in (([mean, bad], [good, good]), ([mean, mean], [good, bad])):
+        with pytest.raises(
+            (ValueError, TypeError), match=r"is a Value, Vector or|leaves of the same"
+        ):
+            average_update(means, parameters, share=0.5)
+        assert mean.data == [[3.0, 4.0]]
+    with pytest.raises(ValueError, match="one mean for each"):
+        average_update([mean], [], share=0.5)
+
+
+@pytest.mark.parametrize(("average", "first"), [(0.3, 15), (1.0, 1), (0.01, 20)])
+def test_the_last_steps_are_averaged(average, first):
+    recipe = Recipe(steps=20, average=average)
+    plain, averaged = new_model(), new_model()
+    states = []
+    Trainer(plain, DOCUMENTS, replace(recipe, average=0.0)).run(
+        lambda _: states.append(
+            [x for p in plain.parameters.values() for row in p.data for x in row]
+        )
+    )
+    trainer = Trainer(averaged, DOCUMENTS, recipe)
+    trainer.run()
+    found = [x for p in averaged.parameters.values() for row in p.data for x in row]
+    expected = [sum(xs) / len(xs) for xs in zip(*states[first - 1 :], strict=True)]
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert trainer.losses == train(new_model(), DOCUMENTS, replace(recipe, average=0.0))
+
+
+def test_what_is_validated_is_the_average():
+    held_out = [[BOS, 4, BOS]]
+    models = []
+    trainer = Trainer(new_model(), DOCUMENTS, Recipe(steps=20, average=0.5), held_out=held_out)
+    trainer.run(lambda t: models.append((t.current, sequence_loss(t.current, held_out[0]).data)))
+    assert [model is trainer.model for model, _ in models] == [True] * 10 + [False] * 10
+    for point in trainer.curve:
+        assert point.validation == models[point.step - 1][1]
+    assert content(trainer.model) == content(trainer.current)
+    # Running on where nothing is left changes nothing.
+    before = content(trainer.model)
+    trainer.run()
+    assert content(trainer.model) == before
+
+
+@pytest.mark.parametrize("average", [-0.1, 1.1, nan, 1, "0.5"])
+def test_shares_that_are_none(average):
+    with pytest.raises(ValueError, match="average is at least 0 and at most 1"):
+        Recipe(average=average)
 
 
 # ---------------------------------------------------------------- the loss
@@ -284,20 +368,23 @@ def test_the_restored_model_is_a_recent_good_one():
 # Found by trying: at 1e160 x * x overflows, the logits are 0 and the loss log(5), but the
 # gradients are NaN; at 1e308 the very first step leads out of the numbers.
 @pytest.mark.parametrize(("steps", "lr"), [(1, 1e308), (2, 1e160), (1, 1e200), (2, 1e308)])
-def test_the_last_step_is_checked_too(steps, lr):
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_the_last_step_is_checked_too(steps, lr, average):
     model = new_model()
     with contextlib.suppress(TrainingDivergedError):
-        train(model, DOCUMENTS, Recipe(steps=steps, lr=lr))
+        train(model, DOCUMENTS, Recipe(steps=steps, lr=lr, average=average))
     assert is_finite(model)
     assert isfinite(sequence_loss(model, DOCUMENTS[0]).data)
 
 
 @settings(max_examples=20)
-@given(lr=st.floats(1e-3, 1.7e308), steps=st.integers(1, 6))
-def test_training_ends_with_finite_parameters_whatever_the_rate(lr, steps):
+@given(
+    lr=st.floats(1e-3, 1.7e308), steps=st.integers(1, 6), average=st.sampled_from([0.0, 0.5, 1.0])
+)
+def test_training_ends_with_finite_parameters_whatever_the_rate(lr, steps, average):
     model = new_model()
     try:
-        losses = train(model, DOCUMENTS, Recipe(steps=steps, lr=lr))
+        losses = train(model, DOCUMENTS, Recipe(steps=steps, lr=lr, average=average))
         assert all(map(isfinite, losses))
     except TrainingDivergedError:
         pass

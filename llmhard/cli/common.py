@@ -99,3 +99,13 @@ def positive(text: str) -> float:
     if not isfinite(number) or number <= 0:
         raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
     return number
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1, not {text!r}")
+    return number

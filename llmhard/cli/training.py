@@ -17,7 +17,15 @@ from types import FrameType
 
 from llmhard import checkpoint, corpus, curves, model_file
 from llmhard.checkpoint import Task
-from llmhard.cli.common import UsageError, at_least_one, complain, explained, from_zero, positive
+from llmhard.cli.common import (
+    UsageError,
+    at_least_one,
+    complain,
+    explained,
+    from_zero,
+    positive,
+    share,
+)
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import LAST_STEPS, Trainer, TrainingDivergedError
@@ -47,9 +55,11 @@ def add_recipe_options(command: argparse.ArgumentParser, defaults: str) -> None:
         ("--lr", positive, "learning rate at its highest; it ends at 0"),
         ("--warmup", from_zero, "steps in which the learning rate rises"),
         ("--weight-decay", float, "share of each parameter, times the rate, lost a step"),
+        ("--average", share, "share of the steps, the last ones, whose parameters are averaged"),
     )
+    metavars = {positive: "RATE", float: "RATE", share: "SHARE"}
     for name, kind, meaning in options:
-        metavar = "RATE" if kind in (positive, float) else "N"
+        metavar = metavars.get(kind, "N")
         recipe.add_argument(name, metavar=metavar, type=kind, help=meaning)
 
 
