@@ -63,7 +63,7 @@ class Recipe:
 
     def averages(self, step: int) -> bool:
         """Whether the parameters after this step, counted from 1, are part of the average."""
-        return (self.steps - step) / self.steps < self.average
+        return step > 0 and (self.steps - step) / self.steps < self.average
 
 
 # What the labs build: one sentence a step, and nothing but Adam and a falling rate.

@@ -210,6 +210,7 @@ def refuses(capsys, tmp_path, monkeypatch):
     [
         ("--steps", 5), ("--lr", 0.1), ("--seed", 1), ("--batch-size", 2), ("--n-embd", 16),
         ("--preset", "classic"), ("--warmup", 0), ("--weight-decay", 0), ("--average", 0),
+        ("--keep", "last"),
     ],
 )  # fmt: skip
 def test_settings_cannot_change_on_the_way(refuses, stopped, flag, value):
@@ -310,6 +311,31 @@ def test_damaged_bytes(tmp_path_factory, stopped, data):
     load_or_refuse(path)
 
 
+def test_the_best_so_far_goes_on(tiny, tmp_path):
+    """The best step is before the interruption, and the end must not have other parameters."""
+    documents = [tiny.tokenizer.encode_document(s) for s in ("the cat sat", "a cat ran home")]
+    held_out = [tiny.tokenizer.encode_document("a bird sings")]
+    task = Task(tiny.tokenizer, (), DataRecord("x", "0", 2, 0), None, True, "x")
+    ends = []
+    for interrupted in (False, True):
+        model = model_file.GPT.initialize(tiny.model.config, random.Random(1))
+        trainer = Trainer(model, documents, Recipe(200), 1, held_out, keep="best")
+
+        def save(trainer):
+            if trainer.step == 123:
+                checkpoint.save(tmp_path / "c", task, trainer)
+                raise Stopped
+
+        if interrupted:
+            with pytest.raises(Stopped):
+                trainer.run(save)
+            trainer = Checkpoint(tmp_path / "c").trainer(documents, held_out)
+        trainer.run()
+        ends.append((trainer.curve, [p.tobytes() for p in trainer.parameters]))
+        assert 0 < checkpoint.record(task, trainer, "x").best_step < 100
+    assert ends[0] == ends[1]
+
+
 def test_averages_belong_to_the_steps_that_are_averaged(stopped, tmp_path):
     file = tensor_file.TensorFile(stopped)
     matrices, path = file.matrices(), tmp_path / "changed.checkpoint"
@@ -328,15 +354,20 @@ def test_averages_belong_to_the_steps_that_are_averaged(stopped, tmp_path):
 def test_a_checkpoint_of_the_first_versions(stopped, tmp_path):
     file = tensor_file.TensorFile(stopped)
     description, path = file.description("llmhard-checkpoint"), tmp_path / "old.checkpoint"
-    del description["recipe"]["average"]
-    tensor_file.write(path, "llmhard-checkpoint", description, file.matrices())
-    assert Checkpoint(path).recipe.average == 0.0
+    del description["recipe"]["average"], description["keep"]
+    names = ("model.", "m.", "v.", "losses")
+    matrices = {name: m for name, m in file.matrices().items() if name.startswith(names)}
+    tensor_file.write(path, "llmhard-checkpoint", description, matrices)
+    loaded = Checkpoint(path)
+    assert loaded.recipe.average == 0.0
+    trainer = loaded.trainer([[0, 1, 0]], [[0, 2, 0]])
+    assert (trainer.keep, trainer.best, trainer.average) == ("last", None, None)
 
 
 def test_tensors_that_do_not_fit(stopped, tmp_path):
     file = tensor_file.TensorFile(stopped)
     description, matrices = file.description("llmhard-checkpoint"), file.matrices()
-    for name in ("model.wte.weight", "m.wpe.weight", "v.lm_head.weight"):
+    for name in ("model.wte.weight", "m.wpe.weight", "v.lm_head.weight", "best.wte.weight"):
         without = {key: matrix for key, matrix in matrices.items() if key != name}
         path = tmp_path / "bad.checkpoint"
         tensor_file.write(path, "llmhard-checkpoint", description, without)
@@ -366,9 +397,10 @@ def test_tensors_that_do_not_fit(stopped, tmp_path):
         average=st.sampled_from([0.0, 0.4, 1.0]),
     ),
     seed=st.integers(0, 99),
+    keep=st.sampled_from(["best", "last"]),
     data=st.data(),
 )
-def test_every_training_goes_on(tmp_path_factory, tiny, recipe, seed, data):
+def test_every_training_goes_on(tmp_path_factory, tiny, recipe, seed, keep, data):
     path = tmp_path_factory.getbasetemp() / "any.checkpoint"
     at = data.draw(st.integers(1, recipe.steps))
     documents = [tiny.tokenizer.encode_document(s) for s in ("the cat sat", "a cat ran home")]
@@ -383,7 +415,7 @@ def test_every_training_goes_on(tmp_path_factory, tiny, recipe, seed, data):
                 for name, p in tiny.model.parameters.items()
             },
         )
-        return Trainer(saved, documents, recipe, seed, documents[:1])
+        return Trainer(saved, documents, recipe, seed, documents[:1], keep=keep)
 
     def save(trainer):
         if trainer.step == at:

@@ -137,6 +137,7 @@ def test_the_format(tiny, valid):
                     for point in tiny.record.curve
                 ],
                 "version": "0.0.test",
+                "best_step": None,
             }
         ],
     }
@@ -352,7 +353,7 @@ FIELDS = [
     ("tokenizer",),
     *(
         ("training", 0, name)
-        for name in ("recipe", "seed", "final_loss", "data", "curve", "version")
+        for name in ("recipe", "seed", "final_loss", "data", "curve", "version", "best_step")
     ),
     *(
         ("training", 0, "recipe", name)
@@ -413,6 +414,8 @@ def is_wrong(keys, value):
         return not number or not 0 < value < 1e30
     if name in ("beta1", "beta2", "weight_decay"):
         return not number or not 0 <= value < (1 if name != "weight_decay" else 2)
+    if name == "best_step":
+        return value is not ... and value is not None and value != 0
     if name == "average":  # files of the first versions lack it
         return value is not ... and (type(value) is not float or not 0 <= value <= 1)
     if name in ("steps", "warmup", "sentences", "held_out", "step"):

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from llmhard import corpus, curves, model_file
+from llmhard.training_record import TrainingRecord
 
 
 class UsageError(Exception):
@@ -71,6 +72,13 @@ def read_model(path: str) -> model_file.SavedModel:
             return model_file.load(path)
         except FileNotFoundError:
             raise UsageError(f"there is no model {path}; train one first: llmhard train") from None
+
+
+def what_is_kept(record: TrainingRecord) -> str:
+    """Which parameters a training has saved, for people."""
+    step = f"step {record.kept_step:,} of {record.steps:,}"
+    averaged = ", averaged" if record.recipe.averages(record.kept_step) else ""
+    return step + averaged + (", lowest validation loss" if record.best_step is not None else "")
 
 
 def at_least_one(text: str) -> int:
