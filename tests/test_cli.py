@@ -721,7 +721,10 @@ def test_help_everywhere_with_examples(call):
         "n-embd",
         "n-head",
         "block-size",
+        "average",
         "out",
+        "keep",
+        "watch",
         "quiet",
     ):
         assert f"--{option} " in call("train", "--help")[1]

@@ -440,6 +440,15 @@ def test_each_field_of_the_description_in_turn(refuses, valid, keys, value):
     refuses(changed(valid, keys, value))
 
 
+def test_a_model_of_the_first_versions(valid, tiny, tmp_path):
+    content = changed(valid, ("training", 0, "recipe", "average"), ...)
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(changed(content, ("training", 0, "best_step"), ...))
+    record = load(path).record
+    assert record == tiny.record
+    assert (record.recipe.average, record.best_step, record.kept_step) == (0.0, None, 60)
+
+
 def test_a_field_with_a_default_is_not_taken_for_granted(refuses, tmp_path, tiny):
     # All sizes are the defaults, so that only the missing number itself can be noticed.
     config = Config(tiny.tokenizer.vocab_size)

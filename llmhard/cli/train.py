@@ -53,6 +53,7 @@ def add_parser(commands: Any, program: str) -> None:
         epilog=(
             f"examples:\n"
             f"  {program} train\n"
+            f"  {program} train --watch\n"
             f"  {program} train --steps 1000 --seed 1 --out small.safetensors\n"
             f"  {program} train --data my_sentences.txt --n-embd 64\n"
             f"  {program} train --data my_names.txt --tokenizer char\n"

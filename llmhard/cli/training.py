@@ -33,7 +33,7 @@ from llmhard.cli.common import (
 from llmhard.cli.watch import Watch
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
-from llmhard.trainer import LAST_STEPS, Keep, Trainer, TrainingDivergedError
+from llmhard.trainer import LAST_STEPS, Keep, Trainer
 from llmhard.training_record import CurvePoint, DataRecord, rise
 from llmhard.version import __version__
 
@@ -268,11 +268,11 @@ class Job:
                         f"to go on: llmhard train --resume {self.checkpoint_path}"
                     )
 
-            if watch and trainer.step == 0:
-                watch.show(0, trainer.model)
             try:
+                if watch and trainer.step == 0:
+                    watch.show(0, trainer.model)
                 trainer.run(on_step)
-            except TrainingDivergedError as error:
+            except ArithmeticError as error:  # TrainingDivergedError, or logits not finite at once
                 raise UsageError(f"{error}; {out} is as it was") from None
         seconds = time.perf_counter() - began
 
