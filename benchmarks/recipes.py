@@ -1,7 +1,11 @@
 """The search for the thorough recipe: one change at a time, measured against the grammar.
 
-python -m benchmarks.recipes [--out docs/recipes.md]    about 6 minutes on two quiet cores
-python -m benchmarks.recipes --train NAME SEED          one training; prints JSON
+python -m benchmarks.recipes [--out docs/recipes.md]        about 20 minutes on two cores
+python -m benchmarks.recipes --train NAME SEED              one training; prints JSON
+python -m benchmarks.recipes --try steps=12500,lr=0.008,average=0.3 SEED
+
+--try takes any numbers of a recipe, in place of those of the thorough one, and those of EXTRAS.
+With --train and --try, --steps N makes it short, to see whether it runs.
 """
 
 from __future__ import annotations
@@ -16,29 +20,50 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import mean
 
+from benchmarks.dropout import Dropping
 from llmhard import corpus, grammar
 from llmhard.autograd import Tape
 from llmhard.model import GPT, Config
 from llmhard.recipe import CLASSIC, THOROUGH, Recipe
 from llmhard.sampler import Reader, Sampling, generate
 from llmhard.tokenizer import Tokenizer
-from llmhard.trainer import Trainer
+from llmhard.trainer import Keep, Recordings, Trainer
 
 SEEDS = (42, 1, 2)
 FRESH = 5000  # sentences drawn from the grammar, the same for all trainings
 SAMPLES = 2000
+TEMPERATURES = (0.8, 1.0)
 SENTENCES = THOROUGH.steps * THOROUGH.batch_size
+STABLE = 0.8  # the part of the steps before the rate falls, of a recipe with a stable rate
 
 
 class Cosine(Recipe):
+    """After the warm-up the rate falls like half a cosine."""
+
     def learning_rate(self, step: int) -> float:
         part = max(0, step - self.warmup) / (self.steps - self.warmup)
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         return self.lr * rise * (1 + math.cos(math.pi * part)) / 2
+
+
+class StableDecay(Recipe):
+    """After the warm-up the rate stays, and in the last fifth of the steps it falls in a straight
+    line (WSD: Hu et al., "MiniCPM", 2024)."""
+
+    def learning_rate(self, step: int) -> float:
+        rise = min(1.0, (step + 1) / (self.warmup + 1))
+        return self.lr * rise * min(1.0, (1 - step / self.steps) / (1 - STABLE))
+
+
+class Constant(Recipe):
+    """After the warm-up the rate stays to the end: for averaging."""
+
+    def learning_rate(self, step: int) -> float:
+        return self.lr * min(1.0, (step + 1) / (self.warmup + 1))
 
 
 class Clipping(Trainer):
@@ -60,9 +85,10 @@ class Variant:
     """A change to the thorough recipe."""
 
     recipe: Recipe
-    trainer: type[Trainer] = Trainer
+    trainer: Callable[..., Trainer] = Trainer
     scale: Callable[[str], float] | None = None  # of a parameter's first values, by its name
     distinct: bool = True  # the corpus; else free draws from the grammar
+    keep: Keep = "last"
 
 
 def batches_of(size: int, sentences: int = SENTENCES, **changes: float) -> Variant:
@@ -76,8 +102,29 @@ def with_(**changes: float) -> Variant:
     return Variant(replace(THOROUGH, **changes))
 
 
+def dropping(**rates: float) -> Callable[..., Trainer]:
+    """A trainer with these rates of dropout: `words`, `branches`."""
+
+    def trainer(*arguments: object, **options: object) -> Trainer:
+        return Dropping(*arguments, **options, **rates)
+
+    return trainer
+
+
 def _into_the_residuals(name: str) -> float:
     return 0.0 if "o_proj" in name or "down_proj" in name else 1.0
+
+
+def _other_lengths() -> dict[str, Variant]:
+    """Half and twice the sentences, at several rates."""
+    size, lr = THOROUGH.batch_size, THOROUGH.lr
+    return {
+        f"{sentences:,} sentences, lr {factor * lr:.3g}": batches_of(
+            size, sentences, lr=factor * lr
+        )
+        for sentences in (SENTENCES // 2, 2 * SENTENCES)
+        for factor in (0.5, 0.7, 1.0, 1.5)
+    }
 
 
 VARIANTS = {
@@ -86,16 +133,27 @@ VARIANTS = {
     "decay 2": with_(decay=2.0),
     "decay 4": with_(decay=4.0),
     "half a cosine": Variant(Cosine(**vars(THOROUGH))),
-    "lr 0.006": with_(lr=0.006),
-    "lr 0.02": with_(lr=0.02),
+    "a stable rate, falling in the last fifth": Variant(StableDecay(**vars(THOROUGH))),
+    **{
+        f"parameters averaged over the last {share:.0%}": with_(average=share)
+        for share in (0.1, 0.2, 0.3, 0.5)
+    },
+    "a constant rate, averaged over the last 30%": Variant(
+        Constant(**vars(THOROUGH) | {"average": 0.3})
+    ),
+    "the best parameters on the curve, not the last": Variant(THOROUGH, keep="best"),
+    **{
+        f"lr {factor * THOROUGH.lr:.3g}": with_(lr=factor * THOROUGH.lr)
+        for factor in (0.5, 0.7, 1.5)
+    },
     "no warm-up": with_(warmup=0),
     "five times the warm-up": with_(warmup=5 * THOROUGH.warmup),
     "8 sentences a step": batches_of(8),
     "32 sentences a step": batches_of(32),
     "1 sentence a step, lr 0.003, beta2 0.9999": batches_of(1, lr=0.003, beta2=0.9999),
-    "50,000 sentences": batches_of(16, 50_000),
-    "200,000 sentences": batches_of(16, 200_000),
+    **_other_lengths(),
     "beta1 0.85": with_(beta1=0.85),
+    "beta1 0.95": with_(beta1=0.95),
     "beta2 0.99": with_(beta2=0.99),
     "beta2 0.9999": with_(beta2=0.9999),
     "weight decay 0.01": with_(weight_decay=0.01),
@@ -104,10 +162,59 @@ VARIANTS = {
     "first parameters a quarter as large": Variant(THOROUGH, scale=lambda _: 0.25),
     "first parameters twice as large": Variant(THOROUGH, scale=lambda _: 2.0),
     "zeros where layers add to the residuals": Variant(THOROUGH, scale=_into_the_residuals),
+    **{
+        f"{rate:.0%} of the input words dropped": Variant(THOROUGH, trainer=dropping(words=rate))
+        for rate in (0.05, 0.1)
+    },
+    **{
+        f"{rate:.0%} of what layers add dropped": Variant(THOROUGH, trainer=dropping(branches=rate))
+        for rate in (0.05, 0.1)
+    },
     "*free draws instead of the corpus*": Variant(THOROUGH, distinct=False),
     "*classic*": Variant(CLASSIC),
     "*classic, beta2 0.999*": Variant(replace(CLASSIC, beta2=0.999)),
 }
+
+SCHEDULES = {"power": Recipe, "cosine": Cosine, "stable": StableDecay, "constant": Constant}
+# What --try takes besides the numbers of a recipe.
+EXTRAS = {
+    "schedule": ", ".join(SCHEDULES),
+    "words": "the share of the input words that are dropped",
+    "branches": "the share of what the layers add that is dropped",
+    "clip": "1: clip the gradients at norm 1",
+    "scale": "of the first parameters, times what they are",
+    "keep": "best or last",
+    "distinct": "0: free draws instead of the corpus",
+}
+
+
+def variant_of(changes: str) -> Variant:
+    """The thorough recipe with changes such as "lr=0.008,average=0.3". Raises ValueError."""
+    given = {}
+    for change in filter(None, changes.split(",")):
+        name, equals, given[name] = change.partition("=")
+        if not equals:
+            raise ValueError(f"a change is name=value, not {change!r}")
+    numbers = {field.name: type(getattr(THOROUGH, field.name)) for field in fields(Recipe)}
+    known = [*numbers, *EXTRAS]
+    if unknown := given.keys() - set(known):
+        raise ValueError(f"--try knows {', '.join(known)}, not {', '.join(sorted(unknown))}")
+    schedule = given.get("schedule", "power")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"a schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}")
+    recipe = {name: kind(given[name]) for name, kind in numbers.items() if name in given}
+    rates = {name: float(given[name]) for name in ("words", "branches") if name in given}
+    if rates and "clip" in given:
+        raise ValueError("--try drops out or clips, not both at once")
+    trainer = dropping(**rates) if rates else Clipping if "clip" in given else Trainer
+    scale = float(given.get("scale", 1.0))
+    return Variant(
+        SCHEDULES[schedule](**vars(THOROUGH) | recipe),
+        trainer,
+        scale=None if scale == 1.0 else lambda _: scale,
+        distinct=given.get("distinct", "1") != "0",
+        keep="best" if given.get("keep") == "best" else "last",
+    )
 
 
 def fresh_sentences() -> list[str]:
@@ -135,21 +242,26 @@ def train(variant: Variant, seed: int) -> dict[str, float]:
             p.data = [[x * variant.scale(name) for x in row] for row in p.data]
     documents = [tokenizer.encode_document(sentence) for sentence in training]
     validation = [tokenizer.encode_document(sentence) for sentence in held_out]
-    trainer = variant.trainer(model, documents, variant.recipe, seed, validation)
+    trainer = variant.trainer(model, documents, variant.recipe, seed, validation, keep=variant.keep)
     start = time.process_time()
     trainer.run()
     seconds = time.process_time() - start
 
-    fresh = fresh_sentences()
-    encoded = [tokenizer.encode_document(sentence) for sentence in fresh]
-    reader, rng = Reader(model), random.Random("samples")
-    samples = [tokenizer.decode(generate(reader, rng, Sampling(0.8))) for _ in range(SAMPLES)]
+    encoded = [tokenizer.encode_document(sentence) for sentence in fresh_sentences()]
+    recordings = Recordings(model)  # not the trainer's, which may drop something
     return {
         "seconds": seconds,
-        "validation": trainer.recordings.mean_loss(validation),
-        "fresh": trainer.recordings.mean_loss(encoded),
-        "accepted": mean(map(grammar.accepts, samples)),
+        "validation": recordings.mean_loss(validation),
+        "fresh": recordings.mean_loss(encoded),
+        **{f"accepted at {t}": accepted(model, tokenizer, t) for t in TEMPERATURES},
     }
+
+
+def accepted(model: GPT, tokenizer: Tokenizer, temperature: float) -> float:
+    """The share of the model's sentences that the grammar accepts."""
+    reader, rng, sampling = Reader(model), random.Random("samples"), Sampling(temperature)
+    samples = [tokenizer.decode(generate(reader, rng, sampling)) for _ in range(SAMPLES)]
+    return mean(map(grammar.accepts, samples))
 
 
 def of_distinctness() -> tuple[float, float]:
@@ -198,11 +310,11 @@ beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change; means over the seeds {see
 
 - gap: the loss on fresh sentences from the grammar, above the grammar's own loss on them
   ({fresh:,} sentences, {floor:.4f} nats a token); in brackets that of each seed
-- accepted: of {samples:,} samples a seed at temperature 0.8, those that the grammar accepts
+- accepted: of {samples:,} samples a seed and temperature, those that the grammar accepts
 - seconds: processor time of the training, with the validation loss along the way
 
-| recipe | validation | gap, % | accepted, % | seconds |
-| --- | ---: | ---: | ---: | ---: |
+| recipe | validation | gap, % | accepted, % at 0.8 | at 1.0 | seconds |
+| --- | ---: | ---: | ---: | ---: | ---: |
 """
 CONCLUSION = """
 The corpus is not quite the grammar: its sentences are distinct, so frequent ones come too seldom.
@@ -222,7 +334,10 @@ def report(jobs: int) -> str:
             name,
             f"{mean(result['validation'] for result in results):.4f}",
             f"{mean(gaps):.2f} ({', '.join(f'{gap:.2f}' for gap in gaps)})",
-            f"{100 * mean(result['accepted'] for result in results):.1f}",
+            *(
+                f"{100 * mean(result[f'accepted at {t}'] for result in results):.1f}"
+                for t in TEMPERATURES
+            ),
             f"{mean(result['seconds'] for result in results):.1f}",
         ]
         text += f"| {' | '.join(cells)} |\n"
@@ -234,13 +349,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/recipes.md"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--train", nargs=2, metavar=("NAME", "SEED"))
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--train", nargs=2, metavar=("NAME", "SEED"))
+    one.add_argument(
+        "--try",
+        nargs=2,
+        dest="changes",
+        metavar=("CHANGES", "SEED"),
+        help=f"such as lr=0.008,average=0.3; also {'; '.join(map(': '.join, EXTRAS.items()))}",
+    )
+    parser.add_argument("--steps", type=int, help="so few instead, with --train and --try")
     options = parser.parse_args()
-    if options.train:
-        name, seed = options.train
-        print(json.dumps(train(VARIANTS[name], int(seed))))
-    else:
+    if not options.train and not options.changes:
         options.out.write_text(report(options.jobs), encoding="utf-8")
+        return
+    what, seed = options.train or options.changes
+    if options.train and what not in VARIANTS:
+        parser.error(f"there is no variant {what!r}; there are {', '.join(map(repr, VARIANTS))}")
+    try:
+        variant = VARIANTS[what] if options.train else variant_of(what)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.steps is not None:
+        variant = replace(variant, recipe=replace(variant.recipe, steps=options.steps))
+    print(json.dumps(train(variant, int(seed))))
 
 
 if __name__ == "__main__":

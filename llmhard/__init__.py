@@ -13,6 +13,7 @@ try:
         Value,
         Vector,
         adam_update,
+        average_update,
         concat,
         no_grad,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "Vector",
     "__version__",
     "adam_update",
+    "average_update",
     "concat",
     "no_grad",
 ]

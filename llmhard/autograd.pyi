@@ -159,3 +159,9 @@ def adam_update(
     weight_decay: float = 0.0,
     tape: Tape | None = None,
 ) -> None: ...
+def average_update(
+    means: Sequence[Value | Vector | Matrix],
+    parameters: Sequence[Value | Vector | Matrix],
+    *,
+    share: float,
+) -> None: ...

@@ -1,8 +1,9 @@
 """Checkpoints: all that an interrupted training needs to end as if it had not been interrupted.
 
-A tensor file with the parameters ("model."), Adam's moments ("m.", "v.") and the loss of every
-step. The description holds the rest. The order of the sentences follows from the seed and the
-step (Trainer), so these two are also the state of the random numbers.
+A tensor file with the parameters ("model."), Adam's moments ("m.", "v."), once there are some the
+averages ("average.") and the best parameters so far ("best."), and the loss of every step. The
+description holds the rest. The order of the sentences follows from the seed and the step
+(Trainer), so these two are also the state of the random numbers.
 """
 
 from __future__ import annotations
@@ -12,16 +13,25 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import get_args
 
 from llmhard import tensor_file
 from llmhard.autograd import Matrix
+from llmhard.average import Average
 from llmhard.model import GPT
 from llmhard.model_file import CHECKPOINT, ModelFileError, describe, read_description
-from llmhard.recipe import Recipe
 from llmhard.tensor_file import TensorFile
 from llmhard.tokenizer import Tokenizer
-from llmhard.trainer import Trainer
-from llmhard.training_record import CurvePoint, DataRecord, TrainingRecord, checked, from_fields
+from llmhard.trainer import Keep, Trainer
+from llmhard.training_record import (
+    CurvePoint,
+    DataRecord,
+    TrainingRecord,
+    checked,
+    from_fields,
+    lowest,
+    recipe_from_json,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ def save(path: str | os.PathLike[str], task: Task, trainer: Trainer) -> None:
     description = describe(trainer.model, task.tokenizer, task.earlier) | {
         "recipe": asdict(trainer.recipe),
         "seed": trainer.seed,
+        "keep": trainer.keep,
         "curve": [asdict(point) for point in trainer.curve],
         "data": asdict(task.data),
         "data_path": task.data_path,
@@ -57,6 +68,10 @@ def save(path: str | os.PathLike[str], task: Task, trainer: Trainer) -> None:
         "m": trainer.optimizer.m,
         "v": trainer.optimizer.v,
     }
+    if trainer.average:
+        groups["average"] = list(trainer.average.model.parameters.values())
+    if trainer.best:
+        groups["best"] = list(trainer.best.parameters.values())
     matrices = {
         f"{group}.{name}": matrix
         for group, members in groups.items()
@@ -79,8 +94,11 @@ class Checkpoint:
         described = file.description(CHECKPOINT)
         try:
             config, tokenizer, earlier = read_description(described)
-            self.recipe = from_fields(Recipe, described["recipe"])
+            self.recipe = recipe_from_json(described["recipe"])
             self.seed = int(checked(described["seed"], int))
+            self._keep: Keep = described.get("keep", "last")  # first versions lack it
+            if self._keep not in get_args(Keep):
+                raise ValueError(f"what it keeps is {self._keep!r:.40}, not best or last")
             points = checked(described["curve"], list)
             self._curve = [from_fields(CurvePoint, point) for point in points]
             path = described["data_path"]
@@ -99,40 +117,57 @@ class Checkpoint:
         matrices = file.matrices()
         losses = matrices.pop("losses", None)
         self._losses = losses.data[0] if losses is not None else []
-        groups: dict[str, dict[str, Matrix]] = {"model": {}, "m": {}, "v": {}}
+        steps = [0, *(point.step for point in self._curve), self.step, self.recipe.steps]
+        if any(before > after for before, after in pairwise(steps)):
+            raise ModelFileError("its steps are not in order")
+        names = ["model", "m", "v"]
+        if self._averaged_steps:
+            names.append("average")
+        if self._keep == "best" and lowest(self._curve):
+            names.append("best")
+        groups: dict[str, dict[str, Matrix]] = {group: {} for group in names}
         for name, matrix in matrices.items():
             group, _, rest = name.partition(".")
             groups.setdefault(group, {})[rest] = matrix
         try:
-            self.model, m, v = (GPT(config, groups[group]) for group in ("model", "m", "v"))
+            models = {group: GPT(config, groups[group]) for group in names}
         except ValueError as error:
             raise ModelFileError(f"its tensors do not fit its configuration: {error}") from None
-        if len(groups) != 3 or tokenizer.vocab_size != config.vocab_size:
+        if len(groups) != len(names) or tokenizer.vocab_size != config.vocab_size:
             raise ModelFileError("its tensors do not fit its vocabulary")
-        steps = [0, *(point.step for point in self._curve), self.step, self.recipe.steps]
-        if any(before > after for before, after in pairwise(steps)):
-            raise ModelFileError("its steps are not in order")
-        self._moments = list(m.parameters.values()), list(v.parameters.values())
+        self._models = models
 
     @property
     def step(self) -> int:
         """How many steps were done."""
         return len(self._losses)
 
+    @property
+    def _averaged_steps(self) -> int:
+        return sum(map(self.recipe.averages, range(1, self.step + 1)))
+
     def trainer(
         self, documents: Sequence[Sequence[int]], held_out: Sequence[Sequence[int]]
     ) -> Trainer:
         """The training, ready to go on with the documents that it began with."""
-        trainer = Trainer(self.model, documents, self.recipe, self.seed, held_out)
+        models = self._models
+        trainer = Trainer(
+            models["model"], documents, self.recipe, self.seed, held_out, keep=self._keep
+        )
         trainer.step = trainer.optimizer.t = self.step
         trainer.losses = list(self._losses)
         trainer.curve = list(self._curve)
-        trainer.optimizer.m, trainer.optimizer.v = self._moments
+        trainer.optimizer.m = list(models["m"].parameters.values())
+        trainer.optimizer.v = list(models["v"].parameters.values())
+        trainer.best = models.get("best")
+        if "average" in models:
+            trainer.average = Average(trainer.model, models["average"], self._averaged_steps)
         return trainer
 
 
 def record(task: Task, trainer: Trainer, version: str) -> TrainingRecord:
     """The record of a training that is over."""
+    best = lowest(trainer.curve) if trainer.best else None
     return TrainingRecord(
         trainer.recipe,
         trainer.seed,
@@ -140,4 +175,5 @@ def record(task: Task, trainer: Trainer, version: str) -> TrainingRecord:
         task.data,
         tuple(trainer.curve),
         version,
+        best.step if best else None,
     )

@@ -5,33 +5,43 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from math import log1p
 from pathlib import Path
+from shutil import get_terminal_size
 
 from llmhard.training_record import CurvePoint
 
 HEIGHT, WIDTH = 10, 60  # characters
+MARGIN = 10  # left of the axis
 
 
 class PlotError(ValueError):
     """A picture that cannot be drawn; the message says why."""
 
 
-def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int = WIDTH) -> str:
+def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int | None = None) -> str:
     """The curve in lines of ASCII characters; empty for fewer than two points.
 
-    One `*` is the mean training loss up to a step, one `o` the validation loss at it.
+    One `*` is the mean training loss up to a step, one `o` the validation loss at it. The steps
+    are on a logarithmic axis. `width` is that of the axis, by default what fits the terminal, at
+    most 60 characters.
     """
     if len(curve) < 2:
         return ""
+    if width is None:
+        width = max(20, min(WIDTH, get_terminal_size().columns - MARGIN))
     losses = [point.training for point in curve]
     losses += [point.validation for point in curve if point.validation is not None]
     low, high = min(losses), max(losses)
     last_step = curve[-1].step
     rows = [[" "] * width for _ in range(height)]
 
+    def column(step: int) -> int:
+        return round(log1p(step) / log1p(last_step) * (width - 1))  # log1p: 0 has its place too
+
     def draw(step: int, loss: float, mark: str) -> None:
         fraction = (high - loss) / (high - low) if high > low else 0.0
-        rows[round(fraction * (height - 1))][round(step / last_step * (width - 1))] = mark
+        rows[round(fraction * (height - 1))][column(step)] = mark
 
     for point in curve:
         draw(point.step, point.training, "*")
@@ -40,11 +50,30 @@ def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int = WIDTH) 
     lines = []
     for number, row in enumerate(rows):
         label = f"{high:.2f}" if number == 0 else f"{low:.2f}" if number == height - 1 else ""
-        lines.append(f"{label:>8} |{''.join(row)}".rstrip())
+        lines.append(f"{label:>8} |{''.join(row)}")
+    marks, labels = _axis({tick: column(tick) for tick in _ticks(last_step)}, width)
     legend = "* training  o validation" if len(losses) > len(curve) else "* training"
-    lines.append(f"{'':8} +{'-' * width}")
-    lines.append(f"{'loss':>8}  0{f'{legend}   step {last_step:,}':>{width - 1}}")
-    return "\n".join(lines) + "\n"
+    lines += [f"{'':8} +{marks}", f"{'step':>8}  {labels}", f"{'loss':>8}  {legend}"]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _ticks(last_step: int) -> list[int]:
+    """The last step, 0, and the powers of ten between them from large to small."""
+    powers = [10**exponent for exponent in range(len(str(last_step)))]
+    return [last_step, 0, *(power for power in reversed(powers) if power < last_step)]
+
+
+def _axis(columns: dict[int, int], width: int) -> tuple[str, str]:
+    """The axis with its marks, and their labels: those that fit, the first ones first."""
+    marks, labels = ["-"] * width, [" "] * width
+    for tick, column in columns.items():
+        label = f"{tick:,}"
+        begin = min(max(0, column - len(label) // 2), width - len(label))
+        end = begin + len(label)
+        if not "".join(labels[max(0, begin - 1) : end + 1]).strip():
+            marks[column] = "+"
+            labels[begin:end] = label
+    return "".join(marks), "".join(labels)
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:
@@ -63,10 +92,17 @@ def plot(curve: Sequence[CurvePoint], path: str | os.PathLike[str]) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     steps = [point.step for point in curve]
-    axes.plot(steps, [point.training for point in curve], marker="o", label="training")
+    axes.plot(
+        steps, [point.training for point in curve], marker="o", markersize=4, label="training"
+    )
     held_out = [(point.step, point.validation) for point in curve if point.validation is not None]
     if held_out:
-        axes.plot(*zip(*held_out, strict=True), marker="s", label="validation")
+        axes.plot(*zip(*held_out, strict=True), marker="s", markersize=4, label="validation")
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)  # logarithmic but for the place of 0
+    last, zero, *powers = _ticks(steps[-1])
+    ticks = [zero, *(power for power in powers if 3 * power < last), last]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats a token)")
     axes.grid(alpha=0.3)

@@ -19,6 +19,8 @@ class Recipe:
     eps           what keeps Adam from dividing by zero
     weight_decay  the share of a parameter, times the learning rate, that is lost at each step
                   (AdamW: Loshchilov and Hutter, 2019)
+    average       the share of the steps, the last ones, over which the parameters are averaged;
+                  0 keeps those of the last step
     """
 
     steps: int = 5000
@@ -30,6 +32,7 @@ class Recipe:
     beta2: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 0), ("batch_size", 1), ("warmup", 0)):
@@ -48,6 +51,8 @@ class Recipe:
             raise ValueError(
                 f"weight_decay is at least 0 and at most 1 / lr, not {self.weight_decay!r}"
             )
+        if not isinstance(self.average, float) or not 0 <= self.average <= 1:
+            raise ValueError(f"average is at least 0 and at most 1, not {self.average!r}")
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step, counted from 0."""
@@ -55,6 +60,10 @@ class Recipe:
             return self.lr * (step + 1) / (self.warmup + 1)
         left = 1 - (step - self.warmup) / (self.steps - self.warmup)
         return float(self.lr * left**self.decay)
+
+    def averages(self, step: int) -> bool:
+        """Whether the parameters after this step, counted from 1, are part of the average."""
+        return step > 0 and (self.steps - step) / self.steps < self.average
 
 
 # What the labs build: one sentence a step, and nothing but Adam and a falling rate.

@@ -6,17 +6,22 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import isfinite, nan
+from typing import Literal
 
 from llmhard.adam import Adam
 from llmhard.autograd import Index, Matrix, Tape, Value
+from llmhard.average import Average
 from llmhard.layers import softmax
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import CLASSIC, Recipe
-from llmhard.training_record import CurvePoint
+from llmhard.training_record import CurvePoint, lowest
+
+Keep = Literal["best", "last"]
 
 STEPS_BETWEEN_SNAPSHOTS = 100
-CURVE_POINTS = 20
-VALIDATION_SENTENCES = 500  # of those held out; at each point of the curve
+# At each point of the curve, of the sentences held out. In a short training run fewer: a fifth of
+# the sentences trained on, shared out among the points, take 8 % of the time.
+FEWEST_VALIDATION_SENTENCES, VALIDATION_SENTENCES = 50, 500
 LAST_STEPS = 500  # the final loss is the mean over this many
 
 
@@ -105,8 +110,10 @@ class Trainer:
 
     The first time through, the documents come in the order given, later times in other orders.
     `step` counts the steps done, `losses` are theirs, in nats a token; `curve` samples them and
-    the loss on documents `held_out`. The state is in these, the parameters and the optimizer; the
-    order of the documents depends on `seed` and `step` alone.
+    the loss on documents `held_out`. `average` is that of the parameters, None before the first
+    step that is averaged. `best` has the parameters of the lowest validation loss on the curve, if
+    these are to be kept, and None otherwise. The state is in these, the parameters and the
+    optimizer; the order of the documents depends on `seed` and `step` alone.
     """
 
     def __init__(
@@ -117,12 +124,14 @@ class Trainer:
         seed: int = 0,
         held_out: Sequence[Sequence[int]] = (),
         replay: bool = True,
+        keep: Keep = "last",
     ) -> None:
         self.model = model
         self.documents = [document[: model.config.block_size + 1] for document in documents]
         self.recipe = recipe
         self.seed = seed
-        self.held_out = held_out[:VALIDATION_SENTENCES]
+        self.held_out = held_out[: validation_size(recipe)]
+        self.keep = keep
         self.parameters = list(model.parameters.values())
         self.optimizer = Adam(
             self.parameters, recipe.beta1, recipe.beta2, recipe.eps, recipe.weight_decay
@@ -130,38 +139,60 @@ class Trainer:
         self.step = 0
         self.losses: list[float] = []
         self.curve: list[CurvePoint] = []
+        self.average: Average | None = None
+        self.best: GPT | None = None
         self.recordings = Recordings(model, replay)
+        self._validating, self._replay = self.recordings, replay
+        self._curve_steps = curve_steps(recipe.steps)
         self._epoch, self._order = 0, list(range(len(documents)))
 
     def run(self, on_step: Callable[[Trainer], None] | None = None) -> None:
         """Take the steps that are left; `on_step` is called after each.
 
-        Raises TrainingDivergedError when a loss is not finite; the model then has its last good
-        parameters: those of at most 100 steps before, with which the loss was finite.
+        In the end the model has the parameters that are kept: of the best step or the last, or
+        the average. Raises TrainingDivergedError when a loss is not finite; the model then has its
+        last good parameters: those of at most 100 steps before, with which the loss was finite.
         """
-        good = self._snapshot()
+        good = _copy(self.model)
         try:
+            if not self.curve:
+                self._add_to_curve(self.recordings.mean_loss(self._batch()))
             while self.step < self.recipe.steps:
                 loss, tape = self._read_batch()
                 if self.step % STEPS_BETWEEN_SNAPSHOTS == 0:
-                    good = self._snapshot()
+                    good = _copy(self.model)
                 self.optimizer.step(self.recipe.learning_rate(self.step), tape)
                 self.losses.append(loss)
                 self.step += 1
-                self._add_to_curve()
+                if self.recipe.averages(self.step):
+                    self.average = self.average or Average(self.model)
+                    self.average.add()
+                if self.step in self._curve_steps:
+                    since = self.losses[self.curve[-1].step :]
+                    self._add_to_curve(sum(since) / len(since))
                 if on_step:
                     on_step(self)
+            if self.kept is not self.model:
+                self._restore(self.kept)
             # The last update has not been followed by a loss yet.
             _finite(self.recordings.read(self.documents[0]).loss.data)
             _finite(sum(sum(row) for p in self.parameters for row in p.data))
         except ArithmeticError as error:
-            for p, content in zip(self.parameters, good, strict=True):
-                p.data = Matrix.frombytes(content, *p.shape).data
-                p.grad = 0.0  # a part of a batch may be in it
+            self._restore(good)
             raise TrainingDivergedError(
                 f"the loss at step {self.step + 1} is not a finite number; "
                 f"a smaller learning rate than {self.recipe.lr:g} may help"
             ) from error
+
+    @property
+    def current(self) -> GPT:
+        """The model as it is now: with the averaged parameters once there are some."""
+        return self.average.model if self.average else self.model
+
+    @property
+    def kept(self) -> GPT:
+        """The model that would be kept if this step was the last."""
+        return self.best or self.current
 
     def final_loss(self) -> float:
         """The mean loss of the last steps, at most 500; NaN before the first."""
@@ -174,17 +205,21 @@ class Trainer:
         The gradients of all but the last document are added up; the tape leads to those of the
         last, which the optimizer computes on its way.
         """
-        size = self.recipe.batch_size
-        batch = [self._document(self.step * size + i) for i in range(size)]
+        batch = self._batch()
         total = sum(len(document) - 1 for document in batch)
         loss = 0.0
         for number, document in enumerate(batch, start=1):
             share = (len(document) - 1) / total
             recording = self.recordings.read(document, share)
             loss += share * _finite(recording.loss.data)
-            if number < size:
+            if number < len(batch):
                 recording.tape.backward()
         return loss, recording.tape
+
+    def _batch(self) -> list[Sequence[int]]:
+        """The documents of the next step."""
+        size = self.recipe.batch_size
+        return [self._document(self.step * size + i) for i in range(size)]
 
     def _document(self, position: int) -> Sequence[int]:
         """The document at this place of the whole training."""
@@ -195,18 +230,21 @@ class Trainer:
                 random.Random(f"{self.seed} {epoch}").shuffle(self._order)
         return self.documents[self._order[place]]
 
-    def _add_to_curve(self) -> None:
-        distance = max(1, self.recipe.steps // CURVE_POINTS)
-        if self.step % distance and self.step != self.recipe.steps:
-            return
-        since = self.losses[self.curve[-1].step if self.curve else 0 :]
-        validation = None
-        if self.held_out:
-            validation = _finite(self.recordings.mean_loss(self.held_out))
-        self.curve.append(CurvePoint(self.step, sum(since) / len(since), validation))
+    def _add_to_curve(self, training: float) -> None:
+        validation = _finite(self._validation_loss()) if self.held_out else None
+        self.curve.append(CurvePoint(self.step, _finite(training), validation))
+        if self.keep == "best" and lowest(self.curve) is self.curve[-1]:
+            self.best = _copy(self.current)
 
-    def _snapshot(self) -> list[bytes]:
-        return [p.tobytes() for p in self.parameters]
+    def _validation_loss(self) -> float:
+        if self._validating.model is not self.current:
+            self._validating = Recordings(self.current, self._replay)
+        return self._validating.mean_loss(self.held_out)
+
+    def _restore(self, model: GPT) -> None:
+        for name, p in self.model.parameters.items():
+            p.data = model.parameters[name].data
+            p.grad = 0.0  # a part of a batch may be in it
 
 
 def train(
@@ -216,6 +254,31 @@ def train(
     trainer = Trainer(model, documents, recipe, seed)
     trainer.run()
     return trainer.losses
+
+
+def curve_steps(steps: int) -> frozenset[int]:
+    """The steps after which the losses are put on the curve.
+
+    For a logarithmic axis 0, 1, 2, 5, 10, 20, 50, ...; every tenth of the steps; in the second
+    half, where the lowest loss is looked for, every twentieth.
+    """
+    powers = [10**exponent for exponent in range(len(str(steps)))]
+    early = [factor * power for power in powers for factor in (1, 2, 5)]
+    tenths = [part * steps // 10 for part in range(11)]
+    twentieths = [part * steps // 20 for part in range(10, 21)]
+    return frozenset(step for step in (*early, *tenths, *twentieths) if step <= steps)
+
+
+def validation_size(recipe: Recipe) -> int:
+    """How many held-out sentences each validation loss is measured on, at most."""
+    points = len(curve_steps(recipe.steps))
+    affordable = recipe.steps * recipe.batch_size // (5 * points)
+    return min(VALIDATION_SENTENCES, max(FEWEST_VALIDATION_SENTENCES, affordable))
+
+
+def _copy(model: GPT) -> GPT:
+    copies = {n: Matrix.frombytes(p.tobytes(), *p.shape) for n, p in model.parameters.items()}
+    return GPT(model.config, copies)
 
 
 def _finite(number: float) -> float:

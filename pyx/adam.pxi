@@ -1,4 +1,5 @@
-"""The optimizer's step, for all parameters; llmhard/adam.py keeps its state."""
+"""The optimizer's step, for all parameters, and the mean over steps; llmhard/adam.py and
+llmhard/average.py keep their state."""
 from kernels cimport LEAF, AdamStep, adam, adam_products
 
 
@@ -75,12 +76,40 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
         first = end
 
 
-cdef int check_leaf(object handle, Handle like) except -1:
+def average_update(means, parameters, *, double share):
+    """Move each mean towards its parameter, in place: mean += share (parameter - mean).
+
+    With the shares 1, 1/2, 1/3, ... the means are those of all parameters so far. For each
+    parameter, a leaf, `means` has a leaf of the same shape. Raises, before anything is changed,
+    ValueError if one of them is no leaf or the shapes or numbers differ, TypeError if one is no
+    handle.
+    """
+    cdef Handle mean, parameter
+    cdef list ms = list(means), ps = list(parameters)
+    cdef double *m
+    cdef double *p
+    cdef Py_ssize_t i, j
+    if len(ms) != len(ps):
+        raise ValueError("average_update needs one mean for each parameter")
+    for i in range(len(ps)):
+        check_leaf(ps[i], ps[i])
+        check_leaf(ms[i], ps[i])
+    for i in range(len(ps)):
+        mean, parameter = ms[i], ps[i]
+        m, p = mean.node.data, parameter.node.data
+        for j in range(size(mean.node)):
+            m[j] += share * (p[j] - m[j])
+        mean.changed()
+
+
+cdef int check_leaf(object handle, object like) except -1:
+    """Refuse what is no leaf of the shape of `like`, a handle checked before or the same."""
     cdef Node *node
+    cdef Node *other
     if not isinstance(handle, Handle):
         raise TypeError(f"a parameter is a Value, Vector or Matrix, not {type(handle).__name__}")
-    node = (<Handle>handle).node
-    if (node.op != LEAF or node.rows != like.node.rows or node.cols != like.node.cols
-            or node.rank != like.node.rank):
-        raise ValueError("adam_update needs three leaves of the same shape")
+    node, other = (<Handle>handle).node, (<Handle>like).node
+    if (node.op != LEAF or node.rows != other.rows or node.cols != other.cols
+            or node.rank != other.rank):
+        raise ValueError("a parameter and what is kept for it are leaves of the same shape")
     return 0

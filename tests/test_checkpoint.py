@@ -24,7 +24,8 @@ from llmhard.training_record import DataRecord
 CHECKOUT = Path(cli.__file__).parents[2]
 ENV = os.environ | {"PYTHONPATH": str(CHECKOUT)}
 SIZES = ["--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--block-size", "8"]
-RECIPE = ["--steps", "60", "--batch-size", "3", "--warmup", "4", "--weight-decay", "0.1"]
+RECIPE = ["--steps", "60", "--batch-size", "3", "--warmup", "4", "--weight-decay", "0.1",
+          "--average", "0.5"]  # fmt: skip
 SENTENCES = [f"the {a} {b} the {c}" for a in ["cat", "dog", "cow"] for b in ["saw", "bit"]
              for c in ["hen", "fox", "owl"]]  # fmt: skip
 
@@ -208,7 +209,8 @@ def refuses(capsys, tmp_path, monkeypatch):
     ("flag", "value"),
     [
         ("--steps", 5), ("--lr", 0.1), ("--seed", 1), ("--batch-size", 2), ("--n-embd", 16),
-        ("--preset", "classic"), ("--warmup", 0), ("--weight-decay", 0),
+        ("--preset", "classic"), ("--warmup", 0), ("--weight-decay", 0), ("--average", 0),
+        ("--keep", "last"),
     ],
 )  # fmt: skip
 def test_settings_cannot_change_on_the_way(refuses, stopped, flag, value):
@@ -309,16 +311,69 @@ def test_damaged_bytes(tmp_path_factory, stopped, data):
     load_or_refuse(path)
 
 
+def test_the_best_so_far_goes_on(tiny, tmp_path):
+    """The best step is before the interruption, and the end must not have other parameters."""
+    documents = [tiny.tokenizer.encode_document(s) for s in ("the cat sat", "a cat ran home")]
+    held_out = [tiny.tokenizer.encode_document("a bird sings")]
+    task = Task(tiny.tokenizer, (), DataRecord("x", "0", 2, 0), None, True, "x")
+    ends = []
+    for interrupted in (False, True):
+        model = model_file.GPT.initialize(tiny.model.config, random.Random(1))
+        trainer = Trainer(model, documents, Recipe(200), 1, held_out, keep="best")
+
+        def save(trainer):
+            if trainer.step == 123:
+                checkpoint.save(tmp_path / "c", task, trainer)
+                raise Stopped
+
+        if interrupted:
+            with pytest.raises(Stopped):
+                trainer.run(save)
+            trainer = Checkpoint(tmp_path / "c").trainer(documents, held_out)
+        trainer.run()
+        ends.append((trainer.curve, [p.tobytes() for p in trainer.parameters]))
+        assert 0 < checkpoint.record(task, trainer, "x").best_step < 100
+    assert ends[0] == ends[1]
+
+
+def test_averages_belong_to_the_steps_that_are_averaged(stopped, tmp_path):
+    file = tensor_file.TensorFile(stopped)
+    matrices, path = file.matrices(), tmp_path / "changed.checkpoint"
+    assert Checkpoint(stopped).recipe.average == 0.5  # and 20 of 60 steps are done
+    for share, begun in ((0.6, False), (0.7, True)):
+        description = file.description("llmhard-checkpoint")
+        description["recipe"]["average"] = share
+        tensor_file.write(path, "llmhard-checkpoint", description, matrices)
+        if begun:
+            with pytest.raises(ModelFileError, match=r"wte\.weight is missing"):
+                Checkpoint(path)
+        else:
+            assert Checkpoint(path).trainer([[0, 1, 0]], []).average is None
+
+
+def test_a_checkpoint_of_the_first_versions(stopped, tmp_path):
+    file = tensor_file.TensorFile(stopped)
+    description, path = file.description("llmhard-checkpoint"), tmp_path / "old.checkpoint"
+    del description["recipe"]["average"], description["keep"]
+    names = ("model.", "m.", "v.", "losses")
+    matrices = {name: m for name, m in file.matrices().items() if name.startswith(names)}
+    tensor_file.write(path, "llmhard-checkpoint", description, matrices)
+    loaded = Checkpoint(path)
+    assert loaded.recipe.average == 0.0
+    trainer = loaded.trainer([[0, 1, 0]], [[0, 2, 0]])
+    assert (trainer.keep, trainer.best, trainer.average) == ("last", None, None)
+
+
 def test_tensors_that_do_not_fit(stopped, tmp_path):
     file = tensor_file.TensorFile(stopped)
     description, matrices = file.description("llmhard-checkpoint"), file.matrices()
-    for name in ("model.wte.weight", "m.wpe.weight", "v.lm_head.weight"):
+    for name in ("model.wte.weight", "m.wpe.weight", "v.lm_head.weight", "best.wte.weight"):
         without = {key: matrix for key, matrix in matrices.items() if key != name}
         path = tmp_path / "bad.checkpoint"
         tensor_file.write(path, "llmhard-checkpoint", description, without)
         with pytest.raises(ModelFileError, match="missing"):
             Checkpoint(path)
-    for more in ("w.wte.weight", "losses2", "model.more"):
+    for more in ("w.wte.weight", "losses2", "model.more", "average.wte.weight"):
         tensor_file.write(
             path, "llmhard-checkpoint", description, matrices | {more: matrices["losses"]}
         )
@@ -335,11 +390,17 @@ def test_tensors_that_do_not_fit(stopped, tmp_path):
 
 @settings(max_examples=25)
 @given(
-    recipe=st.builds(Recipe, steps=st.integers(1, 12), batch_size=st.integers(1, 4)),
+    recipe=st.builds(
+        Recipe,
+        steps=st.integers(1, 12),
+        batch_size=st.integers(1, 4),
+        average=st.sampled_from([0.0, 0.4, 1.0]),
+    ),
     seed=st.integers(0, 99),
+    keep=st.sampled_from(["best", "last"]),
     data=st.data(),
 )
-def test_every_training_goes_on(tmp_path_factory, tiny, recipe, seed, data):
+def test_every_training_goes_on(tmp_path_factory, tiny, recipe, seed, keep, data):
     path = tmp_path_factory.getbasetemp() / "any.checkpoint"
     at = data.draw(st.integers(1, recipe.steps))
     documents = [tiny.tokenizer.encode_document(s) for s in ("the cat sat", "a cat ran home")]
@@ -354,7 +415,7 @@ def test_every_training_goes_on(tmp_path_factory, tiny, recipe, seed, data):
                 for name, p in tiny.model.parameters.items()
             },
         )
-        return Trainer(saved, documents, recipe, seed, documents[:1])
+        return Trainer(saved, documents, recipe, seed, documents[:1], keep=keep)
 
     def save(trainer):
         if trainer.step == at:

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import math
 import os
 import pty
+import random
 import re
 import resource
 import shutil
@@ -15,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from llmhard import cli, corpus, model_file
+from llmhard import checkpoint, cli, corpus, model_file
 from llmhard.model import Config
+from llmhard.sampler import Sampling, generate
 from llmhard.version import __version__
 
 CHECKOUT = Path(cli.__file__).parents[2]
@@ -200,6 +203,153 @@ def test_on_a_terminal_there_is_a_bar(folder, sentences_file):
     assert b"300/300" in shown
     assert b"Traceback" not in shown
     assert "last 300 steps" in out
+
+
+@pytest.fixture
+def small_text(folder):
+    """Twenty-four sentences, of which two are held out."""
+    animals, verbs = ("cat", "dog", "cow", "hen"), ("saw", "bit", "met")
+    sentences = [f"the {a} {v} a {b}" for a in animals for v in verbs for b in ("fox", "pig")]
+    (folder / "small.txt").write_text("\n".join(sentences))
+    return folder / "small.txt"
+
+
+def printed_as(name, out):
+    """What `train` says under this name, its lines joined."""
+    return " ".join(re.search(rf"^{name} +(.*(?:\n {{12}}.*)*)", out, re.MULTILINE)[1].split())
+
+
+def test_a_model_that_learns_by_heart(call, folder, small_text):
+    arguments = ["train", "--data", small_text, "--preset", "classic", "--steps", 2000, *SMALL]
+    code, out, _ = call(*arguments)
+    assert code == 0
+    record = model_file.load(folder / "model.safetensors").record
+    low = min(record.curve, key=lambda point: point.validation)
+    last = record.curve[-1]
+    assert low.step < 1500
+    assert record.kept_step == record.best_step == low.step
+    assert printed_as("kept", out) == f"step {low.step:,} of 2,000, lowest validation loss"
+    assert printed_as("validation", out) == f"{low.validation:.4f} on 2 held-out sentences"
+    assert printed_as("overfitting", out) == (
+        f"lowest at step {low.step:,}, rising since ({low.validation:.2f} to "
+        f"{last.validation:.2f}): the model learns the sentences by heart; fewer --steps or more "
+        f"text would help"
+    )
+    assert all(len(line) <= 80 for line in out.splitlines())
+    best = (folder / "model.safetensors").read_bytes()
+
+    code, out, _ = call(*arguments, "--keep", "last")
+    assert printed_as("kept", out) == "step 2,000 of 2,000"
+    assert printed_as("validation", out) == f"{last.validation:.4f} on 2 held-out sentences"
+    assert printed_as("overfitting", out).startswith(f"lowest at step {low.step:,}, ")
+    record = model_file.load(folder / "model.safetensors").record
+    assert (record.kept_step, record.best_step) == (2000, None)
+    assert (folder / "model.safetensors").read_bytes() != best
+    assert call(*arguments, "--keep", "best", "--quiet") == (0, "", "")
+    assert (folder / "model.safetensors").read_bytes() == best
+
+
+def test_an_ordinary_training_does_not_learn_by_heart(call, folder):
+    code, out, _ = call("train", "--preset", "classic", "--steps", 1500)
+    assert code == 0
+    assert "overfitting" not in out
+    assert "heart" not in out
+    first = model_file.load(folder / "model.safetensors").record.curve[0]
+    words = model_file.load(folder / "model.safetensors").tokenizer.vocab_size
+    assert first.step == 0
+    assert first.training == pytest.approx(math.log(words), rel=0.1)
+    assert first.validation == pytest.approx(math.log(words), rel=0.1)
+
+
+def test_the_best_of_nothing(refuses, sentences_file):
+    line = refuses("train", "--data", sentences_file, "--keep", "best", "--steps", 3, *SMALL)
+    assert "--keep best needs held-out sentences" in line
+
+
+# ---------------------------------------------------------------- train --watch
+
+
+def watched(err):
+    """The sentences under each title, each with the lines that it is wrapped into."""
+    found = {}
+    for line in err.splitlines():
+        if re.fullmatch(r"(saved model, )?step [0-9,]+", line):
+            block = found.setdefault(line, [])
+            assert not block
+        elif line.startswith("    "):
+            block[-1].append(line)
+        elif line.startswith("  "):
+            block.append([line])
+    return found
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char"])
+@pytest.mark.parametrize("columns", [20, 80])
+def test_watching_a_model_learn(folder, small_text, tokenizer, columns):
+    arguments = ["train", "--data", small_text, "--steps", 100, "--tokenizer", tokenizer, *SMALL]
+    arguments += ["--average", 0.5, "--block-size", 16]
+    env = ENV | {"COLUMNS": str(columns)}
+    assert run([*arguments, "--out", "plain"], folder)[0] == 0
+    code, _, err = run([*arguments, "--watch", "--out", "watched"], folder, env=env)
+    assert code == 0, err
+    assert (folder / "watched").read_bytes() == (folder / "plain").read_bytes()
+    shown = watched(err)
+    saved = model_file.load(folder / "watched")
+    assert list(shown) == [
+        "step 0", "step 10", "step 30", f"saved model, step {saved.record.kept_step}",
+    ]  # fmt: skip
+    assert all(len(sentences) == 3 for sentences in shown.values())
+    wrapped = [lines for sentences in shown.values() for lines in sentences]
+    assert all(len(line) < columns for lines in wrapped for line in lines)
+    if columns == 20:
+        assert (max(map(len, wrapped)) > 1) == (tokenizer == "word")
+    expected = [
+        saved.tokenizer.decode(generate(saved.model, random.Random(seed), Sampling(0.8)))
+        for seed in (1, 2, 3)
+    ]
+    *_, last = shown.values()
+    assert [" ".join(" ".join(s).split()) for s in last] == [" ".join(s.split()) for s in expected]
+
+
+def test_watching_goes_on_after_an_interruption(call, folder, small_text, monkeypatch):
+    arguments = ["train", "--data", small_text, "--steps", 120, *SMALL]
+    whole = watched(call(*arguments, "--watch", "--out", "whole")[2])
+    done = checkpoint.save
+
+    def power_cut(*given):
+        done(*given)
+        raise LookupError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", power_cut)
+        with pytest.raises(LookupError):
+            call(*arguments, "--checkpoint-every", 20)
+    resumed = watched(call("train", "--resume", "model.checkpoint", "--watch")[2])
+    assert resumed == {title: whole[title] for title in list(whole)[2:]}
+    assert (folder / "model.safetensors").read_bytes() == (folder / "whole").read_bytes()
+
+
+def test_watching_on_a_terminal(folder, small_text):
+    for columns in (40, 80):
+        ours, theirs = pty.openpty()
+        arguments = ["train", "--data", small_text, "--steps", 300, "--watch", *SMALL]
+        env = ENV | {"TERM": "xterm", "COLUMNS": str(columns)}
+        process = start(arguments, folder, stderr=theirs, env=env)
+        os.close(theirs)
+        shown = read_terminal(ours).decode()
+        os.close(ours)
+        assert process.wait(30) == 0, shown
+        plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+        lines = [line for line in re.split(r"[\r\n]+", plain) if line.strip()]
+        titles = [line.strip() for line in lines if line.startswith(("step", "saved model"))]
+        assert titles[:4] == ["step 0", "step 10", "step 30", "step 100"]
+        assert titles[4].startswith("saved model, step ")
+        assert all(len(line) <= columns for line in lines)
+
+
+def test_watching_and_saying_nothing(refuses, sentences_file):
+    line = refuses("train", "--data", sentences_file, "--watch", "--quiet")
+    assert "not allowed with" in line
 
 
 @pytest.mark.parametrize(
@@ -571,7 +721,10 @@ def test_help_everywhere_with_examples(call):
         "n-embd",
         "n-head",
         "block-size",
+        "average",
         "out",
+        "keep",
+        "watch",
         "quiet",
     ):
         assert f"--{option} " in call("train", "--help")[1]
@@ -590,7 +743,7 @@ def test_help_everywhere_with_examples(call):
     assert call("--version")[1] == f"llmhard {__version__}\n"
 
 
-RECIPE = ["steps", "batch_size", "lr", "warmup", "weight_decay"]
+RECIPE = ["steps", "batch_size", "lr", "warmup", "weight_decay", "average"]
 
 
 def test_the_defaults_are_the_promised_ones():
@@ -600,6 +753,7 @@ def test_the_defaults_are_the_promised_ones():
     assert train == {
         "data": None, "out": None, "quiet": False, "seed": None, "resume": None,
         "checkpoint_every": None, "plot": None, "preset": None, "tokenizer": None,
+        "keep": None, "watch": False,
         **dict.fromkeys(RECIPE), **dict.fromkeys(["n_layer", "n_embd", "n_head", "block_size"]),
     }  # fmt: skip
     assert sample == {
@@ -693,7 +847,7 @@ def test_closed_stderr_is_no_reason_to_fail(folder, sentences_file):
     arguments = ["train", "--data", sentences_file, "--steps", 5, *SMALL]
     code, out, _ = run(arguments, folder, stderr=None, preexec_fn=lambda: os.close(2))
     assert code == 0
-    assert "step 5 of" not in out
+    assert "step 5 of 5  loss" not in out
     assert (folder / "model.safetensors").is_file()
 
 
@@ -755,7 +909,7 @@ def test_ctrl_c_on_a_terminal(folder, sentences_file):
     arguments = ["train", "--data", sentences_file, "--steps", 10**7, *SMALL]
     process = start(arguments, folder, stderr=theirs, env=ENV | {"TERM": "xterm"})
     os.close(theirs)
-    shown = read_terminal(ours, until=b"training")
+    shown = read_terminal(ours, until=b"loss")
     process.send_signal(signal.SIGINT)
     shown += read_terminal(ours)
     os.close(ours)

@@ -1,11 +1,13 @@
 """The curves of a training, with characters and as pictures."""
 
+import re
+
 import pytest
 
 from llmhard import cli, curves
 from llmhard.training_record import CurvePoint
 
-FALLING = [CurvePoint(step, 6 / step, 6.5 / step) for step in range(1, 11)]
+FALLING = [CurvePoint(step, 6 / (step + 1), 6.5 / (step + 1)) for step in range(1201)]
 
 
 def rows(text):
@@ -14,19 +16,35 @@ def rows(text):
 
 
 def test_the_points_stand_where_their_losses_say():
-    picture = rows(curves.text([CurvePoint(5, 3.0, None), CurvePoint(10, 1.0, 2.0)], 5, 11))
-    assert picture == ["     *", "", "          o", "", "          *"]
+    # On the axis log(step + 1) the step 2 is half way to 8: 3 * 3 = 9.
+    points = [CurvePoint(0, 3.0, None), CurvePoint(2, 2.0, 2.5), CurvePoint(8, 1.0, 2.0)]
+    picture = rows(curves.text(points, 5, 11))
+    assert picture == ["*", "     o", "     *    o", "", "          *"]
 
 
 def test_the_axes_are_labelled():
-    text = curves.text(FALLING)
+    text = curves.text(FALLING, width=60)
     lines = text.splitlines()
-    assert lines[0].startswith("    6.50 |")
-    assert lines[curves.HEIGHT - 1].startswith("    0.60 |")
-    assert lines[-1].startswith("    loss  0 ")
-    assert lines[-1].endswith("* training  o validation   step 10")
-    assert max(map(len, lines)) <= 79
+    assert lines[0].startswith("    6.50 |o")
+    assert lines[curves.HEIGHT - 1].startswith("    0.00 |")
+    axis, steps, loss = lines[curves.HEIGHT :]
+    assert loss == "    loss  * training  o validation"
+    # 1,000 has no room beside 1,200; each mark is above the middle of its label.
+    assert steps.split() == ["step", "0", "1", "10", "100", "1,200"]
+    assert [i for i, c in enumerate(axis) if c == "+"][1:-1] == [
+        steps.index(f" {label} ") + 1 + len(label) // 2 for label in ("0", "1", "10", "100")
+    ]
+    assert axis.endswith("+")
+    assert len(axis) == len(steps) == 70
     assert text.isascii()
+
+
+@pytest.mark.parametrize("columns", [20, 40, 70, 80, 200])
+def test_the_curve_fits_the_terminal(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = curves.text(FALLING).splitlines()
+    assert max(map(len, lines)) == min(70, max(34, columns))
+    assert lines[-2].endswith("1,200")
 
 
 def test_without_validation_the_legend_does_not_speak_of_it():
@@ -37,8 +55,8 @@ def test_without_validation_the_legend_does_not_speak_of_it():
 
 def test_curves_that_are_hardly_any():
     assert curves.text([]) == curves.text(FALLING[:1]) == ""
-    flat = rows(curves.text([CurvePoint(step, 1.0, 1.0) for step in (1, 2, 3)], 4, 9))
-    assert flat == ["   o o  o", "", "", ""]
+    flat = rows(curves.text([CurvePoint(step, 1.0, 1.0) for step in (0, 2, 8)], 4, 9))
+    assert flat == ["o   o   o", "", "", ""]
 
 
 def test_a_training_ends_with_its_curve(sentences_file, tmp_path, monkeypatch, capsys):
@@ -46,7 +64,7 @@ def test_a_training_ends_with_its_curve(sentences_file, tmp_path, monkeypatch, c
     assert cli.main(["train", "--data", str(sentences_file), "--steps", "40"]) == 0
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if "|" in line]) == curves.HEIGHT
-    assert "step 40\n" in out
+    assert re.search(r"^ +step  0 +1 +10 +40$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -1,12 +1,15 @@
 """Fine-tuning: a trained model learns other sentences, and says what it cannot learn."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from llmhard import cli, corpus, grammar, model_file
+from llmhard.autograd import Matrix
 from llmhard.checkpoint import Checkpoint
+from llmhard.model import GPT
 from llmhard.recipe import FINE_TUNING, Recipe
 from llmhard.sampler import Reader, Sampling, generate
 from llmhard.trainer import Recordings, Trainer
@@ -60,6 +63,36 @@ def test_the_record_tells_of_both_trainings(call, tiny, tiny_file, new_text):
     )
     assert again == (0, "", "")
     assert len(model_file.load("third").records) == 3
+
+
+def test_watching_and_keeping_the_last(call, tiny, tiny_file, tmp_path):
+    # Ten sentences: one is held out.
+    (tmp_path / "new.txt").write_text("ran the cat\nsat the dog\n" * 4 + "the dog ran\na cat sat\n")
+    arguments = ["--model", tiny_file, "--data", "new.txt", "--steps", 40, "--average", 0.5]
+    code, out, err = call(*arguments, "--watch", "--keep", "last")
+    assert code == 0
+    assert re.search(r"^kept +step 40 of 40, averaged$", out, re.MULTILINE)
+    titles = re.findall(r"^((?:saved model, )?step \d+)$", err, re.MULTILINE)
+    assert titles == ["step 0", "step 10", "step 30", "saved model, step 40"]
+    first = tiny.tokenizer.decode(generate(tiny.model, random.Random(1), Sampling(0.8)))
+    assert err.splitlines()[:2] == ["step 0", f"  {first}"]
+    assert model_file.load("finetuned.safetensors").record.best_step is None
+
+
+def test_watching_a_model_whose_logits_are_not_finite(call, tiny, tmp_path, new_text):
+    model = GPT(
+        tiny.model.config,
+        {
+            name: Matrix([[1e308] * p.shape[1]] * p.shape[0])
+            for name, p in tiny.model.parameters.items()
+        },
+    )
+    model_file.save(tmp_path / "m", model_file.SavedModel(model, tiny.tokenizer, ()))
+    code, _, err = call("--model", "m", "--data", new_text, "--watch")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "finite" in err
+    assert "finetuned.safetensors is as it was" in err
 
 
 def test_unknown_words_are_named(call, tiny_file, tmp_path):
@@ -137,6 +170,9 @@ def test_an_interrupted_fine_tuning_goes_on(call, tiny_file, new_text, monkeypat
         (["--lr", "0"], "--lr"),
         (["--steps", "0"], "--steps"),
         (["--weight-decay", "-1"], "weight_decay"),
+        (["--average", "1.01"], "--average: a number from 0 to 1, not '1.01'"),
+        (["--average", "nan"], "--average"),
+        (["--average", "half"], "--average"),
     ],
 )
 def test_bad_input(call, tiny_file, new_text, arguments, message):

@@ -71,6 +71,7 @@ def test_it_shows_what_train_has_saved(trained):
         "sentences   6\n",
         f"final loss  {record.final_loss:.4f} nats a token\n",
         "validation  -\n",
+        "kept        step 40 of 40\n",
         f"version     {record.version}\n",
     ):
         assert expected in text
@@ -121,9 +122,27 @@ def test_every_training_has_its_place(tiny, tmp_path):
     assert "step 6,250" in one
     assert "+---" in one
     assert "+---" not in two  # a curve of one point is none
+    assert "kept        step 6,250 of 6,250\n" in one
     told = json.loads(run(["info", "m", "--json"], tmp_path)[1])["training"]
     assert [record["last_validation"] for record in told] == [2.125, 3.5]
     assert [record["data"]["name"] for record in told] == ["first.txt", "x y.txt"]
+
+
+def test_the_step_that_the_model_is_from(tiny, tmp_path):
+    points = (CurvePoint(0, 6.0, 6.5), CurvePoint(100, 3.25, 3.5), CurvePoint(200, 2.0, 3.75))
+    recipe = Recipe(steps=200, average=0.6)
+    record = replace(tiny.record, recipe=recipe, curve=points, best_step=100)
+    save(tiny, tmp_path / "m", record)
+    out = run(["info", "m"], tmp_path)[1]
+    assert "validation  3.5000 nats a token (3.7500 at the end)\n" in out
+    assert "kept        step 100 of 200, averaged, lowest validation loss\n" in out
+    (told,) = json.loads(run(["info", "m", "--json"], tmp_path)[1])["training"]
+    assert (told["best_step"], told["last_validation"]) == (100, 3.75)
+    save(tiny, tmp_path / "m", replace(record, best_step=99))
+    code, out, err = run(["info", "m"], tmp_path)
+    assert (code, out) == (2, "")
+    assert_one_line(err)
+    assert "its best step 99 is not on its curve" in err
 
 
 def test_a_long_name_is_not_broken(tiny, tmp_path):

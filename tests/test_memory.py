@@ -299,6 +299,12 @@ HOSTILE = {
     "adam_update(x, None)": """
         adam_update([Value(1.0)], [None], [Value(1.0)], lr=1.0, beta1=0.9, beta2=0.9, eps=1e-8, t=1)
     """,
+    "average_update": """
+        average_update([None], [None], share=1.0)
+    """,
+    "average_update with other sizes": """
+        average_update([Vector([1.0])], [Vector([1.0] * N)], share=1.0)
+    """,
     "__init__ by the elements that are assigned": """
         v = Vector([1.0] * N)
         def elements():
@@ -476,7 +482,7 @@ def test_hostile_programs_do_not_crash(name):
     program = "\n".join(
         [
             "from numbers import Real",
-            "from llmhard import Matrix, Value, Vector, adam_update",
+            "from llmhard import Matrix, Value, Vector, adam_update, average_update",
             "N = 300_000",
             *[line[8:] for line in lines],
         ]

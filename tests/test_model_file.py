@@ -122,6 +122,7 @@ def test_the_format(tiny, valid):
                     "beta2": 0.99,
                     "eps": 1e-8,
                     "weight_decay": 0.0,
+                    "average": 0.0,
                 },
                 "seed": 1,
                 "final_loss": tiny.record.final_loss,
@@ -136,6 +137,7 @@ def test_the_format(tiny, valid):
                     for point in tiny.record.curve
                 ],
                 "version": "0.0.test",
+                "best_step": None,
             }
         ],
     }
@@ -351,7 +353,7 @@ FIELDS = [
     ("tokenizer",),
     *(
         ("training", 0, name)
-        for name in ("recipe", "seed", "final_loss", "data", "curve", "version")
+        for name in ("recipe", "seed", "final_loss", "data", "curve", "version", "best_step")
     ),
     *(
         ("training", 0, "recipe", name)
@@ -365,6 +367,7 @@ FIELDS = [
             "beta2",
             "eps",
             "weight_decay",
+            "average",
         )
     ),
     *(("training", 0, "data", name) for name in ("name", "sha256", "sentences", "held_out")),
@@ -411,6 +414,10 @@ def is_wrong(keys, value):
         return not number or not 0 < value < 1e30
     if name in ("beta1", "beta2", "weight_decay"):
         return not number or not 0 <= value < (1 if name != "weight_decay" else 2)
+    if name == "best_step":
+        return value is not ... and value is not None and value != 0
+    if name == "average":  # files of the first versions lack it
+        return value is not ... and (type(value) is not float or not 0 <= value <= 1)
     if name in ("steps", "warmup", "sentences", "held_out", "step"):
         return not whole or value < 0
     if name == "batch_size":
@@ -431,6 +438,15 @@ def is_wrong(keys, value):
 )
 def test_each_field_of_the_description_in_turn(refuses, valid, keys, value):
     refuses(changed(valid, keys, value))
+
+
+def test_a_model_of_the_first_versions(valid, tiny, tmp_path):
+    content = changed(valid, ("training", 0, "recipe", "average"), ...)
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(changed(content, ("training", 0, "best_step"), ...))
+    record = load(path).record
+    assert record == tiny.record
+    assert (record.recipe.average, record.best_step, record.kept_step) == (0.0, None, 60)
 
 
 def test_a_field_with_a_default_is_not_taken_for_granted(refuses, tmp_path, tiny):

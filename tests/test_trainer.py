@@ -2,19 +2,29 @@
 
 import contextlib
 import random
+from dataclasses import replace
 from math import inf, isfinite, isnan, log, nan, sqrt
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmhard import adam_update, model_file
+from llmhard import adam_update, average_update, model_file
 from llmhard.adam import Adam
 from llmhard.autograd import Matrix, Value, Vector
 from llmhard.model import GPT, Config
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import BOS
-from llmhard.trainer import Trainer, TrainingDivergedError, sequence_loss, train
+from llmhard.trainer import (
+    Recordings,
+    Trainer,
+    TrainingDivergedError,
+    curve_steps,
+    sequence_loss,
+    train,
+    validation_size,
+)
+from llmhard.training_record import CurvePoint, rise
 
 DOCUMENTS = [[BOS, 1, 2, BOS], [BOS, 3, BOS], [BOS, 2, 4, 1, BOS]]
 
@@ -99,6 +109,89 @@ def test_the_first_step_of_adam_is_lr_against_the_gradient():
     parameter.grad = [[1e-3, -5.0, 0.0]]
     Adam([parameter], eps=1e-12).step(0.1)
     assert parameter.data[0] == pytest.approx([0.9, 2.1, 3.0])
+
+
+# ---------------------------------------------------------------- averaging
+
+
+@given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_the_average_is_the_mean_of_what_it_was_shown(rows):
+    matrix, mean = Matrix([rows[0]]), Matrix([[0.0] * 3])
+    value, mean_value = Value(0.0), Value(0.0)
+    vector, mean_vector = Vector([0.0, 0.0]), Vector([0.0, 0.0])
+    means, leaves = [mean, mean_value, mean_vector], [matrix, value, vector]
+    for count, row in enumerate(rows, start=1):
+        matrix.data, value.data, vector.data = [row], row[0], row[1:]
+        average_update(means, leaves, share=1 / count)
+        if count == 1:
+            assert mean.data == [row]
+    expected = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    assert mean.data[0] == pytest.approx(expected, rel=1e-9, abs=1e-6)
+    assert (mean_value.data, mean_vector.data) == (mean.data[0][0], mean.data[0][1:])
+    assert matrix.data == [rows[-1]]
+
+
+def test_a_graph_with_a_mean_in_it_is_out_of_date_after_the_update():
+    mean = Matrix([[1.0, 2.0]])
+    loss = (mean @ Vector([3.0, 4.0])).sum()
+    average_update([mean], [Matrix([[5.0, 6.0]])], share=0.5)
+    with pytest.raises(RuntimeError, match="changed after"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [None, 1.0, Value(1.0) * 2, Matrix([[1.0]]), Vector([1.0, 2.0]), Matrix([[1.0, 2.0]])[:1]],
+)
+def test_only_leaves_of_one_shape_are_averaged(bad):
+    good, mean = Matrix([[1.0, 2.0]]), Matrix([[3.0, 4.0]])
+    for means, parameters in (([mean, bad], [good, good]), ([mean, mean], [good, bad])):
+        with pytest.raises(
+            (ValueError, TypeError), match=r"is a Value, Vector or|leaves of the same"
+        ):
+            average_update(means, parameters, share=0.5)
+        assert mean.data == [[3.0, 4.0]]
+    with pytest.raises(ValueError, match="one mean for each"):
+        average_update([mean], [], share=0.5)
+
+
+@pytest.mark.parametrize(("average", "first"), [(0.3, 15), (1.0, 1), (0.01, 20)])
+def test_the_last_steps_are_averaged(average, first):
+    recipe = Recipe(steps=20, average=average)
+    plain, averaged = new_model(), new_model()
+    states = []
+    Trainer(plain, DOCUMENTS, replace(recipe, average=0.0)).run(
+        lambda _: states.append(
+            [x for p in plain.parameters.values() for row in p.data for x in row]
+        )
+    )
+    trainer = Trainer(averaged, DOCUMENTS, recipe)
+    trainer.run()
+    found = [x for p in averaged.parameters.values() for row in p.data for x in row]
+    expected = [sum(xs) / len(xs) for xs in zip(*states[first - 1 :], strict=True)]
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert trainer.losses == train(new_model(), DOCUMENTS, replace(recipe, average=0.0))
+
+
+def test_what_is_validated_is_the_average():
+    held_out = [[BOS, 4, BOS]]
+    models = []
+    trainer = Trainer(new_model(), DOCUMENTS, Recipe(steps=20, average=0.5), held_out=held_out)
+    trainer.run(lambda t: models.append((t.current, sequence_loss(t.current, held_out[0]).data)))
+    assert [model is trainer.model for model, _ in models] == [True] * 10 + [False] * 10
+    for point in trainer.curve[1:]:
+        assert point.validation == models[point.step - 1][1]
+    assert content(trainer.model) == content(trainer.current)
+    # Running on where nothing is left changes nothing.
+    before = content(trainer.model)
+    trainer.run()
+    assert content(trainer.model) == before
+
+
+@pytest.mark.parametrize("average", [-0.1, 1.1, nan, 1, "0.5"])
+def test_shares_that_are_none(average):
+    with pytest.raises(ValueError, match="average is at least 0 and at most 1"):
+        Recipe(average=average)
 
 
 # ---------------------------------------------------------------- the loss
@@ -186,30 +279,109 @@ def test_a_batch_is_the_mean_over_its_tokens(replay):
 
 def test_the_curve_samples_the_training():
     model = new_model()
-    states = []
+    states = [content(model)]
     trainer = Trainer(
         model, DOCUMENTS, Recipe(steps=45), held_out=[[BOS, 4, BOS], [BOS, 2, 1, BOS]]
     )
     trainer.run(lambda _: states.append(content(model)))
-    points = trainer.curve
-    assert [point.step for point in points] == [*range(2, 45, 2), 45]
+    first, *points = trainer.curve
+    assert (first.step, first.training) == (0, pytest.approx(trainer.losses[0], rel=1e-13))
+    assert {point.step for point in points} == curve_steps(45) - {0}
     begin = 0
     for point in points:
         assert point.training == sum(trainer.losses[begin : point.step]) / (point.step - begin)
         begin = point.step
-    for at in (4, 20, 45):
+    for point in (first, *points):
         then = new_model()
         for name, matrix in then.parameters.items():
-            matrix.data = Matrix.frombytes(states[at - 1][name], *matrix.shape).data
+            matrix.data = Matrix.frombytes(states[point.step][name], *matrix.shape).data
         losses = sequence_loss(then, [BOS, 4, BOS]).data, sequence_loss(then, [BOS, 2, 1, BOS]).data
-        (point,) = (point for point in points if point.step == at)
         assert point.validation == pytest.approx((2 * losses[0] + 3 * losses[1]) / 5, rel=1e-13)
 
 
-def test_without_held_out_documents_there_is_no_validation_loss():
-    trainer = Trainer(new_model(), DOCUMENTS, Recipe(steps=3))
+def test_the_curve_begins_with_the_loss_of_the_first_batch():
+    recipe = Recipe(steps=3, batch_size=3)
+    trainer = Trainer(new_model(), DOCUMENTS, recipe, held_out=[[BOS, 4, BOS]])
     trainer.run()
-    assert [point.validation for point in trainer.curve] == [None] * 3
+    assert trainer.curve[0].training == pytest.approx(trainer.losses[0], rel=1e-13)
+    # Looking at it does not change what is learned.
+    unseen = Trainer(new_model(), DOCUMENTS, recipe)
+    unseen.curve = [CurvePoint(0, 1.0, None)]
+    unseen.run()
+    assert content(unseen.model) == content(trainer.model)
+    assert unseen.losses == trainer.losses
+
+
+def test_where_the_points_of_the_curve_are():
+    assert sorted(curve_steps(5000)) == [
+        0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1500, 2000,
+        *range(2500, 5001, 250),
+    ]  # fmt: skip
+    assert sorted(curve_steps(3)) == [0, 1, 2, 3]
+    assert curve_steps(0) == {0}
+    for steps in (1, 7, 45, 6250, 10**9):
+        assert {0, 1, steps} <= curve_steps(steps)
+        assert max(curve_steps(steps)) == steps
+        assert len(curve_steps(steps)) < 25 + 3 * len(str(steps))
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch_size", "size"),
+    [(5000, 1, 50), (6250, 16, 500), (600, 16, 76), (10**9, 1, 500)],
+)
+def test_validation_takes_a_small_part_of_the_time(steps, batch_size, size):
+    recipe = Recipe(steps=steps, batch_size=batch_size)
+    assert validation_size(recipe) == size
+    assert (
+        len(Trainer(new_model(), DOCUMENTS, recipe, held_out=[[BOS, 4, BOS]] * 999).held_out)
+        == size
+    )
+
+
+def test_without_held_out_documents_there_is_no_validation_loss():
+    trainer = Trainer(new_model(), DOCUMENTS, Recipe(steps=3), keep="best")
+    trainer.run()
+    assert [point.validation for point in trainer.curve] == [None] * 4
+    assert trainer.best is None
+
+
+@pytest.mark.parametrize("average", [0.0, 0.6, 1.0])
+def test_the_best_parameters_are_kept(average):
+    held_out = [[BOS, 3, 3, BOS]]  # what is trained on leads away from it, after a while
+    states = {}
+    ends = {}
+    for keep in ("best", "last"):
+        model = new_model()
+        states[0] = content(model)
+        trainer = Trainer(
+            model, DOCUMENTS, Recipe(steps=200, average=average), held_out=held_out, keep=keep
+        )
+        trainer.run(lambda t: states.update({t.step: content(t.current)}))
+        ends[keep] = content(model)
+    low = min(trainer.curve, key=lambda point: point.validation)
+    assert 0 < low.step < 200
+    assert ends["best"] == states[low.step] != states[200] == ends["last"]
+    assert Recordings(trainer.kept).mean_loss(held_out) == trainer.curve[-1].validation
+
+
+def curve(*validation):
+    """A point every tenth of the steps."""
+    return [CurvePoint(10 * i, 1.0, loss) for i, loss in enumerate(validation)]
+
+
+def test_a_validation_loss_that_has_risen_for_good():
+    risen = curve(6.0, 3.0, 2.0, 2.05, 2.1, 2.0, 2.2, 2.2, 2.11, 2.2, 2.3)
+    assert rise(risen) == (risen[2], risen[-1])
+    for harmless in (
+        curve(6.0, 3.0, 2.0, 2.0, 2.3, 2.3, 2.3, 2.3, 2.09, 2.2, 2.3),  # it came back
+        curve(6.0, 3.0, 2.3, 2.3, 2.2, 2.2, 2.2, 2.2, 2.2, 2.0, 2.2),  # lowest near the end
+        curve(6.0, 3.0, 2.0, 2.02, 2.04, 2.02, 2.06, 2.05, 2.07, 2.04, 2.08),  # chance
+        curve(6.0, 3.0, 2.0),
+        curve(6.0),
+        curve(None, None, None),
+        [],
+    ):
+        assert rise(harmless) is None
 
 
 def test_on_step_is_told_the_number_and_the_loss():
@@ -284,23 +456,41 @@ def test_the_restored_model_is_a_recent_good_one():
 # Found by trying: at 1e160 x * x overflows, the logits are 0 and the loss log(5), but the
 # gradients are NaN; at 1e308 the very first step leads out of the numbers.
 @pytest.mark.parametrize(("steps", "lr"), [(1, 1e308), (2, 1e160), (1, 1e200), (2, 1e308)])
-def test_the_last_step_is_checked_too(steps, lr):
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_the_last_step_is_checked_too(steps, lr, average):
     model = new_model()
     with contextlib.suppress(TrainingDivergedError):
-        train(model, DOCUMENTS, Recipe(steps=steps, lr=lr))
+        train(model, DOCUMENTS, Recipe(steps=steps, lr=lr, average=average))
     assert is_finite(model)
     assert isfinite(sequence_loss(model, DOCUMENTS[0]).data)
 
 
 @settings(max_examples=20)
-@given(lr=st.floats(1e-3, 1.7e308), steps=st.integers(1, 6))
-def test_training_ends_with_finite_parameters_whatever_the_rate(lr, steps):
+@given(
+    lr=st.floats(1e-3, 1.7e308), steps=st.integers(1, 6), average=st.sampled_from([0.0, 0.5, 1.0])
+)
+def test_training_ends_with_finite_parameters_whatever_the_rate(lr, steps, average):
     model = new_model()
     try:
-        losses = train(model, DOCUMENTS, Recipe(steps=steps, lr=lr))
+        losses = train(model, DOCUMENTS, Recipe(steps=steps, lr=lr, average=average))
         assert all(map(isfinite, losses))
     except TrainingDivergedError:
         pass
+    assert is_finite(model)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_the_best_parameters_do_not_hide_a_divergence(average):
+    model = new_model()
+    recipe = Recipe(steps=50, lr=0.01, average=average)
+    trainer = Trainer(model, DOCUMENTS, recipe, held_out=[[BOS, 4, BOS]], keep="best")
+
+    def poison(trainer):
+        if trainer.step == 37:
+            model.parameters["wte.weight"].data = [[nan] * 8] * 5
+
+    with pytest.raises(TrainingDivergedError, match="step 38 "):
+        trainer.run(poison)
     assert is_finite(model)
 
 

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from llmhard import corpus, curves, model_file
+from llmhard.training_record import TrainingRecord
 
 
 class UsageError(Exception):
@@ -73,6 +74,13 @@ def read_model(path: str) -> model_file.SavedModel:
             raise UsageError(f"there is no model {path}; train one first: llmhard train") from None
 
 
+def what_is_kept(record: TrainingRecord) -> str:
+    """Which parameters a training has saved, for people."""
+    step = f"step {record.kept_step:,} of {record.steps:,}"
+    averaged = ", averaged" if record.recipe.averages(record.kept_step) else ""
+    return step + averaged + (", lowest validation loss" if record.best_step is not None else "")
+
+
 def at_least_one(text: str) -> int:
     return _whole_number(text, 1)
 
@@ -98,4 +106,14 @@ def positive(text: str) -> float:
         number = 0.0
     if not isfinite(number) or number <= 0:
         raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
+    return number
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1, not {text!r}")
     return number

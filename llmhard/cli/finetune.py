@@ -17,6 +17,7 @@ from llmhard.cli.training import (
     changed_recipe,
     check_outputs,
     encode,
+    kept,
     read_text,
     say_what_the_text_is,
     silence,
@@ -82,12 +83,15 @@ def run(options: argparse.Namespace) -> None:
     encoded = encode(tokenizer, text, rng, options.skip_unknown)
     if not encoded.training:
         raise UsageError(f"no {tokenizer.document} of {text.name} is left to train on")
+    keep = kept(options, encoded)
     say(f"model       {options.model}, {saved.model.config.n_parameters():,} parameters")
     say_what_the_text_is(say, tokenizer, text, encoded)
     if encoded.skipped:
         say(f"skipped     {encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
     tell_of_long(tokenizer, encoded, saved.model.config.block_size)
-    trainer = Trainer(saved.model, encoded.training, recipe, options.seed, encoded.held_out)
+    trainer = Trainer(
+        saved.model, encoded.training, recipe, options.seed, encoded.held_out, keep=keep
+    )
     Job(
         task=Task(
             tokenizer,
@@ -102,4 +106,5 @@ def run(options: argparse.Namespace) -> None:
         checkpoint_every=options.checkpoint_every,
         plot=options.plot,
         quiet=options.quiet,
+        watch=options.watch,
     ).run()

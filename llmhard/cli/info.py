@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmhard import curves
-from llmhard.cli.common import printable, read_model
+from llmhard.cli.common import printable, read_model, what_is_kept
 from llmhard.model_file import SavedModel
 from llmhard.recipe import PRESETS
 from llmhard.training_record import TrainingRecord
@@ -112,13 +112,15 @@ def _record(record: TrainingRecord) -> list[tuple[str, str]]:
     numbers = ", ".join(f"{name} {value:,}" for name, value in asdict(record.recipe).items())
     sentences, held_out = record.data.sentences, record.data.held_out
     aside = f", of which {held_out:,} held out" if held_out else ""
-    validation = record.last_validation
+    validation, last = record.kept_validation, record.last_validation
+    at_the_end = "" if last in (None, validation) else f" ({last:.4f} at the end)"
     return [
         ("recipe", f"{names[0]}: {numbers}" if names else numbers),
         ("seed", str(record.seed)),
         ("data", printable(record.data.name)),
         ("sentences", f"{sentences:,}{aside}"),
         ("final loss", f"{record.final_loss:.4f} nats a token"),
-        ("validation", "-" if validation is None else f"{validation:.4f} nats a token"),
+        ("validation", "-" if validation is None else f"{validation:.4f} nats a token{at_the_end}"),
+        ("kept", what_is_kept(record)),
         ("version", printable(record.version)),
     ]

@@ -19,6 +19,7 @@ from llmhard.cli.training import (
     changed_recipe,
     check_outputs,
     encode,
+    kept,
     read_text,
     say_what_the_text_is,
     silence,
@@ -52,6 +53,7 @@ def add_parser(commands: Any, program: str) -> None:
         epilog=(
             f"examples:\n"
             f"  {program} train\n"
+            f"  {program} train --watch\n"
             f"  {program} train --steps 1000 --seed 1 --out small.safetensors\n"
             f"  {program} train --data my_sentences.txt --n-embd 64\n"
             f"  {program} train --data my_names.txt --tokenizer char\n"
@@ -127,6 +129,7 @@ def _begun(options: argparse.Namespace) -> Job:
     seed = DEFAULT_SEED if options.seed is None else options.seed
     rng = random.Random(seed)
     encoded = encode(tokenizer, text, rng, made_of_it=True)
+    keep = kept(options, encoded)
     say_what_the_text_is(say, tokenizer, text, encoded)
     units = f"{len(tokenizer.words):,} {tokenizer.unit}s"
     say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {units} and BOS")
@@ -140,11 +143,12 @@ def _begun(options: argparse.Namespace) -> Job:
     model = GPT.initialize(config, rng)
     return Job(
         task=Task(tokenizer, (), encoded.record, text.path, False, str(out)),
-        trainer=Trainer(model, encoded.training, recipe, seed, encoded.held_out),
+        trainer=Trainer(model, encoded.training, recipe, seed, encoded.held_out, keep=keep),
         checkpoint_path=out.with_suffix(".checkpoint"),
         checkpoint_every=options.checkpoint_every,
         plot=options.plot,
         quiet=options.quiet,
+        watch=options.watch,
     )
 
 
@@ -166,9 +170,9 @@ def tell_of_many_words(tokenizer: Tokenizer, sentences: list[str]) -> None:
 def _resumed(options: argparse.Namespace) -> Job:
     """A training that a checkpoint goes on with."""
     path = Path(options.resume)
-    kept = ("data", "resume", "out", "checkpoint_every", "plot", "quiet", "run")
+    free = ("data", "resume", "out", "checkpoint_every", "plot", "quiet", "watch", "run")
     for name, value in vars(options).items():
-        if name not in kept and value is not None:
+        if name not in free and value is not None:
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"--resume goes on with the checkpoint's settings; leave out {flag}")
     with explained(f"cannot resume from {path}"):
@@ -186,4 +190,6 @@ def _resumed(options: argparse.Namespace) -> Job:
     trainer = checkpoint.trainer(encoded.training, encoded.held_out)
     if not options.quiet:
         print(f"resuming    {path}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
-    return Job(task, trainer, path, options.checkpoint_every, options.plot, options.quiet)
+    return Job(
+        task, trainer, path, options.checkpoint_every, options.plot, options.quiet, options.watch
+    )

@@ -7,23 +7,37 @@ import random
 import signal
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from shutil import get_terminal_size
 from types import FrameType
+from typing import get_args
 
 from llmhard import checkpoint, corpus, curves, model_file
 from llmhard.checkpoint import Task
-from llmhard.cli.common import UsageError, at_least_one, complain, explained, from_zero, positive
+from llmhard.cli.common import (
+    UsageError,
+    at_least_one,
+    complain,
+    explained,
+    from_zero,
+    positive,
+    share,
+    what_is_kept,
+)
+from llmhard.cli.watch import Watch
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
-from llmhard.trainer import LAST_STEPS, Trainer, TrainingDivergedError
-from llmhard.training_record import DataRecord
+from llmhard.trainer import LAST_STEPS, Keep, Trainer
+from llmhard.training_record import CurvePoint, DataRecord, rise
 from llmhard.version import __version__
 
+WIDE = 70  # columns of a terminal on which everything there is to say fits beside the bar
 OnStep = Callable[[Trainer], None]
 
 
@@ -47,9 +61,11 @@ def add_recipe_options(command: argparse.ArgumentParser, defaults: str) -> None:
         ("--lr", positive, "learning rate at its highest; it ends at 0"),
         ("--warmup", from_zero, "steps in which the learning rate rises"),
         ("--weight-decay", float, "share of each parameter, times the rate, lost a step"),
+        ("--average", share, "share of the steps, the last ones, whose parameters are averaged"),
     )
+    metavars = {positive: "RATE", float: "RATE", share: "SHARE"}
     for name, kind, meaning in options:
-        metavar = "RATE" if kind in (positive, float) else "N"
+        metavar = metavars.get(kind, "N")
         recipe.add_argument(name, metavar=metavar, type=kind, help=meaning)
 
 
@@ -64,7 +80,21 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
     command.add_argument(
         "--plot", metavar="FILE", type=Path, help="draw the losses as a picture (needs matplotlib)"
     )
-    command.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    command.add_argument(
+        "--keep",
+        choices=get_args(Keep),
+        help=(
+            "which parameters are saved: those of the lowest validation loss, or the last "
+            "(default: best if sentences are held out, which takes ten or more)"
+        ),
+    )
+    talk = command.add_mutually_exclusive_group()
+    talk.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    talk.add_argument(
+        "--watch",
+        action="store_true",
+        help="show three sentences at steps 0, 10, 30, 100, 300, ... as the model learns",
+    )
 
 
 def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
@@ -74,6 +104,19 @@ def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
         return replace(base, **{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def kept(options: argparse.Namespace, encoded: Encoded) -> Keep:
+    """What `--keep` says, or what is best. Raises UsageError if there is nothing to judge by."""
+    if options.keep is None:
+        return "best" if encoded.held_out else "last"
+    if options.keep == "best" and not encoded.held_out:
+        raise UsageError(
+            "--keep best needs held-out sentences to find the best step with, and none are held "
+            "out of fewer than ten; leave it out"
+        )
+    keep: Keep = options.keep
+    return keep
 
 
 # ---------------------------------------------------------------- text
@@ -201,16 +244,20 @@ class Job:
     checkpoint_every: int | None
     plot: Path | None
     quiet: bool
+    watch: bool
 
     def run(self) -> None:
         """Train, save the model and say how it went."""
         say = silence if self.quiet else print
         trainer, out = self.trainer, Path(self.task.out)
         began, steps_before = time.perf_counter(), trainer.step
+        watch = Watch(self.task.tokenizer) if self.watch else None
         with _progress(trainer, self.quiet) as show, _noticing_ctrl_c() as ctrl_c:
 
             def on_step(trainer: Trainer) -> None:
                 show(trainer)
+                if watch and trainer.step < trainer.recipe.steps:
+                    watch.show(trainer.step, trainer.current)
                 due = self.checkpoint_every and trainer.step % self.checkpoint_every == 0
                 if trainer.step < trainer.recipe.steps and (due or ctrl_c.is_set()):
                     with explained(f"cannot write the checkpoint {self.checkpoint_path}"):
@@ -222,8 +269,10 @@ class Job:
                     )
 
             try:
+                if watch and trainer.step == 0:
+                    watch.show(0, trainer.model)
                 trainer.run(on_step)
-            except TrainingDivergedError as error:
+            except ArithmeticError as error:  # TrainingDivergedError, or logits not finite at once
                 raise UsageError(f"{error}; {out} is as it was") from None
         seconds = time.perf_counter() - began
 
@@ -235,13 +284,18 @@ class Job:
             model_file.save(out, saved)
         if self.checkpoint_every or steps_before:
             self.checkpoint_path.unlink(missing_ok=True)
+        if watch:
+            watch.show_end(record.kept_step, trainer.model)
         if not self.quiet:
             print(curves.text(record.curve), end="")
         last = min(LAST_STEPS, len(trainer.losses))
         say(f"loss        {record.final_loss:.4f} nats a token, mean of the last {last} steps")
-        if record.curve and record.curve[-1].validation is not None:
+        if record.kept_validation is not None:
             held_out = f"{len(trainer.held_out)} held-out {self.task.tokenizer.document}s"
-            say(f"validation  {record.curve[-1].validation:.4f} on {held_out}")
+            say(f"validation  {record.kept_validation:.4f} on {held_out}")
+        if risen := rise(record.curve):
+            say(overfitting(*risen))
+        say(f"kept        {what_is_kept(record)}")
         speed = (trainer.step - steps_before) / seconds
         say(f"time        {seconds:.2f} s, {speed:,.0f} steps a second")
         say(f"saved       {out}")
@@ -249,6 +303,16 @@ class Job:
             with explained(f"cannot draw {self.plot}"):
                 curves.plot(record.curve, self.plot)
             say(f"drawn       {self.plot}")
+
+
+def overfitting(low: CurvePoint, last: CurvePoint) -> str:
+    """What it means that the validation loss has risen between these points, for people."""
+    meaning = (
+        f"overfitting lowest at step {low.step:,}, rising since ({low.validation:.2f} to "
+        f"{last.validation:.2f}): the model learns the sentences by heart; fewer --steps or more "
+        f"text would help"
+    )
+    return textwrap.fill(meaning, get_terminal_size().columns, subsequent_indent=" " * 12)
 
 
 @contextmanager
@@ -275,10 +339,11 @@ def _noticing_ctrl_c() -> Iterator[threading.Event]:
 def _progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
     """What to call after each step: a progress bar on a terminal, else some lines."""
     steps, told = trainer.recipe.steps, trainer.step
+    tenths = {part * steps // 10 for part in range(1, 11)}  # the curve has a point at each
 
     def line(trainer: Trainer) -> None:
         nonlocal told
-        if trainer.step % max(1, steps // 10) and trainer.step != steps:
+        if trainer.step not in tenths:
             return
         recent = trainer.losses[told:]
         told = trainer.step
@@ -299,22 +364,21 @@ def _progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
             BarColumn,
             MofNCompleteColumn,
             Progress,
+            ProgressColumn,
             TextColumn,
             TimeRemainingColumn,
         )
 
-        with Progress(
-            TextColumn("training"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}{task.fields[validation]}"),
-            TextColumn("{task.fields[speed]:,.0f} steps/s"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        ) as progress:
+        console = Console(stderr=True)
+        loss = TextColumn("loss {task.fields[loss]:.3f}")
+        columns: list[ProgressColumn] = [BarColumn(bar_width=None), MofNCompleteColumn(), loss]
+        if console.width >= WIDE:
+            validation = TextColumn("validation {task.fields[validation]}")
+            columns += [validation, TextColumn("{task.fields[speed]:,.0f} steps/s")]
+        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
             first, began = trainer.step, time.perf_counter()
             task = progress.add_task(
-                "training", total=steps, completed=first, loss=float("nan"), validation="", speed=0
+                "training", total=steps, completed=first, loss=float("nan"), validation="-", speed=0
             )
 
             def bar(trainer: Trainer) -> None:
@@ -326,7 +390,7 @@ def _progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
                     task,
                     completed=trainer.step,
                     loss=sum(recent) / len(recent),
-                    validation="" if validation is None else f", validation {validation:.3f}",
+                    validation="-" if validation is None else f"{validation:.3f}",
                     speed=(trainer.step - first) / (time.perf_counter() - began),
                 )
 

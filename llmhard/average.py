@@ -1,0 +1,32 @@
+"""The average of the parameters over the last part of a training run."""
+
+from __future__ import annotations
+
+from llmhard.autograd import Matrix, average_update
+from llmhard.model import GPT, Config
+
+
+class Average:
+    """The mean of a model's parameters over steps, all with the same weight: Polyak and Juditsky,
+    "Acceleration of Stochastic Approximation by Averaging" (1992).
+
+    Each step leads somewhat past the goal, to another side each time; the mean is nearer to it.
+    `model` has the means as its parameters; `count` is the number of steps in them.
+    """
+
+    def __init__(self, of: GPT, model: GPT | None = None, count: int = 0) -> None:
+        """`model` and `count` are those of an average to go on with."""
+        self.model = model or _zeros(of.config)
+        self.count = count
+        self._of = of
+
+    def add(self) -> None:
+        """Include the model's parameters as they are now."""
+        self.count += 1
+        means, parameters = self.model.parameters.values(), self._of.parameters.values()
+        average_update(list(means), list(parameters), share=1 / self.count)
+
+
+def _zeros(config: Config) -> GPT:
+    shapes = config.shapes().items()
+    return GPT(config, {name: Matrix.frombytes(bytes(8 * r * c), r, c) for name, (r, c) in shapes})

@@ -1,0 +1,49 @@
+"""What `train --watch` shows: sentences of the model while it learns."""
+
+from __future__ import annotations
+
+import random
+import textwrap
+from shutil import get_terminal_size
+
+from llmhard.cli.common import aside
+from llmhard.model import GPT
+from llmhard.sampler import Reader, Sampling, generate
+from llmhard.tokenizer import Tokenizer
+
+SEEDS = (1, 2, 3)  # one for each sentence, the same at every step
+TEMPERATURE = 0.8
+
+
+class Watch:
+    """Shows a sentence for each seed at the steps 0, 10, 30, 100, 300, ... and at the end.
+
+    The random numbers are its own, and it only reads the parameters: the training goes on as if
+    nobody watched.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def show(self, step: int, model: GPT) -> None:
+        """Write what the model has to say after this step to stderr, if it is one of those."""
+        if step == 0 or (step >= 10 and str(step).rstrip("0") in ("1", "3")):
+            self._write(f"step {step:,}", model)
+
+    def show_end(self, step: int, model: GPT) -> None:
+        """The same for the model that is saved; its parameters are those of this step."""
+        self._write(f"saved model, step {step:,}", model)
+
+    def _write(self, title: str, model: GPT) -> None:
+        reader, sampling = Reader(model), Sampling(TEMPERATURE)
+        width = get_terminal_size().columns - 1
+        lines = [title]
+        for seed in SEEDS:
+            sentence = self._tokenizer.decode(generate(reader, random.Random(seed), sampling))
+            lines += textwrap.wrap(
+                sentence.strip() or "(nothing)",
+                width,
+                initial_indent="  ",
+                subsequent_indent="    ",
+            )
+        aside("\n".join(lines))
