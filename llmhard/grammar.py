@@ -1,28 +1,30 @@
 """A grammar of first-grade English: it writes sentences and knows how likely each of them is.
 
-A grammar is a list of rules.  A rule names a symbol (a *nonterminal*, with a capital letter) and
-lists what may stand in its place; what is written in lower case is a word (a *terminal*) and stays.
+A grammar is a list of rules. A rule names a symbol (a *nonterminal*, with a capital letter) and
+lists what may take its place; what is written in lower case is a word (a *terminal*) and stays.
 Replacing nonterminals until only words are left is a *derivation*:
 
-    Sentence -> Says -> One ActDoes -> mom ActDoes -> mom reads ASize Text -> ...
-    -> mom reads a big book
+    Sentence -> Says[her] -> Who[her] ActDoes[her] -> mom ActDoes[her] -> mom reads Some[Text]
+    -> ... -> mom reads a big book
 
 How to read the tables:
 
-    NOUNS    Toy: ball bus/buses     Toy is ball or bus, Toys balls or buses, AToy a ball or a bus
-    OTHERS   Size: big little        Size is big or little, ASize a big or a little
-    RULES    Name = this | 3 that    Name is "this" or, three times as often, "that"
-    ACTIONS  Go = run home | Eat     GoDo is "run home" or EatDo, GoDoes "runs home" or EatDoes,
-                                     GoDid "ran home" or EatDid: only the first word changes
+    NOUNS     Toy: doll bus/buses       Toy is doll or bus, Toys dolls or buses
+    KINDS     Pet = 2 Dog | Cat         Pet is a Dog or, half as often, a Cat; Pets likewise
+    OTHERS    Size: big little          Size is big or little
+    ACTIONS   Go = run home | Eat       GoDo is "run home" or EatDo, GoDoes "runs home" or EatDoes,
+                                        GoDid "ran home" or EatDid: only the first word changes
+    RULES     Name = this | 3 that      Name is "this" or, three times as often, "that"
+              Is[X] = the X is Adj[X]   one rule for each X: Is[Toy] is "the Toy is Adj[Toy]"; if
+                                        X is a kind, Is[Pet] is Is[Dog] or, half as often, Is[Cat]
+              Adj[Dog Cat] = Look       the rule for Adj[Dog], and the same one for Adj[Cat]
+    a Toy                               "a" becomes "an" before a, e, i, o and u
 
-The words of a class are equally likely.  No rule leads back to itself: the language is finite.
+The words of a class are equally likely. No rule leads back to itself: the language is finite.
 
-The grammar is made for a tiny model.  The frequent words carry the meaning: who eats, wears, reads,
-swims or flies, what and where.  The rare words are nouns, and nearly all of them stand last, where
-any of them makes sense (mom sees the ...): the model meets each of them only a few times.
-
-Its weights keep most sentences rare: of those that it would write again and again the corpus, in
-which all are distinct, holds one copy, and so would teach other probabilities than the grammar's.
+What a sentence means is in who does what to what, and where: birds fly, food is eaten, the swan is
+on the lake and not on the desk. Whoever can do a thing can do it in every frame: today, yesterday,
+on monday, with "can" and "wants to", alone, in pairs and by the pond.
 """
 
 from __future__ import annotations
@@ -34,233 +36,447 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from llmhard.pcfg import Alternative, Grammar, Rules, read_rules
+from llmhard.pcfg import Grammar, Rules
+from llmhard.rules import (
+    action_rules,
+    instantiate,
+    kind_rules,
+    merged,
+    noun_rules,
+    read_entries,
+    read_nouns,
+    read_rules,
+    read_verbs,
+    word_class,
+)
 
 # ------------------------------------------------------------------------------------- the words
 
 NOUNS = """
-# what the sentences are often about
-Pet:      cat dog
-Swimmer:  duck fish/fish
-Jumper:   frog rabbit
-Flyer:    bird bee owl
-Kid:      girl boy
-Sibling:  sister brother
-Toy:      ball car kite
-Hat:      hat coat shirt
-Text:     book letter
-Seat:     bed chair
-Low:      log box/boxes
-Place:    park zoo farm lake beach/beaches
-Snack:    apple egg pear banana
-# what is seen and liked now and then
-Animal:   horse cow pig hen goat fox/foxes sheep/sheep bear mouse/mice lion ant wolf/wolves
-          monkey tiger bug zebra turtle snake elephant lamb spider deer/deer kitten puppy/puppies
-          whale goose/geese snail robin chick camel rat seal crab hippo panda donkey worm shark
-          swan crow parrot bunny/bunnies moth beetle pony/ponies
-Thing:    cup truck bag drum block robot bell key balloon lamp pen doll cap bike spoon clock boat
-          plate pan wagon pot basket fork bowl brush/brushes jar map card phone puzzle tent broom
-          rope pail crayon stick shell sled ring bottle train bus/buses plane game picture pencil
-          candle toy sofa bench/benches desk table rug shelf/shelves mirror window door wall fence
-          ladder dress/dresses sock shoe scarf/scarves jacket sweater boot vest belt skirt mitten
-          flower leaf/leaves rock tree cloud star stamp flag horn rocket jet van tub mop sink
-          pillow button kettle hammer nail apron badge wheel sponge towel coin comb bead net stone
-          mug gift cart lock lid crate pin
-Person:   friend teacher doctor nurse farmer baker vet cook king queen singer dancer pilot driver
-          painter aunt uncle clown guard artist
-Food:     pizza carrot bean nut plum berry/berries grape cookie pie orange muffin peach/peaches
-          melon cherry/cherries potato/potatoes onion tomato/tomatoes pancake waffle
-Spot:     pool garden forest hill barn house river store shop school town field gate road pond
-          yard street castle bridge village
+# people
+Kid:     girl boy kid
+Job:     baker cook farmer teacher doctor nurse pilot driver singer dancer painter sailor clown
+# animals
+Dog:     dog puppy/puppies
+Cat:     cat kitten
+Bird:    bird robin owl crow
+Duck:    duck swan goose/geese
+Fish:    fish/fish shark whale
+Hopper:  frog rabbit bunny/bunnies
+Farm:    cow sheep/sheep horse pony/ponies pig goat
+Wild:    lion tiger wolf/wolves fox/foxes bear
+Bee:     bee moth
+Bug:     ant worm snail bug
+# things
+Crop:    apple pear banana orange plum peach/peaches cherry/cherries carrot bean onion
+         potato/potatoes tomato/tomatoes
+Cake:    cake pie pizza cookie
+Cloth:   hat coat shirt cap dress/dresses
+Shoe:    shoe sock boot
+Text:    book story/stories letter card
+Toy:     doll robot kite puzzle drum ball
+Ball:    ball
+Box:     box/boxes bag basket
+Tool:    pen pencil brush/brushes
+Small:   key coin ring button
+Dish:    spoon fork cup bowl plate
+Car:     car truck bus/buses
+Bike:    bike sled
+Boat:    boat ship
+Plane:   plane rocket
+Seat:    chair sofa bed bench/benches
+Table:   table desk
+Door:    door gate window
+Flower:  flower rose
+Rock:    rock log leaf/leaves stick
+"""
+
+KINDS = """
+Pet     = Dog | Cat
+Tame    = 2 Dog | 2 Cat | Bird | Duck | 2 Hopper | 3 Farm
+Beast   = 2 Dog | 2 Cat | 3 Bird | 3 Duck | 3 Fish | 3 Hopper | 6 Farm | 5 Wild | 2 Bee | 4 Bug
+Human   = Kid | 4 Job
+Food    = 8 Crop | 3 Cake
+Vehicle = 3 Car | 2 Bike | 2 Boat | 2 Plane
+Loose   = 9 Food | 4 Cloth | 3 Shoe | 4 Text | 6 Toy | 3 Box | 3 Tool | 4 Small | 5 Dish
+Fixed   = 9 Vehicle | 4 Seat | 2 Table | 3 Door | 2 Flower | 5 Rock
+Thing   = 2 Loose | Fixed
+Mine    = 2 Beast | 3 Thing
+Any     = 5 Mine | Human
 """
 
 OTHERS = """
-Name:     sam amy ben lily tom anna
-My:       my her his
-Meal:     soup rice bread cake milk
-Colour:   red blue green black white
-Size:     big little nice funny small
-Feeling:  happy sad hungry tired
-Number:   two three four five six seven eight nine ten
-Day:      monday tuesday wednesday thursday friday saturday sunday
-Month:    april june july
+Girl:      amy lily anna meg mia
+Boy:       sam ben tom max leo
+My:        my his her our your their
+This:      this that
+These:     these those
+Meal:      soup rice bread cheese corn salad
+Drink:     milk water juice tea
+Feed:      water corn
+Yard:      park zoo garden yard field forest
+Room:      room kitchen house castle barn shop store school library market
+Water:     lake pond river sea
+Ground:    farm hill beach
+Color:     red blue green yellow black white brown
+AliveLook: big little old funny nice kind happy sad tired hungry sick cold
+Coat:      black white brown
+FoodLook:  big little old nice good sweet fresh
+MealLook:  good hot cold fresh nice
+ThingLook: big little old funny nice new red blue green yellow black white brown
+TextLook:  good long short
+SpotLook:  big little old funny new nice
+Feeling:   happy sad tired sick hungry cold
+Number:    two three four five six seven eight nine ten
+Day:       monday tuesday wednesday thursday friday saturday sunday
+Month:     april june july
+Weather:   sunny windy hot cold
 """
 
 # base form, third person singular, past tense
 VERBS = """
-eat eats ate       find finds found     fly flies flew      go goes went       have has had
-jump jumps jumped  like likes liked     look looks looked   play plays played  read reads read
-run runs ran       see sees saw         sleep sleeps slept  swim swims swam    want wants wanted
-wear wears wore
+bake bakes baked       bark barks barked     brush brushes brushed  buy buys bought
+carry carries carried  chase chases chased   clean cleans cleaned   climb climbs climbed
+close closes closed    cook cooks cooked     crawl crawls crawled   cut cuts cut
+dance dances danced    dig digs dug          draw draws drew        drink drinks drank
+drive drives drove     eat eats ate          feed feeds fed         find finds found
+fix fixes fixed        fly flies flew        give gives gave        go goes went
+have has had           help helps helped     hide hides hid         hop hops hopped
+hug hugs hugged        jump jumps jumped     kick kicks kicked      like likes liked
+live lives lived       look looks looked     lose loses lost        love loves loved
+open opens opened      paint paints painted  pick picks picked      plant plants planted
+play plays played      read reads read       ride rides rode        run runs ran
+sail sails sailed      say says said         see sees saw           share shares shared
+sing sings sang        sit sits sat          sleep sleeps slept     smile smiles smiled
+swim swims swam        throw throws threw    walk walks walked      want wants wanted
+wash washes washed     wear wears wore       write writes wrote
 """
 
 # ------------------------------------------------------------------------------------- the rules
 
 ACTIONS = """
-# what people do
-Act      = 80 Meet | 7 Own | 5 Eat | 4 Go | 5 wear AColour Hat | 3 Play | 5 read ASize Text
-Meet     = 8 see Seen | 5 like Seen | 3 find Seen
-Own      = have ASize Pet | 2 have AColour Toy | have Number Pets
-Eat      = eat some Meal | eat ASnack | 2 eat ASize Snack
-Go       = 2 go to the Place | run to the Place
-Play     = play with My Pet | play at the Place
-Past     = 16 see Seen | 8 find Seen | 2 go to the Place | Eat | have AColour Toy
-# what animals do
-Pet      = 2 run to the Place | sleep on the Seat
-Swimmer  = swim | 2 swim in the Water
-Jumper   = jump | 2 jump over the Low
-Flyer    = fly | 2 fly over the High
+# What people do with things. X is a way to name a thing: The names it in two words, Fine in three.
+Deed[X]   = 9 Eat[X] | 4 Dress[X] | 5 Read[X] | 5 Ride[X] | 4 Play[X] | 5 Care[X] | 9 Handle[X]
+          | 8 Work[X]
+Eat[X]    = 10 eat X[Food] | 6 eat X[Meal] | 12 drink X[Drink] | 3 cook X[Meal] | 4 cook X[Crop]
+          | 6 bake X[Cake] | 2 bake X[Bread] | 7 cut X[Food] | 11 share X[Food] | 8 pick X[Crop]
+          | 6 plant X[Crop]
+Dress[X]  = 8 wear X[Cloth] | 4 wear X[Shoe]
+Read[X]   = 9 read X[Text] | 6 write X[Text]
+Ride[X]   = 6 ride X[Bike] | 7 drive X[Car] | 5 sail X[Boat] | 5 fix X[Vehicle]
+Play[X]   = 5 throw X[Ball] | 6 kick X[Ball]
+Care[X]   = 7 feed X[Beast] | 4 hug X[Tame] | 5 help X[Human]
+Handle[X] = 8 draw X[Any] | 5 paint X[Any] | 8 buy X[Thing] | 5 carry X[Loose] | 3 wash X[Cloth]
+          | 2 wash X[Dish] | 2 wash X[Car]
+Work[X]   = 7 open X[Door] | 11 close X[Door] | 4 open X[Box] | 4 close X[Box] | 9 clean X[Seat]
+          | 3 clean X[Table] | 5 plant X[Flower] | 5 pick X[Flower] | 4 fix X[Seat]
+# what they feel, see and have
+Mind[X] = 9 see X[Any] | 5 find X[Any] | 5 have X[Mine]
+Wish[X] = 8 like X[Any] | 7 want X[Mine] | 4 love X[Tame]
+# alone, with others, and where to
+Move = run | 3 swim | 4 dance | 4 sing | 2 sleep | 2 jump | 3 read | walk | 3 smile | 3 play
+     | 2 cook | 2 draw | 2 write | 2 hide | sit | 2 eat
+Meet = 4 play with Friend | 4 dance with Friend | 3 sing to Friend | 3 read to Friend
+     | 3 write to Friend | 3 smile at Friend | 3 look at Friend | 3 hug Friend | 4 help Friend
+     | 3 look at The[Any] | look at the Spot | 2 draw the Spot | paint the Spot
+     | 2 smile at The[Beast] | 6 play with The[Toy] | 4 play with The[Tame] | 3 draw with A[Tool]
+     | 3 write with A[Tool] | 8 look at the Sky
+Go   = 6 go to the Spot | 5 walk to the Spot | 5 run to the Spot | 4 drive to the Spot
+     | 6 ride on A[Bus] | 4 ride A[Horse] | 6 climb the Hill | 4 jump over A[Low] | 5 Move
+     | drive home | 3 go home | 2 run home | 2 walk home | 6 swim in the Water | 4 sit on A[Seat]
+     | 4 sleep on A[Seat] | 8 Move Around | 5 play the Music | 3 play a game | 3 play games
+     | 3 sing A[Song]
+# with what is theirs: Own[his] is for him
+Own[X]  = 6 wash X Body | 6 brush X hair | 6 brush X teeth | 6 wear X Cloth
+        | 4 wear X ThingLook Cloth | 4 wear X Shoes | 3 wear X ThingLook Shoes | 4 ride X Bike
+        | 3 ride X ThingLook Bike | 2 drive X Car | 2 fix X Vehicle | 2 clean X room
+        | 3 feed X Tame | 3 hug X Tame | 3 play with X Pet | 3 play with X Toy | 2 kick X ball
+        | 2 throw X ball | 3 eat X Food | 4 read X Text | 4 write X name | 3 carry X Loose
+        | 3 draw X Mine | 3 find X Mine | 2 open X Box | 3 help X Family | 3 hug X Family
+        | 3 smile at X Family | 3 play with X Family | 2 read to X Family | 2 go to X room
+        | 2 sleep on X Seat
+Keep[X] = 4 lose X Loose | 3 lose X Shoes | 3 lose X Smalls | 4 like X Mine | 3 love X Family
+        | 3 love X Tame | 2 want X Mine
+# in at most four words: please and do not; can, will and wants to; and everything
+Do[X]   = 6 Deed[The] | 3 Deed[Fine] | 3 Meet | 5 Go | 6 Own[X]
+Able[X] = 36 Do[X] | 4 Mind[The] | 4 Mind[Fine] | see the Spot
+Act[X]  = 48 Able[X] | 6 Wish[The] | 6 Wish[Fine] | 12 Keep[X] | like the Spot | 2 Live
+Live    = live in A[Home] | live Outdoors
+# in at most three words, so that a place can follow or come before
+Brief    = 4 Deed[The] | Mind[The] | Wish[The] | 2 Move | 2 WithName
+WithName = 3 play with Name | 2 dance with Name | 2 read to Name | 2 sing to Name | write to Name
+Few      = 3 Deed[The] | 2 Mind[The] | 2 Wish[The] | 2 Go | Meet
+# in six words
+Long = 6 give Friend The[Loose] | 6 give Friend Fine[Loose] | 2 give Friend The[Meal]
+     | 2 give The[Tame] some Feed | 4 read The[Text] to Friend | 3 write The[Text] to Friend
+     | 5 carry The[Loose] to the Spot | 4 draw The[Any] with A[Tool]
+
+# what people with a job do in it
+baker   = 6 bake Some[Cake] | 3 bake Some[Bread] | 3 cut Some[Food]
+cook    = 4 cook Some[Meal] | 4 cook Some[Crop] | 3 cut Some[Food]
+farmer  = 6 feed Some[Farm] | 3 plant Some[Crop] | 3 pick Some[Crop]
+teacher = 4 read Some[Text] | 4 help Some[Kid] | 3 read to the Kids | 3 write Some[Text]
+doctor  = 8 help Some[Kid] | 3 help Friend | 3 look at The[Kid] | 6 look at My Sore
+nurse   = 8 help Some[Kid] | 3 help Friend | 3 look at The[Kid] | 5 look at My Sore
+pilot   = 5 fly Some[Plane] | 3 fly over the Spot | 2 fly to the Spot
+driver  = 5 drive Some[Car] | 4 drive to the Spot | 2 fix Some[Car]
+singer  = 2 sing | 4 sing A[Song] | 3 sing to the Kids | 3 sing Around
+dancer  = 2 dance | 4 dance Around | 3 dance with the Kids | 3 dance to the song
+painter = 6 paint Some[Any] | 4 paint the Spot | 3 paint Some[Door]
+sailor  = 5 sail Some[Boat] | 4 sail on the Water | 3 fix Some[Boat]
+clown   = 3 dance with the Kids | 3 smile at the Kids | 3 throw Some[Ball] | 3 ride Some[Bike]
+        | 2 ride A[Horse]
+
+# what animals do, in at most four words
+Dog      = 6 DogBriefly | 4 bark at The[Any] | 2 Roam | 2 Rest[Dog]
+Cat      = 6 CatBriefly | 3 Roam | 3 Rest[Cat]
+Bird     = 5 BirdBriefly | 5 fly over the Spot | 3 fly to the Land | 3 Rest[Bird] | Dwell[Bird]
+Duck     = 5 DuckBriefly | 4 swim in the Water | 3 fly over the Spot | 2 Roam | 3 Rest[Duck]
+         | Dwell[Duck]
+Fish     = 6 FishBriefly | 5 swim in the Water | 2 jump in the Water | 2 Rest[Fish] | Dwell[Fish]
+Hopper   = 5 HopperBriefly | 4 hop over A[Low] | 3 hop to the Land | 3 Rest[Hopper]
+         | Dwell[Hopper]
+Farm     = 5 FarmBriefly | 5 Roam | 3 Rest[Farm] | Dwell[Farm]
+Wild     = 5 WildBriefly | 5 Roam | 3 Rest[Wild] | Dwell[Wild]
+Bee      = 5 BeeBriefly | 4 fly to the Flower | 3 fly over the Spot | 2 Rest[Bee] | Dwell[Bee]
+Bug      = 5 BugBriefly | 4 crawl on the Leaf | 3 crawl under the Leaf | 3 Rest[Bug] | Dwell[Bug]
+Roam     = 3 run to the Land | 3 walk to the Land | 2 go to the Land | 2 see Fine[Any]
+         | climb the Hill
+Rest[X]  = 3 sleep At[X] | 3 sit At[X] | 3 hide At[X] | 3 play At[X]
+Dwell[X] = live At[X]
+# in at most three words, for "the dog by the pond barks" and "the dog barks by the pond"
+DogBriefly        = 12 bark | 20 dig | 2 eat some meat | drink some milk | 3 Legs
+                  | 5 chase The[Beast] | 4 Common
+CatBriefly        = 4 drink some milk | 2 eat some meat | 3 Legs | 4 chase The[Beast] | 4 Common
+BirdBriefly       = 5 fly | 4 sing | 3 eat some seeds | 4 Common
+DuckBriefly       = 5 swim | 2 fly | 3 eat some seeds | 4 Common
+FishBriefly       = 6 swim | jump | 4 Common
+HopperBriefly     = 5 hop | 3 eat some grass | 2 Legs | 4 Common
+FarmBriefly       = 4 eat some grass | 2 eat some corn | 3 Legs | 5 Common
+WildBriefly       = 4 eat some meat | 4 chase The[Beast] | 4 Legs | 5 Common
+BeeBriefly        = 6 fly | 4 Common
+BugBriefly        = 5 crawl | 4 Common
+Legs              = 3 run | 2 jump | walk
+Common            = 3 sleep | 2 play | 2 hide | sit | 2 eat | 2 drink some water | 4 see The[Any]
+Cannot[Dog Cat Hopper Farm Wild] = 4 fly | 3 Learn
+Cannot[Bird Duck] = Learn
+Cannot[Fish]      = 2 fly | 3 walk | 3 run | 3 Learn
+Cannot[Bee]       = 2 swim | 2 Learn
+Cannot[Bug]       = 3 fly | 3 Learn
+Learn             = read | write | cook | drive | paint | smile
+
+# what vehicles do
+Car   = go to the Spot | drive to the Spot
+Boat  = 4 sail on the Water | 2 sail to the beach | sail
+Plane = 4 fly over the Spot | 3 fly to the Spot | fly
 """
 
 RULES = """
-Sentence = 23 Says | 66 on Day Says | 12 in Month Says | 6 Able | 3 There | Ours
-         | 3 please look at Seen | 6 Looking | Being | 2 on Day Being | in Month Being | 2 Nature
-Says     = 42 One ActDoes | 24 Many ActDo | 14 Anyone PastDid | 4 Wild
-One      = 5 mom | 5 dad | 5 she | 4 he | 4 the Kid | 6 My Sibling | 9 Name
-Many     = 6 i | 6 we | 3 they | the Kids
-Anyone   = 4 One | 3 Many
-Able     = 8 Anyone can see Seen | 4 One wants to see Seen | 4 Many want to see Seen
-         | Anyone can Skill | 3 One likes to Skill | Many like to Skill
-Skill    = swim | read | run | play | sleep | jump
-Being    = 6 One is Feeling | i am Feeling | we are Feeling | they are Feeling
-Looking  = 2 One looks at Seen | Many look at Seen
-Ours     = My Toy is Colour | 2 My Colour Toy is Size
-There    = there is ABeast at the Place | 4 there is ASize Beast at the Place
-         | 4 there are Number Beasts at the Place
+Sentence = 58 People | 26 Animals | 8 AtWork | 4 Traffic | 4 Where[Beast] | 7 Where[Loose]
+         | 4 Where[Fixed] | 2 Where[Human] | 2 Whereabouts | 9 Is[Any] | 2 Places | 5 Commands
+         | 4 Feels | 2 Skies | 4 Has | 3 Than | 2 Sounds
 
-# animals
-Wild     = 2 the Pet PetDoes | 3 the Swimmer SwimmerDoes | 3 the Jumper JumperDoes
-         | 3 the Flyer FlyerDoes | Number Pets PetDo | Number Swimmers SwimmerDo
-         | Number Jumpers JumperDo | Number Flyers FlyerDo
-Nature   = 2 the Size Pet PetDoes | 3 the Size Swimmer SwimmerDoes
-         | 3 the Size Jumper JumperDoes | 3 the Size Flyer FlyerDoes
-Water    = lake | river | pool
-High     = tree | house | park | zoo
+# people: Who[X] is he, she, i, we or they, and X their word for what is theirs
+Who[her]   = 6 she | 3 mom | 2 grandma | 6 Girl | 2 My Sister | 2 the girl | Anyone
+Who[his]   = 6 he | 3 dad | 2 grandpa | 6 Boy | 2 My Brother | 2 the boy | Anyone
+Who[my]    = i
+Who[our]   = we
+Who[their] = 6 they | 2 the Kids | My friends
+Anyone     = 2 the kid | My friend
+Sister     = 2 sister | aunt
+Brother    = 2 brother | uncle
+Family     = mom | dad | 2 Sister | 2 Brother | grandma | grandpa | friend | friends
+Name       = 2 Girl | 2 Boy | mom | dad
+Friend     = 2 mom | 2 dad | 2 grandma | 2 grandpa | 5 Girl | 5 Boy | 4 The[Kid] | 3 The[Job]
 
-# what can be seen, liked and found: each noun about as often as the others
-Seen     = 74 the Noun | 16 the Size Noun | the Meal | 2 the Feeling Pet | 2 the Colour Toy
-         | 2 the Colour Hat | 2 the Number Beasts
-Noun     = Everyday | 7 Rare
-Everyday = Pet | Pets | 3 Beast | 3 Beasts | Kid | Kids | Sibling | Siblings | 2 Toy | 2 Toys
-         | 2 Hat | 2 Hats | 2 Text | 2 Texts | 2 Seat | 2 Seats | Low | Lows | 3 Place | 3 Places
-         | 2 Snack | 2 Snacks
-Rare     = 46 Animal | 46 Animals | 120 Thing | 120 Things | 21 Person | 21 Persons | 20 Food
-         | 20 Foods | 20 Spot | 20 Spots
-Beast    = 2 Pet | 2 Swimmer | 2 Jumper | 3 Flyer
-ABeast   = 2 APet | 2 ASwimmer | 2 AJumper | 3 AFlyer
-Beasts   = 2 Pets | 2 Swimmers | 2 Jumpers | 3 Flyers
+People    = 5 Single[her] | 5 Single[his] | 2 Plural[my] | 2 Plural[our] | 4 Plural[their]
+          | 4 Either[her] | 4 Either[his] | 2 Either[my] | 2 Either[our] | 3 Either[their]
+          | 2 Pairs | 4 Apart | 3 Promises | 3 the Adj[Kid] Kid FewDoes
+          | 2 the Adj[Kid] Kids FewDo | the Adj[Kid] Kid FewDid | the Adj[Kid] Kids FewDid
+Single[X] = 20 Who[X] ActDoes[X] | 5 Who[X] LongDoes | 7 Who[X] BriefDoes Then
+          | 2 When Who[X] ActDoes[X] | 3 Who[X] wants to AbleDo[X] | 2 Who[X] likes to AbleDo[X]
+          | 3 Who[X] does not ActDo[X]
+Plural[X] = 20 Who[X] ActDo[X] | 5 Who[X] LongDo | 7 Who[X] BriefDo Then | 2 When Who[X] ActDo[X]
+          | 3 Who[X] want to AbleDo[X] | 2 Who[X] like to AbleDo[X] | 3 Who[X] do not ActDo[X]
+Either[X] = 14 Who[X] ActDid[X] | 5 Who[X] LongDid | 7 Who[X] BriefDid Then
+          | 4 When Who[X] ActDid[X] | 5 Who[X] can AbleDo[X] | 5 Who[X] will AbleDo[X]
+Pairs     = 2 Both ActDo[their] | 2 Both ActDid[their]
+Both      = 2 Girl and Boy | 2 Boy and Girl | mom and dad
+Apart     = the Kid Around BriefDoes | the Kids Around BriefDo
+Then      = 3 Around | 2 When
+Promises  = 2 Anybody can LongDo | 3 Anybody will LongDo
+Anybody   = 4 Someone | i | we | they
+When      = 3 on Day | in Month
+
+# animals: the same frames for all of them
+Animals  = 4 Tells[Dog] | 3 Tells[Cat] | 4 Tells[Bird] | 4 Tells[Duck] | 3 Tells[Fish]
+         | 4 Tells[Hopper] | 6 Tells[Farm] | 5 Tells[Wild] | 2 Tells[Bee] | 4 Tells[Bug]
+Tells[X] = 8 One[X] XDoes | 6 More[X] XDo | 4 One[X] XDid | 4 More[X] XDid | 3 the Adj[X] X XDoes
+         | 2 the Adj[X] Xs XDo | the Adj[X] X can XDo | 2 Xs XDo | When One[X] XDid
+         | When More[X] XDid | 2 One[X] can XDo | 2 More[X] can XDo | 2 One[X] wants to XDo
+         | 2 More[X] want to XDo | One[X] likes to XDo | More[X] like to XDo
+         | 2 One[X] cannot CannotDo[X] | 2 More[X] cannot CannotDo[X] | Xs cannot CannotDo[X]
+         | 4 the X At[X] XBrieflyDoes | 4 the Xs At[X] XBrieflyDo | 2 One[X] XBrieflyDoes At[X]
+         | 2 More[X] XBrieflyDo At[X] | One[X] XBrieflyDid At[X] | More[X] XBrieflyDid At[X]
+Sounds   = the Dog says woof | the Cat says meow | the Duck says quack | the cow says moo
+         | the pig says oink | the sheep says baa | Dogs say woof | Cats say meow
+         | Ducks say quack | cows say moo | pigs say oink | 2 the Bird says tweet
+
+# people at work
+AtWork   = Works[baker] | Works[cook] | Works[farmer] | Works[teacher] | Works[doctor]
+         | Works[nurse] | Works[pilot] | Works[driver] | Works[singer] | Works[dancer]
+         | Works[painter] | Works[sailor] | Works[clown]
+Works[X] = 4 the X XDoes | 2 the Adj[Job] X XDoes | 3 the Xs XDo | 2 the X XDid | the Xs XDid
+         | the X can XDo | the X will XDo | the X likes to XDo | the X wants to XDo
+         | 2 Number Xs XDo | My X XDoes | 2 the X MoveDoes | the Xs MoveDo
+         | 2 the X Around MoveDoes | the Xs Around MoveDo | the X MindDoes[The] | When the X XDid
+
+# vehicles
+Traffic  = 3 Moves[Car] | 2 Moves[Boat] | 2 Moves[Plane]
+Moves[X] = 4 One[X] XDoes | 4 More[X] XDo | 3 the Adj[X] X XDoes | 2 One[X] XDid | 2 More[X] XDid
+         | One[X] can XDo | One[X] will XDo
+
+# phrases with a noun: One and More begin sentences; A and The have two words, Fine has one to
+# three, and Some is any of them
+One[X]        = 5 the X | a X | 2 Det[X] X
+More[X]       = 4 the Xs | 3 Number Xs | 2 Dets[X] Xs
+A[X]          = 3 the X | 2 a X
+The[X]        = 4 the X | 4 a X | 2 the Xs | 2 Number Xs
+Fine[X]       = 3 the Adj[X] X | 4 a Adj[X] X | the Adj[X] Xs | Adj[X] Xs | 2 Xs
+Some[X]       = 2 The[X] | Fine[X]
+The[Meal Drink Bread] = 3 some X | 2 the X
+Fine[Meal Drink Bread] = 3 X | some MealLook X | the MealLook X
+Det[X]        = My
+Dets[X]       = My
+Det[Kid Job]  = This
+Dets[Kid Job] = These
+
+# what it is like
+Is[X]          = 5 One[X] is Adj[X] | This X is Adj[X] | These Xs are Adj[X]
+               | 3 More[X] are Adj[X] | 2 This is a X | 2 This is a Adj[X] X | 2 These are Xs
+               | These are Adj[X] Xs
+Adj[Dog Cat Bird Duck Fish Hopper Farm Wild Bee Bug] = 5 AliveLook | Coat
+Adj[Crop Cake] = FoodLook
+Adj[Cloth Shoe Toy Ball Box Tool Small Dish Seat Table Door Flower Rock] = ThingLook
+Adj[Car Bike Boat Plane] = ThingLook
+Adj[Text]      = 4 ThingLook | TextLook
+Adj[Kid Job]   = 12 AliveLook | tall
+
+# where it is
+Whereabouts          = 4 Person is Around | i am Around | we are Around | 2 Who[their] are Around
+Where[X]             = 5 One[X] is At[X] | 3 More[X] are At[X] | 2 the Adj[X] X is At[X]
+                     | the Adj[X] Xs are At[X] | 3 there is a X At[X]
+                     | 3 there are Number Xs At[X]
+At[Dog Cat]          = 3 on A[Seat] | 2 under A[Seat] | 2 under A[Table] | 2 Inside | 6 Outdoors
+At[Bird]             = 2 in the tree | in the trees | 3 Outdoors
+At[Duck]             = in the Water | 2 Outdoors
+At[Fish]             = in the Water
+At[Hopper Farm Wild] = Outdoors
+At[Bee]              = on the Flower | Outdoors
+At[Bug]              = 2 on the Leaf | 2 under the Leaf | Outdoors
+At[Crop Cake Dish]   = 3 on A[Table] | under A[Table] | 2 in A[Box]
+At[Cloth Shoe Text Toy Tool Small] = 3 on A[Table] | 3 on A[Seat] | 2 under A[Seat]
+                     | 2 under A[Table] | 4 in A[Box] | 3 Outdoors
+At[Box]              = 3 on A[Table] | 3 under A[Table] | 3 Inside | Outdoors
+At[Car Bike Flower Rock] = Outdoors
+At[Boat]             = 3 on the Water | Outdoors
+At[Plane]            = over the Spot
+At[Seat Table]       = 3 Inside | Outdoors
+At[Door]             = Inside
+At[Kid Job]          = Around
+
+# places
+Places   = 3 the Spot is SpotLook | 2 This Spot is SpotLook | 2 the Room has a ThingLook Door
+         | the Room is Outdoors
+Spot     = 5 Yard | 6 Room | 3 Water | 2 Ground
+Land     = 5 Yard | 3 Water | 2 Ground | barn
+Outdoors = 5 in the Yard | 2 on the Ground | 3 by the Water | under the tree | under the trees
+         | by the flowers | by the house
+Inside   = in A[Room]
+Around   = 4 Outdoors | 2 Inside
+
+# things that there are few of
+Hill  = hill | tree
+Low   = log | box | rock | fence | stick
+Leaf  = leaf | rock | log | flower | stick | tree
+Sky   = sun | moon | stars
+Bread = bread
+Home  = house | castle
+Horse = horse | pony
+Bus   = bus | 2 train | boat | plane
+Music = piano | horn
+Song  = song
+Body  = 2 hands | face | hair
+Sore  = hand | face
+
+# orders, feelings, the sky, looks, sizes
+Commands = 4 please DoDo[your] | 2 please LongDo | 3 do not DoDo[your]
+Feels    = 4 Someone is Feeling when Reason | 2 Someone smiles when Reason
+         | i am Feeling when Reason | 2 we are Feeling when Reason
+         | 2 they are Feeling when Reason | 4 Person is Adj[Kid] | 2 i am Adj[Kid]
+         | 2 we are Adj[Kid] | 2 Who[their] are Adj[Kid]
+Reason   = 4 it rains | 4 it snows | 2 it is Weather | 5 Someone BriefDoes | 3 they BriefDo
+Someone  = 3 she | 3 he | 2 mom | 2 dad | 4 Girl | 4 Boy | grandma | grandpa
+Person   = Who[her] | Who[his]
+Skies    = it is Weather | 5 it is Weather When | 2 it rains When | 2 it snows When
+         | 2 it rained When | 2 it snowed When | the sun is hot | the moon is big
+Has      = 6 the Tailed has Tail | 3 My Pet has Tail | 2 the Hopper has long ears
+         | 2 the Bird has Color wings | 4 Person has Color hair | 4 Person has Color eyes
+         | 2 the Beast has Color eyes
+Tailed   = Dog | Cat | Bird | Duck | Hopper | 2 Farm | 2 Wild
+Tail     = a Length tail
+Length   = long | short | little | big | white | black | brown
+Than     = One[Big] is bigger than A[Little] | One[Little] is smaller than A[Big]
+Big      = 3 Farm | 2 Wild | shark | whale
+Little   = 4 Bug | 2 Bee | frog | robin | puppy | kitten
 """
 
 # Questions use the words of the sentences and have a start symbol of their own.
 QUESTIONS = """
-Question = 6 Can | 3 IsIt
-Can      = can the Pet PetDo | can the Swimmer SwimmerDo | can the Jumper JumperDo
-         | can the Flyer FlyerDo | 2 can One Skill | 2 can One see Seen
-IsIt     = is One Feeling | are they Feeling | is My Toy Colour | is the Pet at the Place
+Question = 8 Asks[Beast] | 5 Asks[Thing] | 5 Does[Beast] | 4 Wonders[her] | 4 Wonders[his]
+         | 3 Wondering[their] | 2 Compares
+Asks[X]      = 2 is One[X] Adj[X] | 2 is One[X] At[X] | are More[X] Adj[X] | 2 are More[X] At[X]
+             | is there a X At[X] | are there Number Xs At[X]
+Does[X]      = 2 does One[X] XDo | 2 do More[X] XDo | 2 can One[X] XDo | 2 can Xs XDo
+             | can More[X] XDo
+Wonders[X]   = 3 does Who[X] ActDo[X] | 2 can Who[X] AbleDo[X] | will Who[X] AbleDo[X]
+             | is Who[X] Adj[Kid] | is Who[X] Around
+Wondering[X] = 3 do Who[X] ActDo[X] | 2 can Who[X] AbleDo[X] | will Who[X] AbleDo[X]
+             | are Who[X] Adj[Kid] | are Who[X] Around
+Compares     = is One[Big] bigger than A[Little] | is One[Little] smaller than A[Big]
 """
 
 # ----------------------------------------------------------------- from the tables to the grammar
 
 START, QUESTION = "Sentence", "Question"
 
-
-class NounForms(NamedTuple):
-    one: str
-    many: str
+NOUN_FORMS = read_nouns(NOUNS)
+VERB_FORMS = read_verbs(VERBS)
 
 
-class VerbForms(NamedTuple):
-    do: str  # base form
-    does: str  # third person singular
-    did: str  # past tense
-
-
-def _entries(table: str) -> dict[str, list[str]]:
-    """The entries "Name: word word" of a table, each on one line or more: name -> words."""
-    entries: dict[str, list[str]] = {}
-    for line in table.splitlines():
-        head, colon, body = line.rpartition(":")
-        if colon:
-            words = entries[head] = []
-        if line and not line.startswith("#"):
-            words.extend(body.split())
-    return entries
-
-
-def _noun_forms(entry: str) -> NounForms:
-    one, _, many = entry.partition("/")
-    return NounForms(one, many or one + "s")
-
-
-NOUN_FORMS: dict[str, list[NounForms]] = {
-    name: [_noun_forms(entry) for entry in entries] for name, entries in _entries(NOUNS).items()
-}
-VERB_FORMS: dict[str, VerbForms] = {
-    forms[0]: VerbForms(*forms)
-    for line in VERBS.splitlines()
-    for forms in zip(*[iter(line.split())] * 3, strict=True)
-}
-
-
-def with_article(word: str) -> str:
-    """`word` after "a" or "an": "a cat", "an egg" (its first letter decides: we have no "hour")."""
-    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
-
-
-def _word_class(phrases: Sequence[str]) -> list[Alternative]:
-    return [Alternative(1.0, tuple(phrase.split())) for phrase in phrases]
-
-
-def _word_class_rules() -> Rules:
-    rules: Rules = {}
-    for name, nouns in NOUN_FORMS.items():
-        rules[name] = _word_class([noun.one for noun in nouns])
-        rules[name + "s"] = _word_class([noun.many for noun in nouns])
-        rules["A" + name] = _word_class([with_article(noun.one) for noun in nouns])
-    for name, words in _entries(OTHERS).items():
-        rules[name] = _word_class(words)
-        rules["A" + name] = _word_class([with_article(word) for word in words])
-    return rules
-
-
-def _action_rules() -> Rules:
-    rules: Rules = {}
-    for name, alternatives in read_rules(ACTIONS).items():
-        for form, suffix in enumerate(("Do", "Does", "Did")):
-            rules[name + suffix] = [
-                Alternative(
-                    weight,
-                    (first + suffix if first[0].isupper() else VERB_FORMS[first][form], *rest),
-                )
-                for weight, (first, *rest) in alternatives
-            ]
-    return rules
-
-
-def english_rules() -> Rules:
-    """All rules of this file.  Raises ValueError for a symbol defined in two tables."""
-    rules: Rules = {}
-    for part in (
-        _word_class_rules(),
-        _action_rules(),
+def english_rules(start: str = START) -> Rules:
+    """Return all rules that `start` leads to. Raises ValueError if the tables do not fit."""
+    kinds = read_rules(KINDS)
+    rules = merged(
+        noun_rules(NOUN_FORMS),
+        kind_rules(kinds),
+        {name: word_class(words) for name, words in read_entries(OTHERS).items()},
+        action_rules(read_rules(ACTIONS), VERB_FORMS),
         read_rules(RULES),
         read_rules(QUESTIONS),
-    ):
-        if twice := rules.keys() & part.keys():
-            raise ValueError(f"defined twice: {', '.join(sorted(twice))}")
-        rules |= part
-    return rules
+    )
+    return instantiate(rules, kinds, start)
 
 
-SENTENCES = Grammar(english_rules(), START)
-QUESTION_SENTENCES = Grammar(english_rules(), QUESTION)
+SENTENCES = Grammar(english_rules(START), START)
+QUESTION_SENTENCES = Grammar(english_rules(QUESTION), QUESTION)
 WORDS: tuple[str, ...] = SENTENCES.words
 
 
 def sample(rng: random.Random) -> str:
-    """One sentence of 3 to 8 words drawn from the grammar."""
+    """Draw one sentence of 2 to 8 words from the grammar."""
     return SENTENCES.sample(rng)
 
 
@@ -291,12 +507,15 @@ def count_derivations() -> int:
 
 
 def corpus(n: int, seed: int) -> list[str]:
-    """`n` different sentences in drawing order.  Raises ValueError for an impossible `n`."""
-    return SENTENCES.distinct(n, random.Random(seed))
+    """Draw `n` sentences; a likely one may come more than once. Raises ValueError if n < 0."""
+    if n < 0:
+        raise ValueError(f"n must be at least 0, not {n}")
+    rng = random.Random(seed)
+    return [sample(rng) for _ in range(n)]
 
 
 def questions(n: int = 150, seed: int = 42) -> list[str]:
-    """`n` different questions of 3 to 7 words in drawing order, made of WORDS only.
+    """Draw `n` different questions of 3 to 8 words, made of WORDS only.
 
     Raises ValueError for an impossible `n`.
     """

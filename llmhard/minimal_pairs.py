@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from llmhard import grammar
-from llmhard.grammar import NOUN_FORMS, VERB_FORMS, with_article
+from llmhard.grammar import NOUN_FORMS, VERB_FORMS
+from llmhard.rules import with_article
 
 MOST_DRAWS = 10_000  # sentences drawn for one pair before its class counts as impossible
 

@@ -22,31 +22,6 @@ class Alternative(NamedTuple):
 Rules = dict[str, list[Alternative]]
 
 
-def read_rules(table: str) -> Rules:
-    """Read the rules "Name = alternative | 3 alternative" of `table`.
-
-    Raises ValueError for a symbol defined twice and for an alternative without words.
-    """
-    rules: Rules = {}
-    name = ""
-    for line in table.splitlines():
-        if not line or line.startswith("#"):
-            continue
-        head, equals, body = line.rpartition("=")
-        if equals:
-            name = head.strip()
-            if name in rules:
-                raise ValueError(f"{name} is defined twice")
-            rules[name] = []
-        for text in body.strip().removeprefix("|").split("|"):
-            items = text.split()
-            weight = float(items.pop(0)) if items and items[0].isdigit() else 1.0
-            if not items or not name:
-                raise ValueError(f"an alternative without words: {line!r}")
-            rules[name].append(Alternative(weight, tuple(items)))
-    return rules
-
-
 # The end of a sentence, where a next word is asked for: no word is written like this.
 END = "."
 

@@ -124,13 +124,10 @@ def action_rules(actions: Rules, verbs: Mapping[str, VerbForms]) -> Rules:
     rules: Rules = {}
     for name, alternatives in actions.items():
         for form, suffix in enumerate(("Do", "Does", "Did")):
-            rules[_with_suffix(name, suffix)] = [
-                Alternative(
-                    weight,
-                    (_with_suffix(first, suffix) if _is_symbol(first) else verbs[first][form], *rest),
-                )
-                for weight, (first, *rest) in alternatives
-            ]
+            changed = rules[_with_suffix(name, suffix)] = []
+            for weight, (first, *rest) in alternatives:
+                verb = _with_suffix(first, suffix) if _is_symbol(first) else verbs[first][form]
+                changed.append(Alternative(weight, (verb, *rest)))
     return rules
 
 

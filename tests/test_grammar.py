@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmhard import grammar
-from llmhard.pcfg import Alternative, Grammar, Rules, read_rules
+from llmhard.pcfg import Alternative, Grammar, Rules
+from llmhard.rules import read_rules
 
 DATA = Path(__file__).parent.parent / "data"
 RULES = grammar.english_rules()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmhard import grammar, pcfg
-from llmhard.pcfg import END, Alternative, Departure, Grammar, read_rules
+from llmhard.pcfg import END, Alternative, Departure, Grammar
+from llmhard.rules import read_rules
 
 # "old duck fish" has three derivations; many words may be the last one or not.
 TOY = Grammar(
