@@ -559,7 +559,7 @@ def corpus(n: int, seed: int) -> list[str]:
 
 
 def questions(n: int = 150, seed: int = 42) -> list[str]:
-    """Draw `n` different questions of 3 to 8 words, made of WORDS only.
+    """Draw `n` different questions of 3 to 7 words, made of WORDS only.
 
     Raises ValueError for an impossible `n`.
     """
