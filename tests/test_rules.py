@@ -74,7 +74,7 @@ def test_words_without_a_name_are_refused() -> None:
 
 
 def test_an_entry_given_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="^Toy is defined twice$"):
+    with pytest.raises(ValueError, match=r"^Toy is defined twice$"):
         read_entries("Toy: doll\nMeal: rice\nToy: bus")
 
 
@@ -183,7 +183,7 @@ def test_rules_are_read_back(rules: dict[str, list[tuple[int, list[str]]]]) -> N
 
 def test_merging_refuses_symbols_defined_twice() -> None:
     one, other = read_rules("A = a\nB = b\nC = c"), read_rules("C = d\nD = d\nB = e")
-    with pytest.raises(ValueError, match="^defined twice: B, C$"):
+    with pytest.raises(ValueError, match=r"^defined twice: B, C$"):
         merged(one, other)
     assert merged(one, {"D": word_class(["d"])}) == {**one, "D": word_class(["d"])}
     assert list(one) == ["A", "B", "C"]  # merging changes none of its parts
