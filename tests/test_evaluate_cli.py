@@ -227,12 +227,14 @@ def test_standard_input(schooled_files, tmp_path):
 
 # ---------------------------------------------------------------- a text of one's own
 
+RARE = [f"{sentence} again" for sentence in SENTENCES]  # once each: some of them are held out
+
 
 @pytest.fixture
 def own_text(tmp_path, monkeypatch):
     """A model of one's own text, in the folder where it was trained."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.txt").write_text("\n".join(SENTENCES * 5) + "\n")
+    (tmp_path / "mine.txt").write_text("\n".join(SENTENCES * 4 + RARE) + "\n")
     arguments = ["--steps", "40", "--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--quiet"]
     assert cli.main(["train", "--data", "mine.txt", *arguments]) == 0
 
