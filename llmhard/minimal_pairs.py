@@ -154,7 +154,6 @@ to:                key coin button pencil fork spoon song
 under:             song milk juice tea soup
 sail on:           hill farm table desk chair sofa bed bench
 ride sit sleep on: fork spoon worm ant carrot onion apple cookie pencil
-swim in:           kitchen barn castle library market shop store
 """
 
 

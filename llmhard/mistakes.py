@@ -30,12 +30,12 @@ REASONS = {
     "two of a kind": "it could stand in place of the word before: the big little dog",
     "verb": "other verbs could stand there: the fish flies",
     "noun": "other nouns, names or pronouns could stand there: she eats the coat",
-    "missing determiner": '"the" or the like has to come before it: she fixes boats',
-    "extra word": "the next word could stand there: the kid rides his red bike",
+    "missing determiner": '"the" or the like has to come before it: the kind girl fixes boats',
+    "extra word": "the next word could stand there: the puppy chases a big kitten",
     "preposition": "another one could stand there or none: she looks on the dog",
     "adjective": "another one could stand there or none: the ball is hungry",
     "determiner": "another one could stand there or none: the worm crawls on a leaf",
-    "word order": "no word of its part of speech could stand there: mom big reads",
+    "word order": "no word of its part of speech could stand there: mom rained",
 }
 BE = frozenset({"am", "are", "is"})
 DO = frozenset({"do", "does"})
