@@ -116,12 +116,12 @@ LIFELESS_TOO = frozenset(
     | {"say", "sit"}
 )
 
-# Verbs, and classes or nouns that nobody does this to. Verbs such as "see" go with everything; so
-# do "clean" and "throw", more or less.
+# Verbs, and classes or nouns that nobody does this to. "see" goes with everything, and so do, more
+# or less, "clean", "kick" and "pick".
 UNFIT_OBJECTS = """
 bake cook eat: Cloth Shoe Text Toy Tool Small Seat Table Door Car Bike Boat Plane
 buy:           Kid Job
-carry:         Car Plane
+carry throw:   beach farm forest hill lake pond river sea
 chase:         Crop Cake Dish Seat Table Door Tool Text
 climb:         Crop Cake Cloth Shoe Text Tool Small Dish
 close open:    Crop Kid Job Dog Cat Bird Duck Hopper Farm Wild
@@ -139,7 +139,6 @@ read write:    Crop Cake Cloth Shoe Tool Dish Seat Table Door Car Bike Boat Plan
 ride:          Crop Cake Cloth Shoe Text Tool Small Dish Door Flower
 sail:          Crop Cake Cloth Shoe Text Tool Small Dish Seat Table Door Flower Car Bike
 sing:          Crop Cake Cloth Shoe Tool Dish Seat Table Door
-throw:         Car Boat Plane
 wash:          Cake Text
 wear:          Kid Job Farm Wild Crop Cake Text Tool Dish Seat Table Door Car Bike Boat Plane
 """

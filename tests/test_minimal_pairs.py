@@ -172,7 +172,7 @@ CAKES_AND_TEXTS = [noun.many for name in ("Cake", "Text") for noun in NOUN_FORMS
             "she throws an old ball",
             {
                 f"she throws an old {thing}"
-                for thing in ["car", "truck", "bus", "boat", "ship", "plane", "rocket"]
+                for thing in ["beach", "farm", "forest", "hill", "lake", "pond", "river", "sea"]
             },
         ),
         ("object", "dad washes the hats", {f"dad washes the {bad}" for bad in CAKES_AND_TEXTS}),
@@ -260,7 +260,7 @@ def test_a_kind_covers_what_it_names(kind):
     elif kind == "object":
         verbs = {VERBS[word].do for words in goods for word in words if word in VERBS}
         assert len(OBJECTS.keys() & verbs) > 25
-        assert {"apple", "milk", "cap", "songs", "tigers"} & {good for good, _ in differences}
+        assert {"apple", "milk", "cap", "stories", "bike"} <= {good for good, _ in differences}
     elif kind == "place":
         prepositions = [set(words) & {"in", "on", "to", "under"} for words in goods]
         for n, preposition in enumerate(("in", "on", "to", "under")):
