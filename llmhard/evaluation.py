@@ -11,7 +11,7 @@ All losses and gaps are in nats a token, the closing BOS among the tokens; share
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, fsum, isfinite, log, sqrt
@@ -204,8 +204,8 @@ class Evaluation:
 def split_as_trained(
     sentences: Sequence[str], records: Sequence[TrainingRecord]
 ) -> tuple[list[str], list[str]] | None:
-    """What of the sentences some training learned from, and what all held out; None if none of
-    the trainings had these sentences.
+    """What of the sentences some training learned from, each once, and what all held out; None if
+    none of the trainings had these sentences.
 
     Raises ValueError if another number of sentences was held out than the record says.
     """
@@ -305,20 +305,28 @@ def evaluate(
     temperatures: Sequence[float],
     pairs: int,
     seed: int,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Judge a model by a text and by the grammar: `fresh` sentences drawn from it, `samples`
     sentences of the model's own at each of the temperatures, `pairs` minimal pairs of each kind.
+    `tell` is told what is done next.
 
     Raises ValueError for a temperature below 0 or a record that does not fit the text,
     ArithmeticError if the model's numbers are not finite.
     """
     judge = _Judge(saved, sentences, seed)
-    own = tuple(judge.own_samples(samples, Sampling(t)) for t in temperatures)
+    own = []
+    for temperature in temperatures:
+        tell(f"writing {samples:,} sentences at temperature {temperature:g}")
+        own.append(judge.own_samples(samples, Sampling(temperature)))
+    tell("measuring the losses")
     validation = judge.text_losses()
     drawn, in_training = judge.fresh_losses(fresh)
+    tell("comparing the next words")
     next_words = judge.next_words(fresh)
+    tell("judging minimal pairs")
     results = judge.pair_results(pairs)
-    judge.note_what_distinct_sentences_do(validation, drawn, in_training)
+    judge.note_why_the_losses_differ(validation, drawn, in_training)
     return Evaluation(
         parameters=saved.model.config.n_parameters(),
         trained_on=judge.learned is not None,
@@ -327,7 +335,7 @@ def evaluate(
         fresh=drawn,
         fresh_in_training=in_training,
         next_words=next_words,
-        samples=own,
+        samples=tuple(own),
         pairs=results,
         notes=tuple(judge.notes),
     )
@@ -507,8 +515,8 @@ class _Judge:
             new = share([(BOS, *tokens, BOS) not in self.learned for tokens in written])
         if cut := sum(len(tokens) == self.surprise.block_size for tokens in written):
             self.notes.append(
-                f"{cut:,} of {n:,} samples at temperature {temperature:g} were cut short at the "
-                f"context of {self.surprise.block_size} tokens."
+                f"Cut short at the context of {self.surprise.block_size} tokens: {cut:,} of {n:,} "
+                f"samples at temperature {temperature:g}."
             )
         distinct = len(set(written)) / n
         return Samples(n, temperature, accepted, new, distinct, compared, rejected)
@@ -540,20 +548,16 @@ class _Judge:
         encode = self.tokenizer.encode_document
         return self.surprise.fits(encode(pair.good)) and self.surprise.fits(encode(pair.bad))
 
-    def note_what_distinct_sentences_do(
+    def note_why_the_losses_differ(
         self, validation: Losses | None, fresh: Losses | None, in_training: Estimate | None
     ) -> None:
-        """Why the two losses differ, if the text is the grammar's and has each sentence once."""
-        if validation is None or validation.grammar is None or fresh is None:
+        """Why the grammar itself loses more on the held-out sentences than on fresh ones."""
+        if not (self.learned and in_training and validation and fresh):
             return
-        if len(set(self.sentences)) < len(self.sentences) or fresh.grammar is None:
-            return
-        note = (
-            f"The text has each sentence once, however often the grammar writes it, so likely "
-            f"sentences are rarer in it: the grammar's own loss is {validation.grammar.value:.4f} "
-            f"on the validation sentences and {fresh.grammar.value:.4f} on the fresh ones. The "
-            f"validation loss is a figure for such a text, not an estimate for fresh sentences"
-        )
-        if in_training is not None:
-            note += f", {100 * in_training.value:.1f} % of which are in the training text"
-        self.notes.append(note + ".")
+        if validation.grammar and fresh.grammar:
+            self.notes.append(
+                f"The sentences held out are among those that the text repeats least, so they are "
+                f"unlikelier than fresh ones: the grammar's own loss is "
+                f"{validation.grammar.value:.4f} on them and {fresh.grammar.value:.4f} on fresh "
+                f"sentences, {100 * in_training.value:.1f} % of which are in the training text."
+            )

@@ -2,24 +2,22 @@
 
 A model that has learned a rule of the language finds the good one more likely (the method of BLiMP:
 Warstadt et al., 2020). The good sentences are drawn from the grammar, and it has the last word: it
-accepts every good sentence and no bad one. What makes sense is what makes sense in its world, where
-ducks swim and potatoes do not.
+accepts every good sentence and no bad one.
 
     agreement   the verb in the other number            seven ducks swims
     distance    ... with a place before it              the dogs by the pond barks
     article     "a" and "an" exchanged                  she eats a apple
     possessor   somebody else's                         he brushes her teeth
     subject     a noun that cannot do this              the potato swims
-    object      a noun that this is not done to         mom drinks the toy
+    object      a noun that this is not done to         mom drinks the table
     place       a noun that is no place for this        the cup is on the soup
     comparison  the two sides exchanged                 the ant is bigger than the horse
     order       two neighbours exchanged                mom reads big a book
 
-A bad sentence has to be bad for the reason that its kind names. So another noun has the same number
-and the same article, and makes the sentence leave the language at the very word that it does not go
-with. It comes from a class of which no noun goes with the verb (or the place) in a plain sentence,
-and verbs that go with most classes are left alone: what is missing there is more likely a gap of
-the grammar than nonsense.
+A bad sentence has to be bad for the reason that its kind names. That the grammar does not write
+"the doctor carries a pencil" is a gap in its world, not nonsense: so tables say which nouns make no
+sense as a subject, an object or a place. The possessor is a matter of that world: as everybody uses
+what is their own there, "we feed her rabbit" is as wrong as "he brushes her teeth".
 """
 
 from __future__ import annotations
@@ -31,19 +29,22 @@ from functools import cache, partial
 
 from llmhard import grammar
 from llmhard.grammar import NOUN_FORMS, VERB_FORMS
-from llmhard.rules import with_article
+from llmhard.rules import NounForms, read_entries, read_nouns, with_article
 
 MOST_DRAWS = 10_000  # sentences drawn for one pair before its class counts as impossible
 
-NUMBERS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-POSSESSORS = ["my", "your", "his", "her", "our", "their"]
-DETERMINERS = frozenset({"the", "a", "an", "some", *NUMBERS, *POSSESSORS})
+OTHERS = read_entries(grammar.OTHERS)
+POSSESSORS = OTHERS["My"]
+ARTICLES = {"a": "an", "an": "a"}
+DETERMINERS = frozenset({"the", *ARTICLES, "some", *OTHERS["Number"], *POSSESSORS})
+ADJECTIVES = frozenset({"tall", "bigger", "smaller", *OTHERS["Weather"]}).union(
+    *(words for name, words in OTHERS.items() if name.endswith(("Look", "Coat")))
+)
+MASS_NOUNS = frozenset({*OTHERS["Meal"], *OTHERS["Drink"], "meat", "grass", "hair"})  # no plurals
 PLACE_PREPOSITIONS = frozenset(["at", "behind", "by", "in", "near", "on", "over", "to", "under"])
 PREPOSITIONS = PLACE_PREPOSITIONS | {"with", "for", "from", "of"}
 # After these verbs "at" and "to" lead to somebody, not to a place: "she reads to the kids".
-TOWARDS_SOMEBODY = frozenset(
-    {"bark", "give", "listen", "look", "read", "sing", "smile", "talk", "wave", "write"}
-)
+TOWARDS_SOMEBODY = frozenset({"bark", "dance", "give", "look", "read", "sing", "smile", "write"})
 # After these a verb is in its base form and agrees with nobody: "sam can swim".
 BEFORE_BASE_FORMS = frozenset({"can", "cannot", "not", "please", "to", "will"})
 # After these both numbers are good English: the fish swim, the fish swims.
@@ -85,8 +86,19 @@ Replacements = dict[str, list[str]]  # a word -> what may replace it
 
 # ------------------------------------------------------------------------------------- the words
 
+# Nouns that the grammar does not list in both numbers.
+OTHER_NOUNS = read_nouns(f"""
+Ground: {" ".join(OTHERS["Yard"] + OTHERS["Water"] + OTHERS["Ground"])} tree fence
+Room:   {" ".join(OTHERS["Room"])}
+Mass:   {" ".join(sorted(MASS_NOUNS))}
+Family: sister brother aunt uncle friend
+Body:   ear eye face hand tail tooth/teeth wing
+Sky:    moon star sun
+Others: game horn name piano seed song train
+""")
+CLASSES = NOUN_FORMS | OTHER_NOUNS
+NOUNS = {form: noun for nouns in CLASSES.values() for noun in nouns for form in noun}
 VERBS = {form: verb for verb in VERB_FORMS.values() for form in verb}
-NOUNS = {form: noun for nouns in NOUN_FORMS.values() for noun in nouns for form in noun}
 SINGULAR: Replacements = {"is": ["are"], "does": ["do"]} | {
     verb.does: [verb.do]
     for verb in VERB_FORMS.values()
@@ -95,6 +107,53 @@ SINGULAR: Replacements = {"is": ["are"], "does": ["do"]} | {
 PLURAL: Replacements = {"are": ["is"], "am": ["is", "are"], "do": ["does"]} | {
     verb.do: [verb.does] for verb in VERB_FORMS.values()
 }
+
+# What can do nothing, and what can be said of it nevertheless: the cup sits on the table, the pizza
+# cooks, the shirt has a button.
+LIFELESS = ["Crop", "Cake", "Cloth", "Dish", "Seat", "Table", "Door"]
+LIFELESS_TOO = frozenset(
+    {"carry", "close", "cook", "cut", "feed", "fly", "go", "have", "help", "hide", "live", "open"}
+    | {"say", "sit"}
+)
+
+# Verbs, and classes or nouns that nobody does this to. "see" goes with everything, and so do, more
+# or less, "clean", "kick" and "pick".
+UNFIT_OBJECTS = """
+bake cook eat: Cloth Shoe Text Toy Tool Small Seat Table Door Car Bike Boat Plane
+buy:           Kid Job
+carry throw:   beach farm forest hill lake pond river sea
+chase:         Crop Cake Dish Seat Table Door Tool Text
+climb:         Crop Cake Cloth Shoe Text Tool Small Dish
+close open:    Crop Kid Job Dog Cat Bird Duck Hopper Farm Wild
+cut:           Dish Car Bike Boat Plane
+drink:         Crop Cake Cloth Shoe Text Toy Tool Small Seat Table Door Car Bike Boat Plane
+drive:         Crop Cake Cloth Shoe Text Tool Small Dish Seat Table Door Flower
+feed help:     Cloth Shoe Text Tool Small Dish Seat Table Door Rock
+fix:           Crop Flower Rock
+fly:           Crop Cake Shoe Dish Seat Table Door Flower
+give:          Crop Cake Cloth Shoe Text Tool Small Dish Seat Table Door Rock
+hug:           Crop Tool Small Dish Table Door
+plant:         Kid Job Dog Cat Bird Duck Farm Cake Cloth Shoe Text Toy Dish Seat Table Door Car Bike
+play:          Crop Cake Cloth Shoe Seat Table
+read write:    Crop Cake Cloth Shoe Tool Dish Seat Table Door Car Bike Boat Plane Bird Farm Flower
+ride:          Crop Cake Cloth Shoe Text Tool Small Dish Door Flower
+sail:          Crop Cake Cloth Shoe Text Tool Small Dish Seat Table Door Flower Car Bike
+sing:          Crop Cake Cloth Shoe Tool Dish Seat Table Door
+wash:          Cake Text
+wear:          Kid Job Farm Wild Crop Cake Text Tool Dish Seat Table Door Car Bike Boat Plane
+"""
+
+# Prepositions (some for certain verbs only), and nouns that are no place for anything. Everything
+# can be by or over everything.
+UNFIT_PLACES = """
+in:                key coin button pencil bike bee moth ant worm fork stick bench bird robin owl
+                   crow Job
+on:                song name milk juice tea soup
+to:                key coin button pencil fork spoon song
+under:             song milk juice tea soup
+sail on:           hill farm table desk chair sofa bed bench
+ride sit sleep on: fork spoon worm ant carrot onion apple cookie pencil
+"""
 
 
 def number_of(word: str) -> int | None:
@@ -105,50 +164,57 @@ def number_of(word: str) -> int | None:
     return noun.index(word)
 
 
-@cache
-def classes_after(*beginnings: str) -> frozenset[str]:
-    """The classes of which a noun can follow one of the beginnings."""
-    following = {word for beginning in beginnings for word in grammar.next_words(beginning)}
-    return frozenset(
-        name for name, nouns in NOUN_FORMS.items() if any(following & set(noun) for noun in nouns)
-    )
+def _nouns(names: Iterable[str]) -> list[NounForms]:
+    """The nouns of the classes, and the nouns given one by one."""
+    return [noun for name in names for noun in CLASSES.get(name) or [NOUNS[name]]]
+
+
+def _unfit(table: str) -> dict[str, list[NounForms]]:
+    """Read UNFIT_OBJECTS or UNFIT_PLACES: "bake" or "sail on" -> nouns that do not go with it."""
+    unfit: dict[str, list[NounForms]] = {}
+    for entry, names in read_entries(table).items():
+        *verbs, last = entry.split()
+        is_place = last in PLACE_PREPOSITIONS
+        for key in [f"{verb} {last}" for verb in verbs] or [last] if is_place else entry.split():
+            unfit[key] = _nouns(names)
+    return unfit
+
+
+OBJECTS, PLACES = _unfit(UNFIT_OBJECTS), _unfit(UNFIT_PLACES)
 
 
 @cache
-def classes_that_do(verb: str) -> frozenset[str]:
-    """The classes of which a noun can do this, in the present tense."""
-    forms = VERB_FORMS[verb]
-    return frozenset(
-        name
-        for name, nouns in NOUN_FORMS.items()
-        if any(
-            forms.does in grammar.next_words(f"the {noun.one}")
-            or forms.do in grammar.next_words(f"the {noun.many}")
-            for noun in nouns
-        )
-    )
-
-
-def strangers(word: str, fitting: frozenset[str]) -> list[str]:
-    """The nouns of the same number and article in no class of the noun's own or the fitting ones.
-
-    None if most classes fit.
-    """
-    number = number_of(word)
-    if number is None or len(fitting) > len(NOUN_FORMS) / 2:
-        return []
-    article = with_article(word).split()[0]
-    found: dict[str, None] = {}
-    for name, nouns in NOUN_FORMS.items():
-        if name not in fitting and NOUNS[word] not in nouns:
-            found |= dict.fromkeys(noun[number] for noun in nouns)
+def who_cannot(verb: str) -> list[NounForms]:
+    """The animals of which the grammar says that they cannot do this."""
     return [
-        other
-        for other in found
-        if other in grammar.WORDS
-        and other not in VERBS
-        and with_article(other).split()[0] == article
+        noun
+        for nouns in NOUN_FORMS.values()
+        for noun in nouns
+        if verb in grammar.next_words(f"the {noun.one} cannot")
     ]
+
+
+def replacements_for(
+    words: Sequence[str], position: int, nouns: Iterable[NounForms]
+) -> Iterator[str]:
+    """Those of the nouns that can replace the one at a position, for all that articles and numbers
+    say."""
+    number = number_of(words[position])
+    before = words[position - 1] if position else ""
+    if number is None:
+        return
+    for noun in nouns:
+        other = noun[number]
+        article_fits = before not in ARTICLES or with_article(other).split()[0] == before
+        is_mass = words[position] in MASS_NOUNS or other in MASS_NOUNS
+        if (
+            number_of(other) == number
+            and other in grammar.WORDS
+            and words[position] not in noun
+            and article_fits
+            and (before == "the" or not is_mass)
+        ):
+            yield other
 
 
 def replaced(words: Sequence[str], position: int, other: str) -> list[str]:
@@ -166,19 +232,29 @@ def verb_in_the_other_number(
     for i, word in enumerate(words[1:], start=1):
         subject = _subject_before_a_place(words, i)
         before = words[i - 1] if subject is None else words[subject]
-        is_verb = word not in NOUNS and before not in BEFORE_BASE_FORMS
-        if is_verb and (subject is not None) == distant and before not in BEFORE_BOTH_NUMBERS:
-            for other in verbs.get(word, ()):
+        if (
+            word in verbs
+            and before not in BEFORE_BASE_FORMS | BEFORE_BOTH_NUMBERS
+            and (subject is not None) == distant
+            and _is_verb(words, i)
+        ):
+            for other in verbs[word]:
                 yield Candidate(replaced(words, i, other))
 
 
+def _is_verb(words: Sequence[str], position: int) -> bool:
+    """Whether the word, a form of a verb, is no noun there: mom cooks, not: two cooks."""
+    if words[position] not in NOUNS:
+        return True
+    following = grammar.next_words(" ".join(words[:position]))
+    return not following.keys().isdisjoint(VERBS.keys() - NOUNS.keys())
+
+
 def _subject_before_a_place(words: Sequence[str], verb: int) -> int | None:
-    """The position of "dogs" in "the dogs by the big pond bark"; None if no place is between."""
-    if words[verb - 1] in NOUNS:
-        for i in range(verb - 2, max(verb - 5, 0), -1):
-            if words[i] in PREPOSITIONS:
-                return i - 1 if words[i - 1] in NOUNS else None
-    return None
+    """The position of "dogs" in "the dogs by the pond bark"; None if no place is between."""
+    if verb < 4 or words[verb - 3] not in PREPOSITIONS or words[verb - 2] not in DETERMINERS:
+        return None
+    return verb - 4 if words[verb - 4] in NOUNS else None
 
 
 def other_word(words: Sequence[str], replacements: Replacements) -> Iterator[Candidate]:
@@ -196,31 +272,49 @@ def other_possessor(words: Sequence[str], replacements: Replacements) -> Iterato
                 yield Candidate(replaced(words, i, other))
 
 
-def other_subject(words: Sequence[str]) -> Iterator[Candidate]:
-    """The noun before a verb replaced by one that cannot do this."""
+def lifeless_subject(words: Sequence[str]) -> Iterator[Candidate]:
+    """The noun before a verb replaced by a thing that can do nothing."""
+    for noun, verb in _subjects(words):
+        if words[verb] in VERBS and VERBS[words[verb]].do not in LIFELESS_TOO:
+            for other in replacements_for(words, noun, _nouns(LIFELESS)):
+                yield Candidate(replaced(words, noun, other), noun + 1)
+
+
+def unable_subject(words: Sequence[str]) -> Iterator[Candidate]:
+    """The noun before a verb replaced by an animal that cannot do this."""
+    for noun, verb in _subjects(words):
+        if words[verb] in VERBS:
+            for other in replacements_for(words, noun, who_cannot(VERBS[words[verb]].do)):
+                yield Candidate(replaced(words, noun, other), verb)
+
+
+def _subjects(words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The positions of each noun that begins a clause and of the verb that follows: "the ducks
+    swim", "the ducks can swim"."""
     for i in range(len(words) - 1):
-        verb = VERBS.get(words[i + 1])
-        if verb and _begins_the_clause(words, i):
-            for other in strangers(words[i], classes_that_do(verb.do)):
-                yield Candidate(replaced(words, i, other), i + 1)
+        if words[i] in NOUNS and _begins_the_clause(words, i):
+            verb = i + 2 if words[i + 1] in ("can", "will") else i + 1
+            if verb < len(words):
+                yield i, verb
 
 
 def _begins_the_clause(words: Sequence[str], noun: int) -> bool:
     """Whether the noun's phrase follows no verb, preposition or other noun."""
-    first = next(
-        (i for i in range(noun - 1, max(noun - 4, -1), -1) if words[i] in DETERMINERS), noun
-    )
+    first = noun
+    while first and words[first - 1] in DETERMINERS | ADJECTIVES:
+        first -= 1
     before = words[first - 1] if first else ""
     return before not in PREPOSITIONS | VERBS.keys() | NOUNS.keys() | {"and", "than"}
 
 
 def _noun_after(words: Sequence[str], position: int) -> int | None:
-    """The position of the noun that follows with nothing but articles and the like between.
+    """The position of the noun that follows with nothing but articles, adjectives and the like
+    between.
 
     None if there is none, or a singular without an article: "go to school".
     """
     for i in range(position + 1, len(words)):
-        if words[i] not in DETERMINERS:
+        if words[i] not in DETERMINERS | ADJECTIVES:
             bare_singular = i == position + 1 and number_of(words[i]) == 0
             return i if words[i] in NOUNS and not bare_singular else None
     return None
@@ -231,23 +325,19 @@ def other_object(words: Sequence[str]) -> Iterator[Candidate]:
     for i, word in enumerate(words):
         noun = _noun_after(words, i)
         if word in VERBS and noun is not None:
-            frame = f"i {VERBS[word].do}"
-            fitting = classes_after(f"{frame} the", " ".join([frame, *words[i + 1 : noun]]))
-            for other in strangers(words[noun], fitting):
+            for other in replacements_for(words, noun, OBJECTS.get(VERBS[word].do, ())):
                 yield Candidate(replaced(words, noun, other), noun)
 
 
-def other_place(words: Sequence[str]) -> Iterator[Candidate]:
-    """The noun after a preposition of place replaced by one that is no such place."""
+def other_place(words: Sequence[str], preposition: str) -> Iterator[Candidate]:
+    """The noun after the preposition replaced by one that is no such place."""
     for i, word in enumerate(words[1:], start=1):
         noun = _noun_after(words, i)
-        verb = VERBS.get(words[i - 1])
-        towards_somebody = verb and verb.do in TOWARDS_SOMEBODY and word in ("at", "to")
-        if word in PLACE_PREPOSITIONS and noun is not None and not towards_somebody:
-            fitting = classes_after(
-                f"mom is {word} the", f"i {verb.do} {word} the" if verb else "i"
-            )
-            for other in strangers(words[noun], fitting):
+        verb = VERBS[words[i - 1]].do if words[i - 1] in VERBS else ""
+        towards_somebody = verb in TOWARDS_SOMEBODY and word in ("at", "to")
+        if word == preposition and noun is not None and not towards_somebody:
+            unfit = [*PLACES[preposition], *PLACES.get(f"{verb} {preposition}", ())]
+            for other in replacements_for(words, noun, unfit):
                 yield Candidate(replaced(words, noun, other), noun)
 
 
@@ -264,9 +354,9 @@ def sides_exchanged(words: Sequence[str]) -> Iterator[Candidate]:
 
 
 def neighbours_exchanged(words: Sequence[str]) -> Iterator[Candidate]:
-    """Each two neighbours exchanged in turn, unless that makes a question."""
+    """Each two neighbours exchanged in turn, unless that makes a question or "sing please"."""
     for i in range(len(words) - 1):
-        if words[i + 1] not in QUESTION_WORDS:
+        if words[i + 1] not in QUESTION_WORDS and words[i] != "please":
             yield Candidate([*words[:i], words[i + 1], words[i], *words[i + 2 :]])
 
 
@@ -297,9 +387,11 @@ KINDS: dict[str, tuple[Variants, ...]] = {
             replacements={word: _others(word) for word in ("my", "your", "our", "their")},
         ),
     ),
-    "subject": (other_subject,),
+    "subject": (lifeless_subject, unable_subject),
     "object": (other_object,),
-    "place": (other_place,),
+    "place": tuple(
+        partial(other_place, preposition=preposition) for preposition in ("in", "on", "to", "under")
+    ),
     "comparison": (sides_exchanged,),
     "order": (neighbours_exchanged,),
 }

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llmhard import grammar
-from llmhard.minimal_pairs import NOUNS, POSSESSORS, PREPOSITIONS, VERBS
+from llmhard.minimal_pairs import (
+    ADJECTIVES,
+    ARTICLES,
+    DETERMINERS,
+    NOUNS,
+    OTHERS,
+    POSSESSORS,
+    PREPOSITIONS,
+    VERBS,
+)
 from llmhard.pcfg import END, Departure
 
 # What is wrong -> what that means; the first that fits is the reason.
@@ -20,14 +29,28 @@ REASONS = {
     "noun form": "the noun could stand there in its other number: two dog",
     "two of a kind": "it could stand in place of the word before: the big little dog",
     "verb": "other verbs could stand there: the fish flies",
-    "noun": "other nouns could stand there: she eats the coat",
-    "preposition": "other prepositions could stand there: she looks on the dog",
-    "word choice": "other words of its class could stand there: the ball is hungry",
-    "other": "anything else: the the dog",
+    "noun": "other nouns, names or pronouns could stand there: she eats the coat",
+    "missing determiner": '"the" or the like has to come before it: the kind girl fixes boats',
+    "extra word": "the next word could stand there: the puppy chases a big kitten",
+    "preposition": "another one could stand there or none: she looks on the dog",
+    "adjective": "another one could stand there or none: the ball is hungry",
+    "determiner": "another one could stand there or none: the worm crawls on a leaf",
+    "word order": "no word of its part of speech could stand there: mom rained",
 }
-ARTICLES = {"a": "an", "an": "a"}
 BE = frozenset({"am", "are", "is"})
 DO = frozenset({"do", "does"})
+PRONOUNS = ["i", "he", "she", "it", "we", "they"]
+NAMES = frozenset({"mom", "dad", "grandma", "grandpa", *PRONOUNS}).union(
+    *(OTHERS[name] for name in ("Girl", "Boy", "Day", "Month"))
+)
+ALL_DETERMINERS = DETERMINERS.union(OTHERS["This"], OTHERS["These"])
+PARTS_OF_SPEECH = {
+    "verb": VERBS.keys() | BE | DO | {"can", "cannot", "will"},
+    "noun": NOUNS.keys() | NAMES,
+    "preposition": PREPOSITIONS,
+    "adjective": ADJECTIVES,
+    "determiner": ALL_DETERMINERS,
+}
 LIKELIEST = 3  # of the words that would have been allowed
 
 
@@ -113,14 +136,21 @@ def reason_for(words: Sequence[str], departure: Departure) -> str:
         return "noun form"
     if any(word in forms and allowed & set(forms) for forms in (VERBS.get(word, ()), BE, DO)):
         return "verb form"
-    if before and word in grammar.next_words(" ".join(before[:-1])):
+    parts = [part for part, of_that_part in PARTS_OF_SPEECH.items() if word in of_that_part]
+    if (
+        before
+        and any(before[-1] in PARTS_OF_SPEECH[part] for part in parts)
+        and word in grammar.next_words(" ".join(before[:-1]))
+    ):
         return "two of a kind"
-    if word in VERBS.keys() | BE and allowed & (VERBS.keys() | BE):
-        return "verb"
-    if word in NOUNS and allowed & NOUNS.keys():
-        return "noun"
-    if word in PREPOSITIONS and allowed & PREPOSITIONS:
-        return "preposition"
-    if any(grammar.SENTENCES.are_alike(word, other) for other in allowed):
-        return "word choice"
-    return "other"
+    for part in parts:
+        if allowed & PARTS_OF_SPEECH[part]:
+            return part
+    if allowed & ALL_DETERMINERS:
+        if word in NAMES:
+            return "noun"
+        if word in NOUNS.keys() | ADJECTIVES:
+            return "missing determiner"
+    if [*words, END][departure.position + 1] in allowed:
+        return "extra word"
+    return next((part for part in parts if part not in ("verb", "noun")), "word order")

@@ -68,12 +68,6 @@ class Grammar:
                 }
             )
         )
-        # The symbols that may become a word and nothing else.
-        self._classes: dict[str, set[str]] = {}
-        for symbol, alternatives in self._alternatives.items():
-            for _, items in alternatives:
-                if len(items) == 1:
-                    self._classes.setdefault(items[0], set()).add(symbol)
         # What _openings, _first_words, _stacks_after and next_words have found so far.
         self._known_openings: dict[str, dict[str, dict[tuple[str, ...], float]]] = {}
         self._known_first_words: dict[str, dict[str, float]] = {}
@@ -212,10 +206,6 @@ class Grammar:
     def accepts(self, sentence: str) -> bool:
         """Whether `sentence` (words and single spaces) can be derived."""
         return self.log_prob(sentence) > -math.inf
-
-    def are_alike(self, word: str, other: str) -> bool:
-        """Whether both words are alternatives of one symbol."""
-        return not self._classes.get(word, set()).isdisjoint(self._classes.get(other, ()))
 
     def count_derivations(self) -> int:
         """The number of derivations of the start symbol."""

@@ -81,7 +81,7 @@ def schooled() -> model_file.SavedModel:
     config = Config(tokenizer.vocab_size, n_layer=1, n_embd=16, n_head=2, block_size=12)
     model = GPT.initialize(config, rng)
     documents = [tokenizer.encode_document(sentence) for sentence in training]
-    trainer = Trainer(model, documents, Recipe(steps=700), seed=5)
+    trainer = Trainer(model, documents, Recipe(steps=3000, lr=0.02), seed=5)
     trainer.run()
     data = DataRecord(
         "school.txt", corpus.fingerprint(GRAMMAR_SENTENCES), len(GRAMMAR_SENTENCES), len(held_out)

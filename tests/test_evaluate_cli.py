@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -227,12 +228,14 @@ def test_standard_input(schooled_files, tmp_path):
 
 # ---------------------------------------------------------------- a text of one's own
 
+RARE = [f"{sentence} again" for sentence in SENTENCES]  # once each: some of them are held out
+
 
 @pytest.fixture
 def own_text(tmp_path, monkeypatch):
     """A model of one's own text, in the folder where it was trained."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.txt").write_text("\n".join(SENTENCES * 5) + "\n")
+    (tmp_path / "mine.txt").write_text("\n".join(SENTENCES * 4 + RARE) + "\n")
     arguments = ["--steps", "40", "--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--quiet"]
     assert cli.main(["train", "--data", "mine.txt", *arguments]) == 0
 
@@ -431,3 +434,19 @@ def test_sample_does_not_load_what_only_evaluate_needs():
         [sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_terminal_shows_what_is_done_until_the_report(schooled_files, tmp_path):
+    model, data = schooled_files
+    ours, theirs = pty.openpty()
+    arguments = ["--model", model, "--data", data, *QUICK]
+    options = {"stdout": subprocess.PIPE, "stderr": theirs, "capture_output": False}
+    code, out, _ = run(arguments, tmp_path, env=ENV | {"TERM": "xterm"}, **options)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert code == 0
+    assert "writing 40 sentences at temperature 0.8" in shown
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is back"
+    assert shown.rstrip().endswith("\x1b[2K"), "the line is erased"
+    assert out == run(arguments, tmp_path)[1]

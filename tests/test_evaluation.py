@@ -264,7 +264,9 @@ def test_kinds_without_pairs_are_named(schooled, monkeypatch):
 
 def test_the_split_of_the_training(schooled):
     training, held_out = corpus.split(GRAMMAR_SENTENCES, random.Random(5))
-    assert split_as_trained(GRAMMAR_SENTENCES, schooled.records) == (training, held_out)
+    learned = list(dict.fromkeys(training))
+    assert len(learned) < len(training), "some are repeated"
+    assert split_as_trained(GRAMMAR_SENTENCES, schooled.records) == (learned, held_out)
     assert split_as_trained(GRAMMAR_SENTENCES[:-1], schooled.records) is None
     assert split_as_trained(GRAMMAR_SENTENCES[::-1], schooled.records) is None
 
@@ -281,7 +283,8 @@ def test_what_any_training_learned_from_is_not_held_out(schooled):
 def test_a_training_that_held_nothing_out(tiny, schooled):
     assert split_as_trained(SENTENCES, tiny.records) == (SENTENCES, [])
     everything = with_record(schooled, held_out=0)
-    assert split_as_trained(GRAMMAR_SENTENCES, everything.records) == (GRAMMAR_SENTENCES, [])
+    learned = list(dict.fromkeys(GRAMMAR_SENTENCES))
+    assert split_as_trained(GRAMMAR_SENTENCES, everything.records) == (learned, [])
 
 
 def test_a_record_that_does_not_fit_the_split(schooled):
@@ -440,23 +443,27 @@ def test_samples_that_were_cut_short(schooled):
     model, tokenizer = untrained(3)
     result = judged(SavedModel(model, tokenizer, schooled.records), temperatures=[1.0])
     assert [
-        note for note in result.notes if "of 60 samples at temperature 1 were cut short" in note
+        note
+        for note in result.notes
+        if "Cut short at the context of 3 tokens" in note and "60 samples at temperature 1" in note
     ]
 
 
-def test_the_note_on_distinct_sentences_has_the_measured_numbers(schooled, judgement):
-    (note,) = [note for note in judgement.notes if "each sentence once" in note]
-    assert f"{judgement.validation.grammar.value:.4f} on the validation" in note
-    assert f"{judgement.fresh.grammar.value:.4f} on the fresh" in note
+def test_the_note_on_the_losses_has_the_measured_numbers(schooled, judgement):
+    (note,) = [note for note in judgement.notes if "repeats least" in note]
+    assert f"{judgement.validation.grammar.value:.4f} on them" in note
+    assert f"{judgement.fresh.grammar.value:.4f} on fresh" in note
     assert f"{100 * judgement.fresh_in_training.value:.1f} %" in note
-    # A text with repetitions has no such effect.
-    twice = [*GRAMMAR_SENTENCES, *GRAMMAR_SENTENCES]
-    assert not [note for note in judged(schooled, twice).notes if "each sentence once" in note]
+    # Of a text that the model was not trained on nothing was held out.
+    other = judged(schooled, grammar.corpus(300, seed=8))
+    assert other.validation.grammar
+    assert not [note for note in other.notes if "repeats least" in note]
 
 
-def test_the_corpus_holds_rarer_sentences_than_the_grammar_writes():
-    # What that note says, of the corpus that comes along.
+def test_held_out_sentences_are_unlikelier_than_fresh_ones():
+    # What that note says, of the bundled corpus, which as a whole is like fresh sentences.
     sentences = corpus.read_sentences(corpus.default_path())
+    _, held_out = corpus.split(sentences, random.Random(42))
     rng = random.Random(1)
     fresh = [grammar.sample(rng) for _ in range(10_000)]
 
@@ -464,8 +471,22 @@ def test_the_corpus_holds_rarer_sentences_than_the_grammar_writes():
         tokens = [len(sentence.split()) + 1 for sentence in some]
         return ratio([-grammar.log_prob(sentence) for sentence in some], tokens)
 
-    kept, drawn = loss(sentences[::3]), loss(fresh)
-    assert kept.value - drawn.value > 4 * (kept.standard_error + drawn.standard_error) / sqrt(2)
+    all_of_it, rare, drawn = loss(sentences[::3]), loss(held_out), loss(fresh)
+    assert rare.value - drawn.value > 4 * (rare.standard_error + drawn.standard_error) / sqrt(2)
+    error = 4 * (all_of_it.standard_error + drawn.standard_error) / sqrt(2)
+    assert abs(all_of_it.value - drawn.value) < error
+
+
+def test_it_tells_what_is_done_next(schooled):
+    told = []
+    judged(schooled, temperatures=[0.5, 1], tell=told.append)
+    assert told == [
+        "writing 60 sentences at temperature 0.5",
+        "writing 60 sentences at temperature 1",
+        "measuring the losses",
+        "comparing the next words",
+        "judging minimal pairs",
+    ]
 
 
 # ---------------------------------------------------------------- other texts, other models
@@ -531,7 +552,7 @@ def test_sentences_with_unknown_words_are_left_out(schooled):
 
 
 def test_a_text_that_the_grammar_did_not_write(schooled):
-    result = judged(schooled, ["the duck swims", "the duck flies"])
+    result = judged(schooled, ["the duck swims", "the wolf flies"])
     assert result.validation.grammar is None
     assert result.validation.gap is None
     assert result.fresh.gap is not None

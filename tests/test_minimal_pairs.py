@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 
 from llmhard import grammar
 from llmhard import minimal_pairs as module
+from llmhard.grammar import NOUN_FORMS
 from llmhard.minimal_pairs import (
+    ADJECTIVES,
     DETERMINERS,
     KINDS,
+    LIFELESS,
+    LIFELESS_TOO,
     NOUNS,
+    OBJECTS,
+    PLACES,
     PREPOSITIONS,
     VERBS,
     MinimalPair,
@@ -22,8 +28,10 @@ from llmhard.minimal_pairs import (
     minimal_pairs,
     number_of,
     prefers_good,
-    strangers,
+    replacements_for,
+    who_cannot,
 )
+from llmhard.rules import with_article
 
 SEEDS = st.integers(0, 2**32)
 POSSIBLE = [kind for kind in KINDS if possible(kind)]
@@ -78,29 +86,45 @@ def test_in_pairs_of_order_two_neighbours_have_changed_places(seed):
 @pytest.mark.parametrize("kind", of(NOUN_KINDS))
 @given(seed=SEEDS)
 def test_another_noun_is_wrong_at_the_word_that_it_does_not_go_with(kind, seed):
-    for pair in minimal_pairs(kind, 3, random.Random(seed)):
+    for pair in minimal_pairs(kind, 4, random.Random(seed)):
         words = pair.good.split(" ")
         ((good, bad),) = changed(pair)
         position = next(i for i, word in enumerate(words) if pair.bad.split(" ")[i] != word)
         departure = grammar.SENTENCES.where_it_leaves(pair.bad)
-        assert departure.position == position + (kind == "subject")
-        number = number_of(good)
-        assert bad in (noun[number] for nouns in grammar.NOUN_FORMS.values() for noun in nouns)
-        for nouns in grammar.NOUN_FORMS.values():
-            assert not {NOUNS[good], NOUNS[bad]} <= set(nouns)
-        assert grammar.with_article(good)[:2] == grammar.with_article(bad)[:2]
-        before = next((w for w in words[:position][::-1] if w not in DETERMINERS), "")
-        if kind == "object":
-            assert before in VERBS
-            assert not grammar.next_words(f"i {VERBS[before].do} the {bad}")
-        elif kind == "place":
-            assert before in PREPOSITIONS
-            assert not grammar.next_words(f"mom is {before} the {bad}")
+        assert number_of(good) == number_of(bad) is not None
+        if words[position - 1] in ("a", "an"):
+            assert with_article(good)[:2] == with_article(bad)[:2]
+        before = next((w for w in words[:position][::-1] if w not in DETERMINERS | ADJECTIVES), "")
+        if kind == "subject":
+            (does,) = words[departure.position :][:1]
+            verb = words[position + 2 if words[position + 1] in ("can", "will") else position + 1]
+            assert does in (words[position + 1], verb)
+            lifeless = NOUNS[bad] in [noun for name in LIFELESS for noun in NOUN_FORMS[name]]
+            assert lifeless or grammar.accepts(f"the {NOUNS[bad].one} cannot {VERBS[verb].do}")
         else:
-            one, many = NOUNS[bad]
-            verb = VERBS[words[position + 1]]
-            assert not grammar.next_words(f"the {one} {verb.does}")
-            assert not grammar.next_words(f"the {many} {verb.do}")
+            assert departure.position == position
+            assert before in (VERBS if kind == "object" else PREPOSITIONS)
+
+
+def test_the_tables_say_nothing_that_the_grammar_contradicts():
+    for verb, nouns in OBJECTS.items():
+        who = ("i", "the dogs", "the pilots", "the clowns")
+        allowed = set().union(*(grammar.next_words(f"{some} {verb} the") for some in who))
+        assert allowed, verb
+        assert not allowed & {form for noun in nouns for form in noun}, verb
+    for key, nouns in PLACES.items():
+        who = ("they are", "the pen is", "the snail is", "the shark is", "the ship is", "we go")
+        who = ("they", "the ships") if " " in key else who
+        allowed = set().union(*(grammar.next_words(f"{some} {key} the") for some in who))
+        assert allowed, key
+        assert not allowed & {form for noun in nouns for form in noun}, key
+    assert len({noun for nouns in PLACES.values() for noun in nouns}) > 40
+    living = {name for name in NOUN_FORMS if grammar.accepts(f"the {NOUN_FORMS[name][0].one} eats")}
+    assert not living & set(LIFELESS)
+    assert grammar.VERB_FORMS.keys() >= LIFELESS_TOO
+
+
+CAKES_AND_TEXTS = [noun.many for name in ("Cake", "Text") for noun in NOUN_FORMS[name]]
 
 
 # What the kinds propose, whether or not the grammar writes these sentences.
@@ -121,8 +145,13 @@ def test_another_noun_is_wrong_at_the_word_that_it_does_not_go_with(kind, seed):
         ("agreement", "the fish swims", set()),
         ("agreement", "the fish by the pond swims", set()),
         ("agreement", "the dogs by the pond swim", set()),
+        ("agreement", "mom cooks a pear", {"mom cook a pear"}),
+        ("agreement", "she brushes her hair", {"she brush her hair"}),
+        ("agreement", "the cooks are happy", {"the cooks is happy"}),
         ("distance", "the dogs by the pond swim", {"the dogs by the pond swims"}),
-        ("distance", "the dog by the big pond swims", {"the dog by the big pond swim"}),
+        ("distance", "the dog under the trees swims", {"the dog under the trees swim"}),
+        ("distance", "the kids in a barn cook", {"the kids in a barn cooks"}),
+        ("distance", "the kid on the farm is big", {"the kid on the farm are big"}),
         ("distance", "the fish by the pond swims", set()),
         ("distance", "on monday the dog swims", set()),
         ("article", "she eats an apple", {"she eats a apple"}),
@@ -134,17 +163,39 @@ def test_another_noun_is_wrong_at_the_word_that_it_does_not_go_with(kind, seed):
         ("subject", "mom swims", set()),
         ("subject", "the dog by the pond swims", set()),
         ("subject", "we see the dog swim", set()),
-        ("object", "she eats some soup", set()),
+        ("subject", "the big cat sits on a sofa", set()),
+        ("object", "she sees the dog", set()),
         ("object", "she looks at the dog", set()),
+        ("object", "we run to a sofa", set()),
+        (
+            "object",
+            "she throws an old ball",
+            {
+                f"she throws an old {thing}"
+                for thing in ["beach", "farm", "forest", "hill", "lake", "pond", "river", "sea"]
+            },
+        ),
+        ("object", "dad washes the hats", {f"dad washes the {bad}" for bad in CAKES_AND_TEXTS}),
+        ("object", "dad washes an orange", set()),
         ("place", "she looks at the park", set()),
         ("place", "we go to school", set()),
+        ("place", "we sing to the kid", set()),
         ("place", "she plays with the dog", set()),
+        ("place", "the dog is by the pond", set()),
+        ("place", "the cat is under a tree", {"the cat is under a song"}),
+        (
+            "place",
+            "the cat is under the tree",
+            {f"the cat is under the {bad}" for bad in ("song", "milk", "juice", "tea", "soup")},
+        ),
+        ("place", "the keys are under the trees", set()),
         ("comparison", "the cow is bigger than a cat", {"a cat is bigger than the cow"}),
         ("comparison", "cows are bigger than a cat", set()),
         ("comparison", "the cow is big", set()),
         ("order", "the duck swims", {"duck the swims", "the swims duck"}),
         ("order", "sam can swim", {"sam swim can"}),
         ("order", "they are sad", {"they sad are"}),
+        ("order", "please sing", set()),
     ],
 )
 def test_the_candidates_of_a_sentence(kind, good, bad):
@@ -160,32 +211,63 @@ def test_what_the_grammar_accepts_is_not_bad():
     assert not module.Candidate(wrong.words, leaves_at=2).is_bad()
 
 
-def test_a_stranger_is_of_the_same_number_and_article():
-    foods = module.classes_after("i eat the", "i eat some", "i eat an")
-    assert 0 < len(foods) < len(grammar.NOUN_FORMS) / 2
-    for word in ("apple", "apples", "dog", "dogs"):
-        found = strangers(word, foods)
-        assert found
-        assert set(map(number_of, found)) <= {number_of(word), None}
-        assert len({grammar.with_article(other).split()[0] for other in found}) == 1
-        eaten = {form for name in foods for noun in grammar.NOUN_FORMS[name] for form in noun}
-        assert not eaten & set(found)
-        assert word not in found
-    half = len(grammar.NOUN_FORMS) // 2
-    assert strangers("dog", frozenset(list(grammar.NOUN_FORMS)[:half]))
-    assert strangers("dog", frozenset(list(grammar.NOUN_FORMS)[: half + 1])) == [], "universal"
-    assert strangers("fish", foods) == [], "one or many?"
-    assert strangers("swims", foods) == []
+def test_a_noun_is_replaced_by_one_of_its_number_that_fits_the_article():
+    def found(sentence, *others):
+        words = sentence.split()
+        return list(replacements_for(words, len(words) - 1, [NOUNS[other] for other in others]))
+
+    assert found("mom eats the apple", "dog", "owl", "milk") == ["dog", "owl", "milk"]
+    assert found("mom eats the apples", "dog", "owl", "milk") == ["dogs", "owls"]
+    assert found("mom eats an apple", "dog", "owl", "milk") == ["owl"]
+    assert found("mom eats a pear", "dog", "owl", "milk") == ["dog"]
+    assert found("mom eats an old pear", "dog", "owl", "milk") == ["dog", "owl"]
+    assert found("mom eats some milk", "dog", "owl", "soup") == []
+    assert found("mom eats the milk", "dog", "owl", "soup") == ["dog", "owl", "soup"]
+    assert found("mom eats the pear", "pear", "fish", "brush") == []
+    assert found("mom eats the fish", "dog") == []
+    assert found("mom eats the plums", "park") == [], "no word of the grammar: parks"
+    assert found("mom swims", "dog") == []
 
 
-def test_who_can_swim():
-    swimmers = module.classes_that_do("swim")
-    owners = {name for name, nouns in grammar.NOUN_FORMS.items() if NOUNS["duck"] in nouns}
-    assert owners <= swimmers
-    assert (
-        not {name for name, nouns in grammar.NOUN_FORMS.items() if NOUNS["ball"] in nouns}
-        & swimmers
-    )
+def test_who_cannot_swim():
+    assert NOUNS["bee"] in who_cannot("swim")
+    assert NOUNS["duck"] not in who_cannot("swim")
+    assert {NOUNS["wolf"], NOUNS["shark"]} <= set(who_cannot("fly"))
+    assert NOUNS["robin"] not in who_cannot("fly")
+    assert who_cannot("wear") == []
+
+
+@pytest.mark.parametrize("kind", POSSIBLE)
+def test_a_kind_covers_what_it_names(kind):
+    pairs = minimal_pairs(kind, 600, random.Random(2))
+    goods = [pair.good.split() for pair in pairs]
+    differences = [changed(pair)[0] for pair in pairs]
+    firsts = {words[0] for words in goods}
+    if kind == "distance":
+        verbs = [next(i for i, (a, b) in enumerate(zip(*p, strict=True)) if a != b) for p in
+                 ((pair.good.split(), pair.bad.split()) for pair in pairs)]  # fmt: skip
+        attractors = {words[verb - 1] for words, verb in zip(goods, verbs, strict=True)}
+        assert {"trees", "flowers", "tree", "pond", "park", "hill", "kitchen"} <= attractors
+        subjects = {words[verb - 4] for words, verb in zip(goods, verbs, strict=True)}
+        assert {"dog", "dogs", "kid", "kids", "bird", "ducks"} <= subjects
+    elif kind == "possessor":
+        assert {"i", "we", "they", "he", "she", "mom", "my", "do", "please"} <= firsts
+        assert {good for good, _ in differences} == {"my", "our", "their", "his", "her", "your"}
+    elif kind == "subject":
+        verbs = {VERBS[word].do for words in goods for word in words if word in VERBS}
+        assert len(verbs) > 35
+        assert {"wolf", "pie"} <= {NOUNS[bad].one for _, bad in differences}
+    elif kind == "object":
+        verbs = {VERBS[word].do for words in goods for word in words if word in VERBS}
+        assert len(OBJECTS.keys() & verbs) > 25
+        assert {"apple", "milk", "cap", "stories", "bike"} <= {good for good, _ in differences}
+    elif kind == "place":
+        prepositions = [set(words) & {"in", "on", "to", "under"} for words in goods]
+        for n, preposition in enumerate(("in", "on", "to", "under")):
+            assert all(preposition in some for some in prepositions[n::4])
+        assert {"table", "lake", "kitchen", "forest", "tree"} <= {good for good, _ in differences}
+    elif kind == "comparison":
+        assert {"bigger", "smaller"} <= {word for words in goods for word in words}
 
 
 @pytest.mark.parametrize("kind", POSSIBLE)

@@ -66,7 +66,8 @@ def test_two_words_where_one_could_stand(seed):
     n = rng.randrange(len(words))
     one, other = rng.choices(sorted(grammar.next_words(" ".join(words[:n])).keys() - {END}), k=2)
     both = [*words[:n], one, other]
-    if other not in grammar.next_words(" ".join(both[:-1])):
+    alike = [one in part and other in part for part in mistakes.PARTS_OF_SPEECH.values()]
+    if any(alike) and other not in grammar.next_words(" ".join(both[:-1])):
         kinds = {
             "two of a kind",
             "goes on too long",
@@ -76,6 +77,50 @@ def test_two_words_where_one_could_stand(seed):
             "article",
         }
         assert reason(" ".join(both)) in kinds
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("the cat on", "stops too early"),
+        ("it is hot on monday the", "goes on too long"),
+        ("she eats a apple", "article"),
+        ("she eats an pear", "article"),
+        ("she brushes his teeth", "possessor"),
+        ("the dogs barks", "verb form"),
+        ("we is happy", "verb form"),
+        ("two dog bark", "noun form"),
+        ("the sick happy kid runs", "two of a kind"),
+        ("the fish barks", "verb"),
+        ("the funny car can go to the park", "verb"),
+        ("she eats the coat", "noun"),
+        ("the fish swims in the tree", "noun"),
+        ("the girls go to the tree", "noun"),
+        ("the doctor looks at mia", "noun"),
+        ("ben is in april", "noun"),
+        ("the worm crawls to the leaf", "preposition"),
+        ("the gate is under the tree", "preposition"),
+        ("the ball is hungry", "adjective"),
+        ("a dog is bigger than a bear", "adjective"),
+        ("the bear is smaller than an ant", "adjective"),
+        ("the worm crawls on a leaf", "determiner"),
+        ("the kind girl fixes boats", "missing determiner"),
+        ("the kind kid wants nice hats", "missing determiner"),
+        ("the baker bakes when a cake", "extra word"),
+        ("the puppy chases a big kitten", "extra word"),
+        ("mom rained", "word order"),
+        ("the sticks are balls", "word order"),
+    ],
+)
+def test_the_reason_for_a_sentence(sentence, expected):
+    assert reason(sentence) == expected
+
+
+def test_each_reason_has_its_example():
+    for name, meaning in mistakes.REASONS.items():
+        _, colon, example = meaning.partition(": ")
+        if colon:
+            assert reason(example) == name
 
 
 @given(st.lists(WORD_SEQUENCES, max_size=12))

@@ -188,16 +188,6 @@ def test_frequencies_of_next_words():
             assert abs(following[word] - following.total() * p) < 5 * deviation + 1
 
 
-def test_words_of_a_class_are_alike():
-    assert TOY.are_alike("duck", "fish")  # Noun
-    assert TOY.are_alike("swim", "fish")  # Verb
-    assert not TOY.are_alike("duck", "swim")
-    assert not TOY.are_alike("old", "duck"), "only with more words"
-    assert not TOY.are_alike("duck", "dragon")
-    assert not TOY.are_alike("Noun", "duck")
-    assert grammar.SENTENCES.are_alike("monday", "friday")
-
-
 # ---------------------------------------------------------------- where a text leaves it
 
 

@@ -6,8 +6,10 @@ import argparse
 import json
 import shlex
 import shutil
+import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -96,15 +98,17 @@ def run(options: argparse.Namespace) -> None:
     saved = read_model(options.model)
     text = read_text(options.data) if options.data else _text_of(saved, options.model)
     try:
-        evaluation = evaluate(
-            saved,
-            text.sentences,
-            fresh=options.fresh,
-            samples=options.samples,
-            temperatures=temperatures,
-            pairs=options.pairs,
-            seed=options.seed,
-        )
+        with _status() as tell:
+            evaluation = evaluate(
+                saved,
+                text.sentences,
+                fresh=options.fresh,
+                samples=options.samples,
+                temperatures=temperatures,
+                pairs=options.pairs,
+                seed=options.seed,
+                tell=tell,
+            )
     except (ValueError, ArithmeticError) as error:
         raise UsageError(str(error)) from None
     if options.json:
@@ -112,6 +116,18 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(about | {"seed": options.seed} | asdict(evaluation), indent=2))
     else:
         print(_report(options.model, text, evaluation), end="")
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """What to call with what is done next: on a terminal, stderr shows it until the end."""
+    if not sys.stderr or not sys.stderr.isatty():
+        yield lambda _: None
+    else:
+        from rich.console import Console
+
+        with Console(stderr=True).status("evaluating") as status:
+            yield status.update
 
 
 def _text_of(saved: SavedModel, model: str) -> Text:
