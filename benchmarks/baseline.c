@@ -63,7 +63,7 @@ enum {
 _Static_assert(N_EMBD % 32 == 0, "the weights are updated in pieces of 32");
 _Static_assert(HEAD_DIM % LANES == 0, "a head is a whole number of vectors");
 
-static const double EPS_RMSNORM = 1e-5, BETA1 = 0.85, BETA2 = 0.99, EPS_ADAM = 1e-8;
+static const double EPS_RMSNORM = 1e-5, BETA1 = 0.9, BETA2 = 0.999, EPS_ADAM = 1e-8;
 
 /* A vector of 8 doubles; GCC and clang compile it for any processor. */
 typedef double vec __attribute__((vector_size(8 * LANES)));

@@ -20,7 +20,7 @@ from llmhard.recipe import CLASSIC
 from llmhard.tokenizer import Tokenizer
 
 SEED = 42
-BETA1, BETA2, EPS_ADAM, EPS_RMSNORM = 0.85, 0.99, 1e-8, 1e-5
+BETA1, BETA2, EPS_ADAM, EPS_RMSNORM = 0.9, 0.999, 1e-8, 1e-5
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ class Adam:
     def __init__(
         self,
         parameters: Sequence[Matrix],
-        beta1: float = 0.85,
-        beta2: float = 0.99,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:

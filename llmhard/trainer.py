@@ -21,7 +21,7 @@ Keep = Literal["best", "last"]
 STEPS_BETWEEN_SNAPSHOTS = 100
 # At each point of the curve, of the sentences held out. In a short training run fewer: a fifth of
 # the sentences trained on, shared out among the points, take 8 % of the time.
-FEWEST_VALIDATION_SENTENCES, VALIDATION_SENTENCES = 50, 500
+FEWEST_VALIDATION_SENTENCES, VALIDATION_SENTENCES = 200, 500
 LAST_STEPS = 500  # the final loss is the mean over this many
 
 

@@ -112,10 +112,10 @@ def test_a_recipe_from_the_command_line():
     variant = recipes.variant_of("steps=12500,lr=0.008,average=0.3")
     assert variant == recipes.Variant(replace(THOROUGH, steps=12500, lr=0.008, average=0.3))
     assert recipes.variant_of("") == recipes.Variant(THOROUGH)
-    variant = recipes.variant_of("schedule=cosine,clip=1,scale=0.5,keep=best,distinct=0")
+    variant = recipes.variant_of("schedule=cosine,clip=1,scale=0.5,keep=best,text=fresh")
     assert type(variant.recipe) is recipes.Cosine
     assert variant.scale("wte.weight") == 0.5
-    assert (variant.trainer, variant.keep, variant.distinct) == (recipes.Clipping, "best", False)
+    assert (variant.trainer, variant.keep, variant.text) == (recipes.Clipping, "best", "fresh")
 
 
 @pytest.mark.parametrize(

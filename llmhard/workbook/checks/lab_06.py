@@ -170,7 +170,7 @@ def flows(book: Book) -> None:
 
 def adam(grads: Rows, lr: float, slip: str = "") -> Rows:
     """The data of parameters that begin at 1.0, after each step."""
-    beta1, beta2, eps = 0.85, 0.99, 1e-8
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
     if slip == "swapped":
         beta1, beta2 = beta2, beta1
     n = len(grads[0])

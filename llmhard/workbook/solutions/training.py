@@ -6,7 +6,7 @@ from math import sqrt
 from layers import softmax
 from model import KVCache
 
-LEARNING_RATE = 0.01
+LEARNING_RATE = 0.005
 
 
 def sequence_loss(model, tokens):
@@ -43,7 +43,7 @@ class Adam:
         data -= lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
     """
 
-    def __init__(self, parameters, beta1=0.85, beta2=0.99, eps=1e-8):  # given
+    def __init__(self, parameters, beta1=0.9, beta2=0.999, eps=1e-8):  # given
         self.parameters = parameters
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.m = [0.0] * len(parameters)
