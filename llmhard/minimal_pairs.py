@@ -183,7 +183,7 @@ def _unfit(table: str) -> dict[str, list[NounForms]]:
 
 
 OBJECTS, PLACES = _unfit(UNFIT_OBJECTS), _unfit(UNFIT_PLACES)
-BUGS = frozenset(form for noun in _nouns(["Bee", "Bug"]) for form in noun)
+BUGS = frozenset(form for noun in _nouns(["Bug"]) for form in noun)
 
 
 @cache
