@@ -27,9 +27,9 @@ from llmhard.training_record import (
     CurvePoint,
     DataRecord,
     TrainingRecord,
+    best,
     checked,
     from_fields,
-    lowest,
     recipe_from_json,
 )
 
@@ -123,7 +123,7 @@ class Checkpoint:
         names = ["model", "m", "v"]
         if self._averaged_steps:
             names.append("average")
-        if self._keep == "best" and lowest(self._curve):
+        if self._keep == "best" and best(self._curve):
             names.append("best")
         groups: dict[str, dict[str, Matrix]] = {group: {} for group in names}
         for name, matrix in matrices.items():
@@ -167,7 +167,7 @@ class Checkpoint:
 
 def record(task: Task, trainer: Trainer, version: str) -> TrainingRecord:
     """The record of a training that is over."""
-    best = lowest(trainer.curve) if trainer.best else None
+    kept = best(trainer.curve) if trainer.best else None
     return TrainingRecord(
         trainer.recipe,
         trainer.seed,
@@ -175,5 +175,5 @@ def record(task: Task, trainer: Trainer, version: str) -> TrainingRecord:
         task.data,
         tuple(trainer.curve),
         version,
-        best.step if best else None,
+        kept.step if kept else None,
     )

@@ -145,7 +145,7 @@ wear:          Kid Job Farm Wild Crop Cake Text Small Seat Table Door Car Bike B
 """
 
 # Prepositions (some for certain verbs only), and nouns that are no place for anything. Everything
-# can be by or over everything.
+# can be by or over everything, and to bugs and bees everything is a place.
 UNFIT_PLACES = """
 in:                key coin button pencil bike ant worm fork stick bench bird robin owl
                    crow Job
@@ -175,13 +175,15 @@ def _unfit(table: str) -> dict[str, list[NounForms]]:
     unfit: dict[str, list[NounForms]] = {}
     for entry, names in read_entries(table).items():
         *verbs, last = entry.split()
-        is_place = last in PLACE_PREPOSITIONS
-        for key in [f"{verb} {last}" for verb in verbs] or [last] if is_place else entry.split():
-            unfit[key] = _nouns(names)
+        keys = [*verbs, last]
+        if verbs and last in PLACE_PREPOSITIONS:
+            keys = [f"{verb} {last}" for verb in verbs]
+        unfit |= dict.fromkeys(keys, _nouns(names))
     return unfit
 
 
 OBJECTS, PLACES = _unfit(UNFIT_OBJECTS), _unfit(UNFIT_PLACES)
+BUGS = frozenset(form for noun in _nouns(["Bug"]) for form in noun)
 
 
 @cache
@@ -332,6 +334,8 @@ def other_object(words: Sequence[str]) -> Iterator[Candidate]:
 
 def other_place(words: Sequence[str], preposition: str) -> Iterator[Candidate]:
     """The noun after the preposition replaced by one that is no such place."""
+    if not BUGS.isdisjoint(words):
+        return
     for i, word in enumerate(words[1:], start=1):
         noun = _noun_after(words, i)
         verb = VERBS[words[i - 1]].do if words[i - 1] in VERBS else ""

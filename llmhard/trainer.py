@@ -14,7 +14,7 @@ from llmhard.average import Average
 from llmhard.layers import softmax
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import CLASSIC, Recipe
-from llmhard.training_record import CurvePoint, lowest
+from llmhard.training_record import CurvePoint, best
 
 Keep = Literal["best", "last"]
 
@@ -111,7 +111,7 @@ class Trainer:
     The first time through, the documents come in the order given, later times in other orders.
     `step` counts the steps done, `losses` are theirs, in nats a token; `curve` samples them and
     the loss on documents `held_out`. `average` is that of the parameters, None before the first
-    step that is averaged. `best` has the parameters of the lowest validation loss on the curve, if
+    step that is averaged. `best` has the parameters of the best point on the curve so far, if
     these are to be kept, and None otherwise. The state is in these, the parameters and the
     optimizer; the order of the documents depends on `seed` and `step` alone.
     """
@@ -233,7 +233,7 @@ class Trainer:
     def _add_to_curve(self, training: float) -> None:
         validation = _finite(self._validation_loss()) if self.held_out else None
         self.curve.append(CurvePoint(self.step, _finite(training), validation))
-        if self.keep == "best" and lowest(self.curve) is self.curve[-1]:
+        if self.keep == "best" and best(self.curve) is self.curve[-1]:
             self.best = _copy(self.current)
 
     def _validation_loss(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, get_origin, get_type_hints
 
 from llmhard.recipe import Recipe
 
+CHANCE = 1.005  # so much may a validation loss be above the lowest without being worse
 RISE = 1.05  # as large a part of the lowest validation loss is a rise and not chance
 
 Dataclass = TypeVar("Dataclass")
@@ -47,8 +48,8 @@ class TrainingRecord:
     """One training.
 
     final_loss  the mean over the last steps, at most 500, in nats a token
-    best_step   the step, one on the curve, that the saved parameters are from, since its
-                validation loss was the lowest; None: they are those of the end
+    best_step   the step, one on the curve, that the saved parameters are from: the last one before
+                the validation loss rose, see `best`; None: they are those of the end
     """
 
     recipe: Recipe
@@ -103,6 +104,19 @@ def lowest(curve: Sequence[CurvePoint]) -> CurvePoint | None:
     """The point with the lowest validation loss, the first of several; None if there is none."""
     validated = [(point.validation, point) for point in curve if point.validation is not None]
     return min(validated, key=itemgetter(0))[1] if validated else None
+
+
+def best(curve: Sequence[CurvePoint]) -> CurvePoint | None:
+    """The last point whose validation loss is not clearly above the lowest; None if there is none.
+
+    Clearly is by more than 0.5 %, the part that is chance (see `rise`): of two points that are
+    equally good by what 500 sentences can tell, the later one has learned more.
+    """
+    low = lowest(curve)
+    if low is None or low.validation is None:
+        return None
+    limit = CHANCE * low.validation
+    return [p for p in curve if p.validation is not None and p.validation <= limit][-1]
 
 
 def rise(curve: Sequence[CurvePoint]) -> tuple[CurvePoint, CurvePoint] | None:

@@ -75,7 +75,7 @@ def test_watching_and_keeping_the_last(call, tiny, tiny_file, tmp_path):
     titles = re.findall(r"^((?:saved model, )?step \d+)$", err, re.MULTILINE)
     assert titles == ["step 0", "step 10", "step 30", "saved model, step 40"]
     first = tiny.tokenizer.decode(generate(tiny.model, random.Random(1), Sampling(0.8)))
-    assert err.splitlines()[:2] == ["step 0", f"  {first}"]
+    assert err.splitlines()[:2] == ["step 0", f"  {first or '(nothing)'}"]
     assert model_file.load("finetuned.safetensors").record.best_step is None
 
 

@@ -37,7 +37,7 @@ WORD_SEQUENCES = st.lists(st.sampled_from(grammar.WORDS), max_size=10).map(" ".j
 
 GOOD = """
 the bird flies over the house
-two fish swim in the lake
+two fish swim in the sea
 five cats run to the park
 the cow says moo
 ducks say quack
@@ -54,15 +54,15 @@ there are six goats by the river
 please look at the moon
 please give anna the ball
 do not jump over the log
-do not open the box
+do not open the door
 she can climb the tree
 they will read a letter to mom
 he wants to drive the truck
 we like to sing
-on monday dad sails a ship
+on monday dad sailed a ship
 in june we went to the beach
 it rained on wednesday
-it is windy in april
+it is windy on friday
 the baker bakes a cake
 two farmers feed the cows
 the doctor looks at my hand
@@ -71,8 +71,8 @@ the sailor will sail the boat
 the puppies hide under the bed
 the old dog can dig
 her rabbit wants to hop
-my cat chases a bee
-the bees live in the garden
+my cat chases a robin
+the sharks live in the sea
 the rockets fly over the beach
 the bus drove to the school
 the kids ride on a train
@@ -81,19 +81,19 @@ mom and dad danced with the kids
 grandpa does not find the shoes
 i do not want a cookie
 tom lost his socks
-your aunt has yellow hair
+your aunt has brown hair
 amy has blue eyes
 the rabbit has long ears
 the teacher is tall
 the shark is bigger than a bug
 a kitten is smaller than the whale
-the boys by the lake paint a boat
+the boys by the lake draw a boat
 the girl in the park eats a pear
 mom smiles when it is sunny
-they are happy when they swim
+they are happy when they sing
 the plane is over the castle
-the sofa is in the room
-the school has a green door
+the sofa is in the kitchen
+the house has a green door
 the moon is big
 """.strip().splitlines()
 
@@ -133,7 +133,7 @@ the dogs by the pond bark        | the dogs by the pond barks
 the boy under the trees reads    | the boy under the trees read
 the girls in the park dance      | the girls in the park dances
 the horse by the flowers runs    | the horse by the flowers run
-on monday the girls see two pigs | on monday the girls sees two pigs
+the old girls see two pigs       | the old girls sees two pigs
 sam is happy when it snows       | sam is happy when it snow
 mom smiles when they sing        | mom smiles when they sings
 # article
@@ -144,7 +144,7 @@ dad has an old doll              | dad has a old doll
 she eats some soup               | she eats a soup
 we eat some bread                | we eat a bread
 he drinks some milk              | he drinks a milk
-i see the moth                   | i see moth
+i see the wolf                   | i see wolf
 mom drives home                  | mom drives the home
 the sun is hot                   | a sun is hot
 # determiner
@@ -163,7 +163,7 @@ sam and amy wash their hands     | sam and amy wash her hands
 sam can swim                     | sam can swims
 sam will swim                    | sam will swam
 they like to read                | they like to reads
-i want to see the moth           | i want to saw the moth
+i want to see the wolf           | i want to saw the wolf
 please look at the moon          | please looks at the moon
 do not jump over the log         | do not jumps over the log
 he does not sing                 | he does not sings
@@ -198,17 +198,17 @@ amy wears a blue hat             | amy wears a blue ball
 she drives a bus                 | she drives a pear
 he opens the door                | he opens the worm
 dad rides his bike               | dad rides his shirt
-my cat chases the worm           | my cat chases the desk
+my cat chases the frog           | my cat chases the desk
 # place
 the cat is on the bed            | the potato is on the bed
 the hat is on the desk           | the swan is on the desk
-the fish swims in the lake       | the fish swims in the forest
+the fish swims in the sea        | the fish swims in the forest
 the ship is on the sea           | the ship is on the bed
-the bee is on the rose           | the bee is on the bowl
+the ant is on the leaf           | the ant is on the bowl
 on sunday we went to the beach   | on sunday we went to the apple
 the dog sleeps on the bed        | the dog sleeps on the bee
 the tiger is on the hill         | the tiger is on the sofa
-the window is in the house       | the window is in the pond
+the sofa is in the house         | the sofa is in the pond
 # comparison
 the horse is bigger than the ant | the ant is bigger than the horse
 a worm is smaller than a cow     | a cow is smaller than a worm
@@ -222,9 +222,9 @@ the goose is white               | the goose is green
 the story is long                | the story is sick
 the sun is hot                   | the sun is cold
 # time
-it rains on monday               | it rains on june
-in june they play the piano      | on june they play the piano
-on monday the duck swam          | in monday the duck swam
+it rained on monday              | it rained on june
+in june they played the piano    | on june they played the piano
+on monday the baker cut a pie    | in monday the baker cut a pie
 # order
 the cat runs to the park         | runs the cat to the park
 mom reads a big book             | mom reads a book big
@@ -475,8 +475,7 @@ def test_the_words_of_a_class_are_different(name: str) -> None:
 def test_both_forms_of_each_noun_and_all_forms_of_each_verb_are_used() -> None:
     nouns = {form for nouns in grammar.NOUN_FORMS.values() for noun in nouns for form in noun}
     verbs = {form for verb in grammar.VERB_FORMS.values() for form in verb}
-    # animals say woof, but nobody said so
-    assert (nouns | verbs) - set(grammar.WORDS) == {"said"}
+    assert nouns | verbs <= set(grammar.WORDS)
 
 
 def test_no_alternative_is_listed_twice() -> None:

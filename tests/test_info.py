@@ -65,7 +65,7 @@ def test_it_shows_what_train_has_saved(trained):
 
     text = "\n".join(shown["training"])
     for expected in (
-        "steps 40, batch_size 16, lr 0.012, ",
+        "steps 40, batch_size 16, lr 0.006, ",
         "seed        5\n",
         "data        sentences.txt\n",
         "sentences   6\n",
@@ -103,7 +103,7 @@ def test_json_is_the_same_for_programs(trained):
 
 def test_every_training_has_its_place(tiny, tmp_path):
     data = DataRecord("first.txt", "0" * 64, 30_000, 3000)
-    points = (CurvePoint(100, 3.25, 3.5), CurvePoint(6250, 2.0, 2.125))
+    points = (CurvePoint(100, 3.25, 3.5), CurvePoint(17_000, 2.0, 2.125))
     first = TrainingRecord(THOROUGH, -3, 2.0625, data, points, "0.0.1")
     second = replace(
         first, recipe=Recipe(steps=7), data=replace(data, name="x y.txt"), curve=points[:1]
@@ -111,7 +111,7 @@ def test_every_training_has_its_place(tiny, tmp_path):
     save(tiny, tmp_path / "m", first, second)
     shown = sections(run(["info", "m"], tmp_path)[1])
     one, two = ("\n".join(shown[f"training {i} of 2"]) for i in (1, 2))
-    assert "recipe      thorough: steps 6,250, batch_size 16, " in one
+    assert "recipe      thorough: steps 17,000, batch_size 16, " in one
     assert "recipe      steps 7, batch_size 1, " in two
     assert "seed        -3\n" in one
     assert "data        first.txt\n" in one
@@ -119,10 +119,10 @@ def test_every_training_has_its_place(tiny, tmp_path):
     assert "sentences   30,000, of which 3,000 held out\n" in one
     assert "final loss  2.0625 nats a token\nvalidation  2.1250 nats a token\n" in one
     assert "validation  3.5000 nats a token\n" in two
-    assert "step 6,250" in one
+    assert "17,000" in one
     assert "+---" in one
     assert "+---" not in two  # a curve of one point is none
-    assert "kept        step 6,250 of 6,250\n" in one
+    assert "kept        step 17,000 of 17,000\n" in one
     told = json.loads(run(["info", "m", "--json"], tmp_path)[1])["training"]
     assert [record["last_validation"] for record in told] == [2.125, 3.5]
     assert [record["data"]["name"] for record in told] == ["first.txt", "x y.txt"]
@@ -135,7 +135,7 @@ def test_the_step_that_the_model_is_from(tiny, tmp_path):
     save(tiny, tmp_path / "m", record)
     out = run(["info", "m"], tmp_path)[1]
     assert "validation  3.5000 nats a token (3.7500 at the end)\n" in out
-    assert "kept        step 100 of 200, averaged, lowest validation loss\n" in out
+    assert "kept        step 100 of 200, averaged, before the validation loss rose\n" in out
     (told,) = json.loads(run(["info", "m", "--json"], tmp_path)[1])["training"]
     assert (told["best_step"], told["last_validation"]) == (100, 3.75)
     save(tiny, tmp_path / "m", replace(record, best_step=99))

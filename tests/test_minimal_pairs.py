@@ -189,6 +189,7 @@ CAKES_AND_TEXTS = [noun.many for name in ("Cake", "Text") for noun in NOUN_FORMS
             {f"the cat is under the {bad}" for bad in ("song", "milk", "juice", "tea", "soup")},
         ),
         ("place", "the keys are under the trees", set()),
+        ("place", "the ant is under the tree", set()),
         ("comparison", "the cow is bigger than a cat", {"a cat is bigger than the cow"}),
         ("comparison", "cows are bigger than a cat", set()),
         ("comparison", "the cow is big", set()),

@@ -140,8 +140,9 @@ def test_changes_that_are_none(changes, message, monkeypatch, capsys):
     "arguments",
     [
         ["--train", "**thorough**"],
-        ["--train", "gradients clipped at norm 1 (in plain Python: slow)"],
-        ["--train", "*free draws instead of the corpus*"],
+        ["--train", "*30,000 sentences, each once*"],
+        ["--train", "*fresh sentences at each step*"],
+        ["--try", "clip=1"],
         ["--try", "schedule=stable,average=0.5,words=0.1,branches=0.1"],
     ],
 )

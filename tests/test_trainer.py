@@ -327,7 +327,7 @@ def test_where_the_points_of_the_curve_are():
 
 @pytest.mark.parametrize(
     ("steps", "batch_size", "size"),
-    [(5000, 1, 50), (6250, 16, 500), (600, 16, 76), (10**9, 1, 500)],
+    [(5000, 1, 200), (6250, 16, 500), (2000, 16, 266), (10**9, 1, 500)],
 )
 def test_validation_takes_a_small_part_of_the_time(steps, batch_size, size):
     recipe = Recipe(steps=steps, batch_size=batch_size)
@@ -446,7 +446,7 @@ def test_the_restored_model_is_a_recent_good_one():
                 if trainer.step == at:
                     poisoned.data = rows
 
-            with pytest.raises(TrainingDivergedError, match=rf"step {at + 1} .*than 0\.01 "):
+            with pytest.raises(TrainingDivergedError, match=rf"step {at + 1} .*than 0\.005 "):
                 Trainer(model, DOCUMENTS, Recipe(steps=200)).run(poison)
             assert told == list(range(1, at + 1))
             # One of the states that the same training went through, at most 100 steps old.

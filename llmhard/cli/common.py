@@ -78,7 +78,11 @@ def what_is_kept(record: TrainingRecord) -> str:
     """Which parameters a training has saved, for people."""
     step = f"step {record.kept_step:,} of {record.steps:,}"
     averaged = ", averaged" if record.recipe.averages(record.kept_step) else ""
-    return step + averaged + (", lowest validation loss" if record.best_step is not None else "")
+    return (
+        step
+        + averaged
+        + (", before the validation loss rose" if record.kept_step < record.steps else "")
+    )
 
 
 def at_least_one(text: str) -> int:

@@ -84,8 +84,8 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
         "--keep",
         choices=get_args(Keep),
         help=(
-            "which parameters are saved: those of the lowest validation loss, or the last "
-            "(default: best if sentences are held out, which takes ten or more)"
+            "which parameters are saved: best, the last ones before the validation loss rises, or "
+            "those of the last step (default: best if sentences are held out, ten or more)"
         ),
     )
     talk = command.add_mutually_exclusive_group()
