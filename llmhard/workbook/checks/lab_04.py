@@ -62,7 +62,7 @@ def check_gradients(
                 name = names[j] if names else f"x[{j}]"
                 raise Wrong(
                     f"Number {i} of {text}:",
-                    f"its gradient towards {name} is {show(v.grad)} with yours; "
+                    f"its gradient with respect to {name} is {show(v.grad)} with yours; "
                     f"nudging {name} gives {show(expected)}",
                     hint=hint,
                 )
