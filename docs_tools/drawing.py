@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, log10, log1p
+from math import ceil, floor, log1p, log10
 from xml.etree import ElementTree as ET
 
 Point = tuple[float, float]
