@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, log10
+from math import ceil, floor, log1p, log10
 from xml.etree import ElementTree as ET
 
 Point = tuple[float, float]
@@ -298,19 +298,23 @@ def line_plot(
     width: float = 460,
     height: float = 240,
     apart: Collection[str] = (),
+    logarithmic: bool = False,
 ) -> Drawing:
     """Curves through points (x, y), with a legend; `floor_at` is a named dashed level.
 
-    Those whose names are in `apart` are not joined: each of their points is a cross.
+    Those whose names are in `apart` are not joined: each of their points is a cross. With
+    `logarithmic` the axis of the x, which are at least 0, is that of log(1 + x).
     """
     drawing = Drawing()
     points = [point for curve in curves.values() for point in curve]
     levels = [y for _, y in points] + ([floor_at[1]] if floor_at else [])
-    x_ticks = _ticks(min(x for x, _ in points), max(x for x, _ in points))
+    last = max(x for x, _ in points)
+    x_ticks = _powers(last) if logarithmic else _ticks(min(x for x, _ in points), last)
     y_ticks = _ticks(min(levels), max(levels))
+    scale = log1p if logarithmic else float
 
     def place(x: float, y: float) -> Point:
-        across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
+        across = (scale(x) - scale(x_ticks[0])) / (scale(x_ticks[-1]) - scale(x_ticks[0]))
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
         return (across * width, (1 - up) * height)
 
@@ -341,6 +345,12 @@ def line_plot(
     drawing.label(width, height + 34, x_name, anchor="end", size=12, colour=MUTED)
     drawing.label(-8, -16, y_name, anchor="start", size=12, colour=MUTED)
     return drawing
+
+
+def _powers(last: float) -> list[float]:
+    """0, the powers of ten that are well below the last number, and this."""
+    powers = [10.0**exponent for exponent in range(ceil(log10(last)))]
+    return [0.0, *(power for power in powers if 2 * power <= last), last]
 
 
 def _ticks(low: float, high: float, about: int = 5) -> list[float]:

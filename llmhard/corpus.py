@@ -76,7 +76,9 @@ def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list
     room = int(len(shuffled) * HELD_OUT_SHARE)
     copies = Counter(shuffled)
     unseen: set[str] = set()
-    for sentence in sorted(copies, key=copies.__getitem__):
+    order = list(copies)
+    rng.shuffle(order)  # or the held-out ones would all come from the beginning of `shuffled`
+    for sentence in sorted(order, key=copies.__getitem__):
         if copies[sentence] > room:
             break
         unseen.add(sentence)

@@ -46,6 +46,16 @@ def test_a_tenth_of_the_bundled_corpus_is_held_out():
     assert all(in_training[sentence] == copies[sentence] for sentence in likely)
 
 
+def test_training_is_as_repetitive_at_the_beginning_as_later():
+    text = corpus.read_sentences(corpus.default_path())
+    copies = Counter(text)
+    training, _ = split(text, random.Random(42))
+    tenths = [training[i : i + 2700] for i in range(0, 27_000, 2700)]
+    shares = [sum(copies[sentence] > 1 for sentence in tenth) / 2700 for tenth in tenths]
+    # The standard deviation of a share is 0.008.
+    assert max(shares) - min(shares) < 0.06
+
+
 def test_the_seed_decides_what_is_held_out_and_the_order():
     text = [f"sentence {n}" for n in range(100)]
     one, same, other = (split(text, random.Random(seed)) for seed in (1, 1, 2))

@@ -9,7 +9,7 @@ import pytest
 
 from llmhard import autograd, corpus, grammar, model_file
 from llmhard.cli import main
-from llmhard.evaluation import evaluate
+from llmhard.evaluation import Surprise, evaluate
 from llmhard.trainer import Recordings
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +120,15 @@ def test_fine_tuning_in_the_training_document(thorough, tmp_path):
         against = judged(path, samples=1000, pairs=1)
         assert against.fresh.model.value == pytest.approx(old_loss, rel=0.05)
     assert against.samples[0].accepted.value == 0
+
+
+def test_the_sentences_in_the_readme_are_those_of_such_a_model(thorough):
+    (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    surprise = Surprise(model_file.load(thorough))
+    sentences = shown.splitlines()
+    assert len(sentences) == 8
+    # A grammar's sentence costs 14 nats on average; one that the model would not write, far more.
+    assert all(surprise.log_prob(sentence) > -25 for sentence in sentences)
 
 
 def test_the_entropy_in_the_training_document():

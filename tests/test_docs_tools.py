@@ -528,6 +528,12 @@ def test_a_line_plot_draws_its_curves_and_its_floor():
     assert {"training", "held out", "floor", "step", "loss"} <= set(texts)
 
 
+def test_a_logarithmic_axis_has_the_powers_of_ten_and_the_last_step():
+    curves = {"loss": [(step, 1.0 + 1 / (step + 1)) for step in (0, 1, 10, 100, 900, 5000)]}
+    labels = blocks.labels(drawing.line_plot(curves, "step", "nats", logarithmic=True).svg())
+    assert {"0", "1", "10", "100", "1,000", "5,000"} <= set(labels)
+
+
 def test_points_that_are_not_joined_are_crosses():
     curves = {"line": [(0, 0.0), (2, 2.0)], "points": [(0, 1.0), (1, 0.5), (2, 2.0)]}
     joined = drawing.line_plot(curves, "x", "y").svg().count("<polyline")

@@ -14,6 +14,7 @@ from tokenizer import Tokenizer
 from training import train
 
 STEPS = 100
+LEARNING_RATE = 0.02  # so few steps have to be larger ones
 SEED = 42
 FOLDER = Path(__file__).parent
 
@@ -32,7 +33,7 @@ def main():
     # The package's own model has n_layer=2, n_embd=32; on the compiled engine it is fast enough.
     model = GPT.initialize(Config(tokenizer.vocab_size, n_layer=1, n_embd=16), rng)
     print(f"{tokenizer.vocab_size} tokens, {len(model.scalars()):,} parameters")
-    train(model, documents, STEPS, on_step=report)
+    train(model, documents, STEPS, LEARNING_RATE, on_step=report)
 
     save(FOLDER / "mine.safetensors", model, tokenizer, training=[])
     model, tokenizer, _ = load(FOLDER / "mine.safetensors")
