@@ -123,7 +123,7 @@ LIFELESS_TOO = frozenset(
 # or less, "clean", "kick" and "pick".
 UNFIT_OBJECTS = """
 bake cook eat: Cloth Text Toy Small Seat Table Door Car Bike Boat Plane
-buy:           hill lake pond river sea moon sun
+buy:           lake pond river sea moon sun
 carry throw:   beach farm forest hill lake pond river sea
 chase:         Crop Cake Small Seat Table Door Text
 climb:         Crop Cake Cloth Text Small
