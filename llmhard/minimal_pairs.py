@@ -10,7 +10,7 @@ accepts every good sentence and no bad one.
     possessor   somebody else's                         he brushes her teeth
     subject     a noun that cannot do this              the potato swims
     object      a noun that this is not done to         mom drinks the table
-    place       a noun that is no place for this        the cup is on the soup
+    place       a noun that is no place for this        the swan is on the desk
     comparison  the two sides exchanged                 the ant is bigger than the horse
     order       two neighbours exchanged                mom reads big a book
 
@@ -88,7 +88,9 @@ Replacements = dict[str, list[str]]  # a word -> what may replace it
 
 # Nouns that the grammar does not list in both numbers.
 OTHER_NOUNS = read_nouns(f"""
-Ground: {" ".join(OTHERS["Yard"] + OTHERS["Water"] + OTHERS["Ground"])} tree fence
+Yard:   {" ".join(OTHERS["Yard"])}
+Water:  {" ".join(OTHERS["Water"])}
+Ground: {" ".join(OTHERS["Ground"])} tree fence
 Home:   {" ".join(OTHERS["Home"] + OTHERS["Town"])} room castle
 Door:   door window gate
 Mass:   {" ".join(sorted(MASS_NOUNS))}
@@ -114,46 +116,63 @@ PLURAL: Replacements = {"are": ["is"], "am": ["is", "are"], "do": ["does"]} | {
 LIFELESS = ["Crop", "Cake", "Cloth", "Seat", "Table", "Door"]
 LIFELESS_TOO = frozenset(
     {"carry", "close", "cook", "cut", "feed", "fly", "go", "have", "help", "hide", "live", "open"}
-    | {"say", "sit"}
+    | {"sit"}
 )
 
 # Verbs, and classes or nouns that nobody does this to. "see" goes with everything, and so do, more
 # or less, "clean", "kick" and "pick".
 UNFIT_OBJECTS = """
 bake cook eat: Cloth Text Toy Small Seat Table Door Car Bike Boat Plane
-buy:           Kid Job
+buy:           lake pond river sea moon sun
 carry throw:   beach farm forest hill lake pond river sea
 chase:         Crop Cake Small Seat Table Door Text
 climb:         Crop Cake Cloth Text Small
-close open:    Crop Kid Job Dog Cat Bird Duck Hopper Farm Wild
-cut:           Small Car Bike Boat Plane
-drink:         Crop Cake Cloth Text Toy Small Seat Table Door Car Bike Boat Plane
+close open:    apple pear cherry carrot onion potato tomato spoon fork coin chair bench rock stick
+               log Bike
+cut:           key coin ring pen spoon fork cup bowl plate Car Bike Boat Plane
+drink:         Crop Cake Cloth Text Toy Seat Table Door Car Bike Boat Plane
 drive:         Crop Cake Cloth Text Small Seat Table Door
-feed help:     Cloth Text Small Seat Table Door Nature
+feed help:     Cloth Text Small Seat Table Door rock log stick
 fix:           Crop Nature
 fly:           Crop Cake Cloth Small Seat Table Door
-give:          Crop Cake Cloth Text Small Seat Table Door Nature
+give:          Cake Cloth Text Small Seat Table Door
 hug:           Crop Small Table Door
-plant:         Kid Job Dog Cat Bird Duck Farm Cake Cloth Text Toy Small Seat Table Door Car Bike
+plant:         Cake Cloth Text Toy Small Seat Table Door Car Bike
 play:          Crop Cake Cloth Seat Table
-read write:    Crop Cake Cloth Small Seat Table Door Car Bike Boat Plane Bird Farm
+read write:    Crop Cake Cloth Seat Table Door Car Bike Boat Plane key button ring spoon fork
 ride:          Crop Cake Cloth Text Small Door
 sail:          Crop Cake Cloth Text Small Seat Table Door Car Bike
 sing:          Crop Cake Cloth Small Seat Table Door
 wash:          Cake Text
-wear:          Kid Job Farm Wild Crop Cake Text Small Seat Table Door Car Bike Boat Plane
+wear:          Crop Cake Text Seat Table Door Car Bike Boat Plane key coin pen pencil crayon spoon
+               fork cup bowl plate
 """
 
-# Prepositions (some for certain verbs only), and nouns that are no place for anything. Everything
-# can be by or over everything, and to bugs and bees everything is a place.
+# Prepositions, some only after certain verbs or for certain classes of subjects (a Kid stands for
+# all people), and nouns that are no place for anything or for them. Everything can be by or over
+# everything, and to bugs everything is a place.
 UNFIT_PLACES = """
-in:                key coin button pencil bike ant worm fork stick bench bird robin owl
-                   crow Job
-on:                song name milk juice tea soup
-to:                key coin button pencil fork spoon song
-under:             song milk juice tea soup
-sail on:           hill farm table desk chair sofa bed bench
-ride sit sleep on: fork spoon worm ant carrot onion apple cookie pencil
+in:                          key coin button pencil fork apple pear banana carrot onion potato
+                             tomato
+Kid Seat Table Car Bike in:  cup spoon
+Farm in:                     cup bowl bag basket tree
+Wild in:                     cup bowl bag basket
+Fish in:                     forest field barn kitchen school tree
+Bird in:                     sea cup spoon
+Kid on:                      apple carrot onion potato cookie leaf cup fork spoon
+Farm Wild Duck on:           Table sofa bed
+Dog Cat Hopper on:           river sea
+Crop Cake on:                sofa bed chair lake river sea
+Cloth Text Toy Small on:     lake river sea
+Car Bike on:                 Table Seat moon sun
+Boat on:                     Table Seat
+Nature on:                   moon sun
+sail on:                     Table Seat hill farm forest
+ride on:                     worm ant carrot onion apple cookie pencil fork
+sit sleep on:                carrot onion apple cookie pencil fork spoon
+to:                          key coin button pencil fork spoon apple onion
+drive go hop run walk to:    moon sun cup bowl cookie
+under:                       Water
 """
 
 
@@ -171,19 +190,20 @@ def _nouns(names: Iterable[str]) -> list[NounForms]:
 
 
 def _unfit(table: str) -> dict[str, list[NounForms]]:
-    """Read UNFIT_OBJECTS or UNFIT_PLACES: "bake" or "sail on" -> nouns that do not go with it."""
+    """Read UNFIT_OBJECTS or UNFIT_PLACES: "bake", "Farm on" -> nouns that do not go with it."""
     unfit: dict[str, list[NounForms]] = {}
     for entry, names in read_entries(table).items():
-        *verbs, last = entry.split()
-        keys = [*verbs, last]
-        if verbs and last in PLACE_PREPOSITIONS:
-            keys = [f"{verb} {last}" for verb in verbs]
+        *those, last = entry.split()
+        keys = [*those, last]
+        if those and last in PLACE_PREPOSITIONS:
+            keys = [f"{one} {last}" for one in those]
         unfit |= dict.fromkeys(keys, _nouns(names))
     return unfit
 
 
 OBJECTS, PLACES = _unfit(UNFIT_OBJECTS), _unfit(UNFIT_PLACES)
-BUGS = frozenset(form for noun in _nouns(["Bug"]) for form in noun)
+CLASS_OF = {form: name for name in CLASSES for noun in CLASSES[name] for form in noun}
+CLASS_OF |= {form: "Kid" for noun in _nouns(["Job", "Family"]) for form in noun}
 
 
 @cache
@@ -334,16 +354,35 @@ def other_object(words: Sequence[str]) -> Iterator[Candidate]:
 
 def other_place(words: Sequence[str], preposition: str) -> Iterator[Candidate]:
     """The noun after the preposition replaced by one that is no such place."""
-    if not BUGS.isdisjoint(words):
+    if any(CLASS_OF.get(word) == "Bug" for word in words):
         return
     for i, word in enumerate(words[1:], start=1):
         noun = _noun_after(words, i)
         verb = VERBS[words[i - 1]].do if words[i - 1] in VERBS else ""
         towards_somebody = verb in TOWARDS_SOMEBODY and word in ("at", "to")
         if word == preposition and noun is not None and not towards_somebody:
-            unfit = [*PLACES[preposition], *PLACES.get(f"{verb} {preposition}", ())]
+            unfit = [
+                other
+                for key in (preposition, f"{verb} {preposition}", f"{_who(words, i)} {preposition}")
+                for other in PLACES.get(key, ())
+            ]
             for other in replacements_for(words, noun, unfit):
                 yield Candidate(replaced(words, noun, other), noun)
+
+
+def _who(words: Sequence[str], place: int) -> str:
+    """The class of who is at the place that begins at a position.
+
+    "" where it may also say where something else is or is drawn: "she finds a key on the hill",
+    "she writes on the hill".
+    """
+    subjects = [i for i in range(place) if words[i] in NOUNS and _begins_the_clause(words, i)]
+    last = words[place - 1]
+    if last in VERBS and VERBS[last].do in ("draw", "write"):
+        return ""
+    if last in NOUNS and last not in VERBS and subjects[-1:] != [place - 1]:
+        return ""
+    return CLASS_OF[words[subjects[-1]]] if subjects else "Kid"
 
 
 def sides_exchanged(words: Sequence[str]) -> Iterator[Candidate]:

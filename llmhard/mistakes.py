@@ -30,7 +30,7 @@ REASONS = {
     "two of a kind": "it could stand in place of the word before: the big little dog",
     "verb": "other verbs could stand there: the fish flies",
     "noun": "other nouns, names or pronouns could stand there: she eats the coat",
-    "missing determiner": '"the" or the like has to come before it: the kind girl fixes boats',
+    "missing determiner": '"the" or the like has to come before it: the kind girl sees hat',
     "extra word": "the next word could stand there: the puppy chases a big kitten",
     "preposition": "another one could stand there or none: she looks on the dog",
     "adjective": "another one could stand there or none: the ball is hungry",

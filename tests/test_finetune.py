@@ -202,10 +202,10 @@ def test_the_questions_that_come_along(call, trained):
     sentences = [saved.tokenizer.decode(generate(reader, rng, Sampling())) for _ in range(200)]
     first_words = grammar.QUESTION_SENTENCES.next_words("")
     questions = sum(s.split()[0] in first_words for s in sentences if s)
-    assert questions >= 180
+    assert questions >= 190
     accepted = sum(map(grammar.QUESTION_SENTENCES.accepts, sentences))
-    assert accepted >= 10, "before, none was"
+    assert accepted >= 30, "before, none was"
     fresh = grammar.questions(300, seed=7)
-    assert mean_loss(saved, fresh) < mean_loss(model_file.load(trained), fresh) - 1.8
+    assert mean_loss(saved, fresh) < mean_loss(model_file.load(trained), fresh) - 2.2
     held_out = corpus.read_sentences(corpus.default_path())[:300]
-    assert mean_loss(saved, held_out) > mean_loss(model_file.load(trained), held_out) + 0.5
+    assert mean_loss(saved, held_out) > mean_loss(model_file.load(trained), held_out) + 0.8
