@@ -18,7 +18,7 @@ from pathlib import Path
 from docs_tools.errors import DocsError
 
 ROOT = Path(__file__).parent.parent
-TIME_LIMIT = 120  # seconds for a command or a snippet
+TIME_LIMIT = 300  # seconds for a command or a snippet
 
 
 class Session:
