@@ -75,8 +75,8 @@ def test_the_losses_of_the_classic_recipe(tmp_path):
     assert record.final_loss == pytest.approx(training, abs=0.05)
     assert record.last_validation == pytest.approx(validation, abs=0.1)
     against = judged(out)
-    gap, accepted = (stated(name)[-5] for name in ("above the floor.*?", "samples at .*?"))
-    assert 100 * against.fresh.gap_share.value == pytest.approx(gap, abs=2)
+    gap, accepted = (stated(name)[-5] for name in ("above the floor.*?", "samples at .*?0.8 .*?"))
+    assert 100 * against.fresh.gap_share.value == pytest.approx(gap, abs=3)
     assert 100 * against.samples[0].accepted.value == pytest.approx(accepted, abs=5)
 
 
@@ -91,14 +91,16 @@ def test_the_thorough_model_against_the_truth(thorough):
     against = judged(thorough)
     gap = stated("above the floor.*?")[-3]
     assert 100 * against.fresh.gap_share.value == pytest.approx(gap, abs=0.2)
-    accepted, new = (stated(name)[-3] for name in ("samples at .*?", "not in the training text.*?"))
+    accepted, new = (
+        stated(name)[-3] for name in ("samples at .*?0.8 .*?", "not in the training.*?")
+    )
     assert 100 * against.samples[0].accepted.value == pytest.approx(accepted, abs=1)
     assert 100 * against.samples[0].new.value == pytest.approx(new, abs=3)
     kinds = [kind for kind in re.findall(r"^\| (\w+): ", TRAINING, re.M) if kind in against.pairs]
-    assert len(kinds) >= 3
+    assert kinds == list(against.pairs)
     for kind in kinds:
-        assert stated(f"{kind}: .*?")[-3] == 100
-        assert against.pairs[kind].right.value > 0.99
+        right = stated(f"{kind}: .*?")[-3]
+        assert 100 * against.pairs[kind].right.value == pytest.approx(right, abs=1.5)
 
 
 def test_fine_tuning_in_the_training_document(thorough, tmp_path):
@@ -119,7 +121,7 @@ def test_fine_tuning_in_the_training_document(thorough, tmp_path):
         assert loss == pytest.approx(new_loss, rel=0.1)
         against = judged(path, samples=1000, pairs=1)
         assert against.fresh.model.value == pytest.approx(old_loss, rel=0.05)
-    assert against.samples[0].accepted.value == 0
+    assert against.samples[0].accepted.value < 0.01
 
 
 def test_the_sentences_in_the_readme_are_those_of_such_a_model(thorough):

@@ -49,7 +49,7 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--data",
         metavar="FILE",
-        help="sentences, one a line; - is standard input (default: the questions that come along)",
+        help="sentences, one a line; - is standard input (default: the bundled questions)",
     )
     command.add_argument(
         "--skip-unknown",

@@ -65,7 +65,7 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--data",
         metavar="FILE",
-        help="sentences, one a line; - is standard input (default: the 30,000 that come along)",
+        help="sentences, one a line; - is standard input (default: the 30,000 bundled ones)",
     )
     command.add_argument(
         "--tokenizer",

@@ -132,7 +132,7 @@ class Text:
 
 
 def read_text(path: str | None) -> Text:
-    """The sentences of a file, of standard input ("-") or those that come along (None)."""
+    """The sentences of a file, of standard input ("-") or the bundled ones (None)."""
     source = corpus.default_path() if path is None else path
     name = "standard input" if source == "-" else str(source)
     if source == "-" and sys.stdin and sys.stdin.isatty():
