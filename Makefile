@@ -59,7 +59,7 @@ bench: .venv/extra-bench
 	$(BIN)/python -m benchmarks.run --check
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
-# Write docs/recipes.md: 72 training runs of half a minute, one on each core at a time.
+# Write docs/recipes.md: 66 training runs of half a minute, one on each core at a time.
 recipes: build
 	$(BIN)/python -m benchmarks.recipes
 

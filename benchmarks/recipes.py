@@ -111,20 +111,13 @@ def dropping(**rates: float) -> Callable[..., Trainer]:
     return trainer
 
 
-def _into_the_residuals(name: str) -> float:
-    return 0.0 if "o_proj" in name or "down_proj" in name else 1.0
-
-
 VARIANTS = {
     "**thorough**": Variant(THOROUGH),
     "decay 1 (a straight line)": with_(decay=1.0),
     "decay 3": with_(decay=3.0),
     "half a cosine": Variant(Cosine(**vars(THOROUGH))),
     "a stable rate, falling in the last fifth": Variant(StableDecay(**vars(THOROUGH))),
-    **{
-        f"parameters averaged over the last {share:.0%}": with_(average=share)
-        for share in (0.1, 0.3)
-    },
+    "parameters averaged over the last 30%": with_(average=0.3),
     "a constant rate, averaged over the last 30%": Variant(
         Constant(**vars(THOROUGH) | {"average": 0.3})
     ),
@@ -140,7 +133,6 @@ VARIANTS = {
     "beta2 0.99": with_(beta2=0.99),
     "weight decay 0.02": with_(weight_decay=0.02),
     "first parameters a quarter as large": Variant(THOROUGH, scale=lambda _: 0.25),
-    "zeros where layers add to the residuals": Variant(THOROUGH, scale=_into_the_residuals),
     "5% of the input words dropped": Variant(THOROUGH, trainer=dropping(words=0.05)),
     "5% of what layers add dropped": Variant(THOROUGH, trainer=dropping(branches=0.05)),
     "*30,000 sentences, each once*": Variant(THOROUGH, text="once"),
