@@ -29,8 +29,8 @@ class Adam:
         self.parameters = list(parameters)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.weight_decay = weight_decay
-        self.m = [_zeros(p) for p in self.parameters]
-        self.v = [_zeros(p) for p in self.parameters]
+        self.m = [zeros_like(p) for p in self.parameters]
+        self.v = [zeros_like(p) for p in self.parameters]
         self.t = 0
 
     def step(self, lr: float, tape: Tape | None = None) -> None:
@@ -53,6 +53,7 @@ class Adam:
         self.t += 1
 
 
-def _zeros(like: Matrix) -> Matrix:
+def zeros_like(like: Matrix) -> Matrix:
+    """Return a new matrix of the same shape, all zeros."""
     rows, cols = like.shape
     return Matrix.frombytes(bytes(8 * rows * cols), rows, cols)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from llmhard.autograd import Matrix, average_update
-from llmhard.model import GPT, Config
+from llmhard.adam import zeros_like
+from llmhard.autograd import average_update
+from llmhard.model import GPT
 
 
 class Average:
@@ -16,7 +17,8 @@ class Average:
 
     def __init__(self, of: GPT, model: GPT | None = None, count: int = 0) -> None:
         """`model` and `count` are those of an average to go on with."""
-        self.model = model or _zeros(of.config)
+        zeros = {name: zeros_like(p) for name, p in of.parameters.items()}
+        self.model = model or GPT(of.config, zeros)
         self.count = count
         self._of = of
 
@@ -25,8 +27,3 @@ class Average:
         self.count += 1
         means, parameters = self.model.parameters.values(), self._of.parameters.values()
         average_update(list(means), list(parameters), share=1 / self.count)
-
-
-def _zeros(config: Config) -> GPT:
-    shapes = config.shapes().items()
-    return GPT(config, {name: Matrix.frombytes(bytes(8 * r * c), r, c) for name, (r, c) in shapes})
