@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from llmhard import corpus, curves, model_file
+from llmhard.terminal import columns, is_terminal, printable, wrap
 from llmhard.training_record import TrainingRecord
 
 
@@ -28,19 +29,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def complain(message: str) -> None:
-    """One line on stderr, whatever the message quotes."""
-    aside(f"llmhard: {printable(message)}")
+    """One line on stderr, whatever the message quotes; on a terminal, lines that fit it."""
+    line = f"llmhard: {printable(message)}"
+    fits = is_terminal(sys.stderr)
+    aside("\n".join(wrap(line, columns(sys.stderr), rest="  ")) if fits else line)
 
 
 def aside(message: str) -> None:
     """What is for a person to see and not part of the output: lines on stderr."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
         print(message, file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    """The text without line ends and commands to the terminal: they are written as \\n, \\x1b."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmhard import corpus
-from llmhard.cli.common import UsageError, add_model_option, at_least_one, printable, read_model
+from llmhard.cli.common import UsageError, add_model_option, at_least_one, read_model
 from llmhard.cli.training import Text, read_text
 from llmhard.sampler import Sampling
+from llmhard.terminal import printable
 from llmhard.version import __version__
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from llmhard import curves
-from llmhard.cli.common import printable, read_model, what_is_kept
+from llmhard.cli.common import read_model, what_is_kept
 from llmhard.model_file import SavedModel
 from llmhard.recipe import PRESETS
+from llmhard.terminal import printable
 from llmhard.training_record import TrainingRecord
 
 WIDTH = 80  # columns

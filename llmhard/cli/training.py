@@ -30,15 +30,13 @@ from llmhard.cli.common import (
     share,
     what_is_kept,
 )
+from llmhard.cli.progress import progress
 from llmhard.cli.watch import Watch
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import LAST_STEPS, Keep, Trainer
 from llmhard.training_record import CurvePoint, DataRecord, rise
 from llmhard.version import __version__
-
-WIDE = 70  # columns of a terminal on which everything there is to say fits beside the bar
-OnStep = Callable[[Trainer], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -252,7 +250,7 @@ class Job:
         trainer, out = self.trainer, Path(self.task.out)
         began, steps_before = time.perf_counter(), trainer.step
         watch = Watch(self.task.tokenizer) if self.watch else None
-        with _progress(trainer, self.quiet) as show, _noticing_ctrl_c() as ctrl_c:
+        with progress(trainer, self.quiet) as show, _noticing_ctrl_c() as ctrl_c:
 
             def on_step(trainer: Trainer) -> None:
                 show(trainer)
@@ -333,65 +331,3 @@ def _noticing_ctrl_c() -> Iterator[threading.Event]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
-    """What to call after each step: a progress bar on a terminal, else some lines."""
-    steps, told = trainer.recipe.steps, trainer.step
-    tenths = {part * steps // 10 for part in range(1, 11)}  # the curve has a point at each
-
-    def line(trainer: Trainer) -> None:
-        nonlocal told
-        if trainer.step not in tenths:
-            return
-        recent = trainer.losses[told:]
-        told = trainer.step
-        message = f"step {told:,} of {steps:,}  loss {sum(recent) / len(recent):.4f}"
-        if trainer.curve and trainer.curve[-1].validation is not None:
-            message += f"  validation {trainer.curve[-1].validation:.4f}"
-        if sys.stderr:
-            print(message, file=sys.stderr)
-
-    if quiet:
-        yield lambda _: None
-    elif not sys.stderr or not sys.stderr.isatty():
-        yield line
-    else:
-        # Imported only here: it takes a good part of the time that `sample` as a whole takes.
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            ProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        console = Console(stderr=True)
-        loss = TextColumn("loss {task.fields[loss]:.3f}")
-        columns: list[ProgressColumn] = [BarColumn(bar_width=None), MofNCompleteColumn(), loss]
-        if console.width >= WIDE:
-            validation = TextColumn("validation {task.fields[validation]}")
-            columns += [validation, TextColumn("{task.fields[speed]:,.0f} steps/s")]
-        with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-            first, began = trainer.step, time.perf_counter()
-            task = progress.add_task(
-                "training", total=steps, completed=first, loss=float("nan"), validation="-", speed=0
-            )
-
-            def bar(trainer: Trainer) -> None:
-                if trainer.step % 20 and trainer.step != steps:
-                    return
-                recent = trainer.losses[-100:]
-                validation = trainer.curve[-1].validation if trainer.curve else None
-                progress.update(
-                    task,
-                    completed=trainer.step,
-                    loss=sum(recent) / len(recent),
-                    validation="-" if validation is None else f"{validation:.3f}",
-                    speed=(trainer.step - first) / (time.perf_counter() - began),
-                )
-
-            yield bar

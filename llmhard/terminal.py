@@ -1,0 +1,67 @@
+"""What a terminal shows: how many columns there are, lines that fit them, colour."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLUMNS = 80  # of a file, of a pipe, of a terminal that does not say
+
+
+def columns(stream: TextIO | None = None) -> int:
+    """Return how wide a line on the stream, by default stdout, may be.
+
+    That is what the environment variable COLUMNS says, else the width of the terminal, else 80.
+    """
+    if (given := os.environ.get("COLUMNS", "")).isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size((stream or sys.stdout).fileno()).columns or COLUMNS
+    except (AttributeError, ValueError, OSError):  # no stream, a closed one, no terminal
+        return COLUMNS
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a person is at the other end; a stream that was closed is None."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def wrap(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
+    """Break the text at spaces into lines of at most so many columns.
+
+    The first line begins with `first`, the others with `rest`. A word that is wider than a line
+    stays in one piece.
+    """
+    lines, line, empty = [], first, True
+    for word in text.split():
+        if not empty and cells(line) + 1 + cells(word) > columns:
+            lines.append(line)
+            line, empty = rest, True
+        line += word if empty else " " + word
+        empty = False
+    return [*lines, line]
+
+
+def cells(text: str) -> int:
+    """Return how many columns the text takes; a Chinese character takes two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # here and below: it takes a good part of the time of `sample`
+
+    return cell_len(text)
+
+
+def printable(text: str) -> str:
+    """Return the text without line ends and commands to the terminal: as \\n, \\x1b instead."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def console(stream: TextIO) -> Console:
+    """Return a console that prints what it is given; colour on terminals, none with NO_COLOR."""
+    from rich.console import Console
+
+    return Console(file=stream, width=columns(stream), highlight=False, markup=False, emoji=False)
