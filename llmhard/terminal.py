@@ -60,6 +60,22 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def shows_colour(stream: TextIO | None) -> bool:
+    """Return whether to send colours: to a terminal that knows them, unless NO_COLOR is set."""
+    dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
+    return is_terminal(stream) and not dumb and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, style: str, stream: TextIO | None = None) -> str:
+    """Return the text in a style as rich names it, "bold red", if the stream shows colours."""
+    if not shows_colour(stream or sys.stdout):
+        return text
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+
+
 def console(stream: TextIO) -> Console:
     """Return a console that prints what it is given; colour on terminals, none with NO_COLOR."""
     from rich.console import Console

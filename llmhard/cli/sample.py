@@ -6,8 +6,8 @@ import argparse
 import random
 from typing import Any
 
-from llmhard.cli.common import UsageError, add_model_option, aside, at_least_one, read_model
-from llmhard.cli.writing import CANDIDATES, Writer, add_choice_options, legend, sampling_of
+from llmhard.cli.common import UsageError, add_model_option, at_least_one, read_model
+from llmhard.cli.writing import CANDIDATES, Writer, add_choice_options, sampling_of
 from llmhard.sampler import Reader
 
 SENTENCES = 20
@@ -51,9 +51,9 @@ def add_parser(commands: Any, program: str) -> None:
         nargs="?",
         type=at_least_one,
         const=CANDIDATES,
-        help=f"show before each choice the K likeliest words (default: {CANDIDATES}) and their "
-        f"probabilities, after temperature, top-k and top-p; on stderr, so that a pipe or a file "
-        f"gets the sentences only",
+        help=f"show before each choice the K likeliest words (default: {CANDIDATES}), the model's "
+        f"own probabilities and what temperature, top-k and top-p make of them; on stderr, so that "
+        f"a pipe or a file gets the sentences only",
     )
     command.add_argument(
         "--interactive",
@@ -81,8 +81,7 @@ def run(options: argparse.Namespace) -> None:
             interactive.run(writer, options.n or 1)
             return
         prompt = saved.tokenizer.encode(options.prompt)
-        if writer.candidates:
-            aside(legend(writer.sampling))
+        writer.show_legend()
         for _ in range(options.n or SENTENCES):
             writer.write(prompt)
     except (ValueError, ArithmeticError) as error:
