@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 
 from llmhard import files
+from llmhard.signals import Held
 from llmhard.training_record import CurvePoint
 
 HEIGHT, WIDTH = 10, 60  # characters
@@ -80,14 +81,18 @@ def _axis(columns: dict[int, int], width: int) -> tuple[str, str]:
 
 def check_plot(path: str | os.PathLike[str]) -> None:
     """Raise PlotError if `plot` could not draw this file."""
-    try:  # really, or a broken installation would be noticed only after the training
-        from matplotlib.figure import Figure  # noqa: F401
+    # Really, or a broken installation would be noticed only after the training; and as a whole, for
+    # numpy takes a signal in the middle for a broken installation.
+    try:
+        with Held(brief=True):
+            from matplotlib.figure import Figure  # noqa: F401
     except ModuleNotFoundError:
         raise PlotError(
             "matplotlib is missing; install it: python -m pip install matplotlib"
         ) from None
     except Exception as error:
-        raise PlotError(f"matplotlib does not work here: {error}") from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise PlotError(f"matplotlib does not work here: {reason}") from None
     if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise PlotError("the name of a picture ends in .png, .svg or .pdf")
 

@@ -758,7 +758,8 @@ def test_the_defaults_are_the_promised_ones():
     del train["run"], sample["run"]
     assert train == {
         "text": None, "data": None, "out": None, "force": False, "quiet": False,
-        "seed": None, "resume": None, "checkpoint_every": None, "plot": None, "preset": None, "tokenizer": None,
+        "seed": None, "resume": None, "checkpoint_every": None, "plot": None, "preset": None,
+        "tokenizer": None,
         "keep": None, "watch": False,
         **dict.fromkeys(RECIPE), **dict.fromkeys(["n_layer", "n_embd", "n_head", "block_size"]),
     }  # fmt: skip
