@@ -774,7 +774,7 @@ def test_usage_errors(refuses):
         ["train", "--bogus"],
         ["train", "sentences.txt"],
         ["sample", "--bogus", "1"],
-        ["sample", "the cat"],
+        ["sample", "the", "cat"],
         ["--bogus"],
         ["train", "--steps"],
         ["sample", "-n"],
