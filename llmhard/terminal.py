@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 COLUMNS = 80  # of a file, of a pipe, of a terminal that does not say
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def columns(stream: TextIO | None = None) -> int:
@@ -25,25 +26,43 @@ def columns(stream: TextIO | None = None) -> int:
         return COLUMNS
 
 
+def measure(stream: TextIO | None = None) -> int:
+    """Return how wide a line of text should be: as the terminal, but not too long to be read."""
+    return min(columns(stream), COLUMNS)
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a person is at the other end; a stream that was closed is None."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def whole(text: str) -> str:
+    """Return the text with spaces at which `wrap` does not break: a path, a command to paste."""
+    return text.replace(" ", NO_BREAK)
+
+
+def spaced(text: str) -> str:
+    """Return the text with ordinary spaces in place of those that `whole` has put there."""
+    return text.replace(NO_BREAK, " ")
 
 
 def wrap(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
     """Break the text at spaces into lines of at most so many columns.
 
     The first line begins with `first`, the others with `rest`. A word that is wider than a line
-    stays in one piece.
+    stays in one piece, and so does what `whole` was given.
     """
     lines, line, empty = [], first, True
-    for word in text.split():
+    for word in filter(None, text.translate(_WHITE_SPACE).split(" ")):
         if not empty and cells(line) + 1 + cells(word) > columns:
             lines.append(line)
             line, empty = rest, True
         line += word if empty else " " + word
         empty = False
-    return [*lines, line]
+    return [spaced(line) for line in (*lines, line)]
+
+
+_WHITE_SPACE = str.maketrans("\t\n\v\f\r", " " * 5)
 
 
 def cells(text: str) -> int:
@@ -56,12 +75,40 @@ def cells(text: str) -> int:
 
 
 def printable(text: str) -> str:
-    """Return the text without line ends and commands to the terminal: as \\n, \\x1b instead."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """Return the text without line ends and commands to the terminal: as \\n, \\x1b instead.
+
+    The spaces that `whole` has made stay.
+    """
+    return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
 
 
-def console(stream: TextIO) -> Console:
-    """Return a console that prints what it is given; colour on terminals, none with NO_COLOR."""
+def shows_colour(stream: TextIO | None) -> bool:
+    """Return whether to send colours: to a terminal that knows them, unless NO_COLOR is set."""
+    dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
+    return is_terminal(stream) and not dumb and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, style: str, stream: TextIO | None = None) -> str:
+    """Return the text in a style as rich names it, "bold red", if the stream shows colours."""
+    if not shows_colour(stream or sys.stdout):
+        return text
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+
+
+def console(stream: TextIO, width: int | None = None) -> Console:
+    """Return a console that prints what it is given; colours where `shows_colour` says so."""
     from rich.console import Console
 
-    return Console(file=stream, width=columns(stream), highlight=False, markup=False, emoji=False)
+    return Console(
+        file=stream,
+        width=columns(stream) if width is None else width,
+        height=25,  # with a width of its own rich needs this, too
+        force_terminal=is_terminal(stream),
+        color_system="auto" if shows_colour(stream) else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

@@ -163,7 +163,7 @@ def test_ctrl_c_saves_first(tmp_path, text):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted after step 3," in err
-    assert "to go on: llmhard train --resume model.safetensors.checkpoint" in err
+    assert "to go on: python -m llmhard train --resume model.safetensors.checkpoint" in err
     assert "Traceback" not in err
     resumed = llmhard("train", "--resume", "model.safetensors.checkpoint", cwd=tmp_path)
     out, err = resumed.communicate(timeout=60)

@@ -757,7 +757,7 @@ def test_the_defaults_are_the_promised_ones():
     sample = vars(cli._parser("llmhard").parse_args(["sample"]))
     del train["run"], sample["run"]
     assert train == {
-        "text": None, "data": None, "out": None, "force": False, "quiet": False,
+        "data": None, "out": None, "force": False, "quiet": False,
         "seed": None, "resume": None, "checkpoint_every": None, "plot": None, "preset": None,
         "tokenizer": None,
         "keep": None, "watch": False,
@@ -775,7 +775,7 @@ def test_usage_errors(refuses):
         ["learn"],
         ["train", "--bogus"],
         ["sample", "--bogus", "1"],
-        ["sample", "the cat"],
+        ["sample", "the", "cat"],
         ["--bogus"],
         ["train", "--steps"],
         ["sample", "-n"],

@@ -74,7 +74,7 @@ def pairs():
 
 def file_options(parser):
     for action in parser._actions:
-        if action.metavar in ("FILE", "TEXT", "MODEL"):
+        if action.metavar in ("FILE", "DATA", "MODEL"):
             yield action.option_strings[-1] if action.option_strings else ""
 
 

@@ -169,7 +169,7 @@ def test_an_interrupted_fine_tuning_goes_on(call, tiny_file, new_text, monkeypat
         (["--out", "none/x"], "cannot write"),
         (["--lr", "0"], "--lr"),
         (["--steps", "0"], "--steps"),
-        (["--weight-decay", "-1"], "weight_decay"),
+        (["--weight-decay", "-1"], "--weight-decay"),
         (["--average", "1.01"], "--average: a number from 0 to 1, not '1.01'"),
         (["--average", "nan"], "--average"),
         (["--average", "half"], "--average"),

@@ -188,8 +188,8 @@ def test_files_that_are_no_models(trained, sentences_file):
     (trained / "cut").write_bytes(valid[:-1])
     (trained / "empty").write_bytes(b"")
     for arguments, why in (
-        (["none"], "train one first: llmhard train"),
-        ([sentences_file], "not a safetensors file"),
+        (["none"], "train one first: python -m llmhard train"),
+        ([sentences_file], "it is a text, not a safetensors file"),
         (["cut"], "not a safetensors file"),
         (["empty"], "not a safetensors file"),
         (["."], "directory"),

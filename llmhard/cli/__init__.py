@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
@@ -10,7 +11,7 @@ from contextlib import suppress
 
 from llmhard import signals
 from llmhard.cli import check, evaluate, finetune, info, sample, train, workbook
-from llmhard.cli.common import Parser, UsageError, complain
+from llmhard.cli.common import Parser, UsageError, complain, program
 from llmhard.version import __version__
 
 
@@ -45,8 +46,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows as \u...
             stream.reconfigure(errors="backslashreplace")
-    program = "python -m llmhard" if sys.argv[0].endswith("__main__.py") else "llmhard"
-    options = _parser(program).parse_args(arguments)
+    options = _parser(program()).parse_args(arguments)
     code: int = options.run(options) or 0
     return code
 
@@ -64,20 +64,32 @@ def _write_no_more() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser(program: str) -> Parser:
-    parser = Parser(
-        prog=program,
+class _Commands(Parser):
+    """The parser that finds out which command it is."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        known, unknown = super().parse_known_args(args, namespace)
+        if not hasattr(known, "run"):  # only now, so that a mistyped option is told first
+            self.error("say which COMMAND, such as train or sample")
+        return known, unknown
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    parser = _Commands(
+        prog=name,
         description="LLMs, the Hard Way: train a small GPT, judge it, build one yourself.",
         epilog=(
             f"examples:\n"
-            f"  {program} train\n"
-            f"  {program} sample --prompt 'the cat'\n"
-            f"  {program} evaluate\n"
-            f"  {program} workbook my-gpt"
+            f"  {name} train\n"
+            f"  {name} sample --prompt 'the cat'\n"
+            f"  {name} evaluate\n"
+            f"  {name} workbook my-gpt"
         ),
     )
     parser.add_argument("--version", action="version", version=f"llmhard {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for command in (train, sample, evaluate, finetune, info, workbook, check):
-        command.add_parser(commands, program)
+        command.add_parser(commands, name)
     return parser

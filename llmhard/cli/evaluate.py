@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import shutil
 import sys
 import textwrap
@@ -16,10 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmhard import corpus
-from llmhard.cli.common import UsageError, add_model_option, at_least_one, read_model
+from llmhard.cli.common import (
+    DEFAULT_MODEL,
+    UsageError,
+    add_model_option,
+    advised,
+    at_least_one,
+    in_options,
+    not_negative,
+    read_model,
+)
 from llmhard.cli.training import Text, read_text
 from llmhard.sampler import Sampling
-from llmhard.terminal import printable
+from llmhard.terminal import printable, whole
 from llmhard.version import __version__
 
 if TYPE_CHECKING:
@@ -48,7 +56,7 @@ def add_parser(commands: Any, program: str) -> None:
             f"examples:\n"
             f"  {program} evaluate\n"
             f"  {program} evaluate --fresh 50000 --temperature 0.5 1\n"
-            f"  {program} evaluate --model mine.safetensors --data mine.txt --json"
+            f"  {program} evaluate mine.safetensors --data mine.txt --json"
         ),
     )
     command.set_defaults(run=run)
@@ -71,7 +79,7 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--temperature",
         metavar="T",
-        type=float,
+        type=not_negative,
         nargs="+",
         default=DEFAULT_TEMPERATURES,
         help="of the sentences that the model writes, one or more (default: 0.8 1)",
@@ -91,11 +99,6 @@ def run(options: argparse.Namespace) -> None:
     from llmhard.evaluation import evaluate
 
     temperatures = list(dict.fromkeys(options.temperature))
-    try:
-        for temperature in temperatures:
-            Sampling(temperature)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     saved = read_model(options.model)
     text = read_text(options.data) if options.data else _text_of(saved, options.model)
     try:
@@ -111,7 +114,7 @@ def run(options: argparse.Namespace) -> None:
                 tell=tell,
             )
     except (ValueError, ArithmeticError) as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(in_options(str(error))) from None
     if options.json:
         about = {"version": __version__, "model": options.model, "data": text.name}
         print(json.dumps(about | {"seed": options.seed} | asdict(evaluation), indent=2))
@@ -147,20 +150,26 @@ def _text_of(saved: SavedModel, model: str) -> Text:
     if not saved.records:
         return read_text(None)
     name = Path(saved.records[0].data.name).name
-    command = f"llmhard evaluate --model {shlex.quote(model)} --data"
     if name == "standard input":
         raise UsageError(
-            f"the model was trained on standard input; pipe that in: ... | {command} -"
+            f"the model was trained on standard input; pipe that in: "
+            f"{whole('... | ')}{_command(model, '-')}"
         )
     if name in bundled or Path(name).is_file():
         raise UsageError(
             f"the model was trained on another {name} than the one found, "
-            f"{bundled.get(name, name)}; say where that is, or name any other text: {command} FILE"
+            f"{whole(str(bundled.get(name, name)))}; say where that is, or name any other text: "
+            f"{_command(model, 'FILE')}"
         )
     raise UsageError(
-        f"the model was trained on {name}, which is not in this folder; say where it is: "
-        f"{command} {shlex.quote(f'FOLDER/{name}')}"
+        f"the model was trained on {whole(name)}, which is not in this folder; say where it is: "
+        f"{_command(model, f'FOLDER/{name}')}"
     )
+
+
+def _command(model: str, data: str) -> str:
+    """The command that judges this model by that text."""
+    return advised("evaluate", *([] if model == DEFAULT_MODEL else [model]), "--data", data)
 
 
 # ---------------------------------------------------------------- the report for people

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmhard import curves
-from llmhard.cli.common import read_model, what_is_kept
+from llmhard.cli.common import add_model_option, read_model, what_is_kept
 from llmhard.model_file import SavedModel
 from llmhard.recipe import PRESETS
 from llmhard.terminal import printable
@@ -33,13 +33,7 @@ def add_parser(commands: Any, program: str) -> None:
         ),
     )
     command.set_defaults(run=run)
-    command.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default="model.safetensors",
-        help="a model that train saved (default: %(default)s)",
-    )
+    add_model_option(command)
     command.add_argument("--json", action="store_true", help="for programs: one object of JSON")
 
 

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from llmhard import curves, files
-from llmhard.cli.common import UsageError, explained
+from llmhard.cli.common import UsageError, advised, explained
 from llmhard.model_file import CHECKPOINT, MODEL
 from llmhard.tensor_file import is_kind
 
@@ -91,11 +91,11 @@ def check_model_place(path: Path, force: bool) -> None:
         return
     if is_kind(path, CHECKPOINT):
         raise UsageError(
-            f"{path} is a checkpoint, an interrupted training run: to go on with it, "
-            f"--resume {path}; to save a model, choose another --out, {FORCE}"
+            f"{path} is a checkpoint, an interrupted training run; to go on with it: "
+            f"{advised('train', '--resume', path)}; to save a model, choose another --out, {FORCE}"
         )
     if not is_kind(path, MODEL):
-        likely = f"to learn from it, --data {path}; " if _is_text(path) else ""
+        likely = f"to learn from it: {advised('train', path)}; " if _is_text(path) else ""
         raise UsageError(
             f"{path} is there already and no model of llmhard: {likely}"
             f"to save the model, choose another --out, {FORCE}"
@@ -111,8 +111,8 @@ def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
         return
     if is_kind(path, CHECKPOINT):
         raise UsageError(
-            f"there is a checkpoint of an interrupted training run, {path}: to go on with it, "
-            f"--resume {path}; to begin anew, choose another --out, {FORCE}"
+            f"there is a checkpoint of an interrupted training run, {path}; to go on with it: "
+            f"{advised('train', '--resume', path)}; to begin anew, choose another --out, {FORCE}"
         )
     raise UsageError(
         f"the checkpoint would replace {path}, which is none; choose another --out, {FORCE}"

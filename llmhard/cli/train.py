@@ -12,7 +12,14 @@ from typing import Any
 
 from llmhard import corpus
 from llmhard.checkpoint import Checkpoint, Task, is_file_name
-from llmhard.cli.common import UsageError, at_least_one, complain, explained
+from llmhard.cli.common import (
+    UsageError,
+    add_plain_or_option,
+    at_least_one,
+    complain,
+    explained,
+    in_options,
+)
 from llmhard.cli.outputs import Outputs
 from llmhard.cli.training import (
     Job,
@@ -33,7 +40,7 @@ from llmhard.trainer import Trainer
 
 SENTENCES = "the sentences (--data)"
 CHANGEABLE = (  # when a run is resumed
-    "text", "data", "resume", "out", "force", "checkpoint_every", "plot", "quiet", "watch", "run",
+    "data", "resume", "out", "force", "checkpoint_every", "plot", "quiet", "watch", "run",
 )  # fmt: skip
 DEFAULT_OUT = "model.safetensors"
 DEFAULT_PRESET = "thorough"
@@ -67,11 +74,11 @@ def add_parser(commands: Any, program: str) -> None:
         ),
     )
     command.set_defaults(run=run)
-    command.add_argument("text", metavar="TEXT", nargs="?", help="another way to say --data TEXT")
-    command.add_argument(
-        "--data",
-        metavar="FILE",
-        help="sentences, one a line; - is standard input (default: the 30,000 bundled ones)",
+    add_plain_or_option(
+        command,
+        "data",
+        None,
+        "sentences, one a line; - is standard input (default: the 30,000 bundled ones)",
     )
     command.add_argument(
         "--tokenizer",
@@ -111,9 +118,6 @@ def add_parser(commands: Any, program: str) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.text is not None and options.data is not None:
-        raise UsageError(f"the sentences are {options.text} or --data {options.data}, not both")
-    options.data = options.data if options.text is None else options.text
     job = _begun(options) if options.resume is None else _resumed(options)
     return job.run()
 
@@ -133,7 +137,7 @@ def _begun(options: argparse.Namespace) -> Job:
     try:
         config = Config(tokenizer.vocab_size, **sizes)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(in_options(str(error))) from None
     seed = DEFAULT_SEED if options.seed is None else options.seed
     rng = random.Random(seed)
     encoded = encode(tokenizer, text, rng, made_of_it=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,10 +15,12 @@ from llmhard import checkpoint, corpus, curves, model_file
 from llmhard.checkpoint import Task
 from llmhard.cli.common import (
     UsageError,
+    advised,
     at_least_one,
     complain,
     explained,
     from_zero,
+    in_options,
     positive,
     share,
     what_is_kept,
@@ -100,7 +101,7 @@ def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
     try:
         return replace(base, **{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(in_options(str(error))) from None
 
 
 def kept(options: argparse.Namespace, encoded: Encoded) -> Keep:
@@ -314,13 +315,13 @@ class Job:
         message = f"{ENDING[number]} after step {step:,} of {steps:,}; "
         if failure:
             return Interrupted(number, message + failure)
-        command = ["llmhard", "train", "--resume", str(state.path)]
+        command = ["train", "--resume", str(state.path)]
         out = self.outputs.out
         if out.parent != Path() or out.exists():  # a checkpoint alone does not decide on these
             command += ["--out", str(out)]
         if self.task.data_path is None:
             command += ["--data", "FILE"]
-        return Interrupted(number, f"{message}to go on: {shlex.join(command)}")
+        return Interrupted(number, f"{message}to go on: {advised(*command)}")
 
     def _report(self, record: TrainingRecord, speed: float, seconds: float) -> None:
         print(curves.text(record.curve), end="")

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,13 +106,13 @@ def _completed(number: str, outcomes: list[Outcome]) -> list[Outcome]:
 # ---------------------------------------------------------------- in words
 
 
-def told(report: Report, folder: Path, program: str) -> Iterator[str]:
-    """The report, line by line, at most 80 columns wide."""
+def told(report: Report, folder: Path, check: Callable[[str], str]) -> Iterator[str]:
+    """The report, line by line; `check` is told a lab's number and says the command for it."""
     lab = report.lab
     yield f"Lab {lab.number}, {lab.subject}: {lab.file}"
     yield ""
     if report.earlier:
-        yield from _blame(report, report.earlier, folder, program)
+        yield from _blame(report, report.earlier, check)
         return
     for outcome in report.outcomes:
         yield f"  {outcome.status:<7} {outcome.title}"
@@ -191,7 +191,7 @@ def _next(report: Report, folder: Path) -> Iterator[str]:
         )
 
 
-def _blame(report: Report, earlier: Report, folder: Path, program: str) -> Iterator[str]:
+def _blame(report: Report, earlier: Report, check: Callable[[str], str]) -> Iterator[str]:
     lab, cause = report.lab, earlier.lab
     state = "does not pass its own checks" if earlier.count(WRONG) else "is not finished"
     yield from _wrapped(
@@ -199,7 +199,7 @@ def _blame(report: Report, earlier: Report, folder: Path, program: str) -> Itera
         f"may not be the fault of {lab.file}. First:"
     )
     yield ""
-    yield f"  {program} check {cause.number} {shlex.quote(str(folder))}"
+    yield f"  {check(cause.number)}"
     yield ""
     first = next(outcome for outcome in earlier.outcomes if outcome.status in (WRONG, TO_DO))
     what = f"write {first.lines[0]}" if first.status == TO_DO else first.title
