@@ -66,6 +66,8 @@ class BuildEngine(build_ext):
             flags = compiler_flags(self.inplace)
             check_room("build", *(module.parent for module in modules))
             for engine in self.extensions:
+                if not Path(engine.sources[0]).is_file():
+                    raise BaseError(f"{engine.sources[0]} is missing; take a whole checkout")
                 engine.extra_compile_args = flags
                 engine.sources = translated(engine.sources)
             with whole(*modules):
@@ -170,7 +172,7 @@ def explained():
         raise SystemExit(f"llmhard: not built: {error}") from None
     except OSError as error:
         raise SystemExit(
-            f"llmhard: not built: cannot write into {error.filename}: {error.strerror}; "
+            f"llmhard: not built: cannot write into {error.filename or 'a folder'}: {error.strerror}; "
             f"build in a copy of this folder where you may write and where there is room"
         ) from None
 
@@ -181,10 +183,11 @@ warnings.filterwarnings("ignore", message="Editable installation")
 setuptools.setup(
     cmdclass={"build_ext": BuildEngine},
     ext_modules=[
-        # Only a named libm gives exp, log and pow in their current versions.
         setuptools.Extension(
-            f"llmhard.{source.stem}", [str(source)], libraries=[] if os.name == "nt" else ["m"]
+            "llmhard.autograd",
+            ["pyx/autograd.pyx"],
+            # Only a named libm gives exp, log and pow in their current versions.
+            libraries=[] if os.name == "nt" else ["m"],
         )
-        for source in sorted(Path("pyx").glob("*.pyx"))
     ],
 )

@@ -360,6 +360,13 @@ def test_a_source_that_cython_refuses(translated, tmp_path):
     assert err.splitlines()[-1].startswith("llmhard: not built: Cython refuses pyx/")
 
 
+def test_a_checkout_without_the_source(copy, tmp_path):
+    shutil.rmtree(copy / "pyx")
+    line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
+    assert line == "llmhard: not built: pyx/autograd.pyx is missing; take a whole checkout\n"
+    assert modules(copy) == []
+
+
 def test_from_another_folder(translated, tmp_path):
     copy = tmp_path / "my copy"
     shutil.copytree(translated, copy)
