@@ -171,8 +171,9 @@ def explained():
     except BaseError as error:
         raise SystemExit(f"llmhard: not built: {error}") from None
     except OSError as error:
+        place = error.filename or "the folder for temporary files"
         raise SystemExit(
-            f"llmhard: not built: cannot write into {error.filename or 'a folder'}: {error.strerror}; "
+            f"llmhard: not built: cannot write into {place}: {error.strerror}; "
             f"build in a copy of this folder where you may write and where there is room"
         ) from None
 
