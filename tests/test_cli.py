@@ -329,7 +329,7 @@ def test_watching_goes_on_after_an_interruption(call, folder, small_text, monkey
         patch.setattr(checkpoint, "save", power_cut)
         with pytest.raises(LookupError):
             call(*arguments, "--checkpoint-every", 20)
-    resumed = watched(call("train", "--resume", "model.checkpoint", "--watch")[2])
+    resumed = watched(call("train", "--resume", "model.safetensors.checkpoint", "--watch")[2])
     assert resumed == {title: whole[title] for title in list(whole)[2:]}
     assert (folder / "model.safetensors").read_bytes() == (folder / "whole").read_bytes()
 
@@ -565,8 +565,9 @@ def test_the_sentences_are_not_overwritten_with_the_model(refuses, folder, sente
         refuses("train", "--data", "mine.txt", "--out", out, "--steps", 3, *SMALL)
 
 
-def test_a_loss_that_is_not_finite(call, folder, sentences_file):
-    (folder / "model.safetensors").write_bytes(b"the last good model")
+def test_a_loss_that_is_not_finite(call, folder, sentences_file, tiny_file):
+    good = tiny_file.read_bytes()
+    (folder / "model.safetensors").write_bytes(good)
     for lr, steps in ((1e300, 50), (1e160, 2), (1e308, 1)):
         code, _, err = call(
             "train",
@@ -584,20 +585,20 @@ def test_a_loss_that_is_not_finite(call, folder, sentences_file):
         assert code == 2
         assert_one_line(err)
         assert "finite" in err
-        assert files(folder) == {Path("model.safetensors"): b"the last good model"}
+        assert files(folder) == {Path("model.safetensors"): good}
 
 
-def test_a_disk_that_fills_up_while_saving(call, folder, sentences_file, monkeypatch):
+def test_a_disk_that_fills_up_while_saving(call, folder, sentences_file, tiny_file, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    (folder / "model.safetensors").write_bytes(b"the old model")
+    (folder / "model.safetensors").write_bytes(tiny_file.read_bytes())
     monkeypatch.setattr(os, "fsync", full)
     code, _, err = call("train", "--data", sentences_file, "--steps", 3, "--quiet", *SMALL)
     assert code == 2
     assert_one_line(err)
     assert "No space left" in err
-    assert files(folder) == {Path("model.safetensors"): b"the old model"}
+    assert files(folder) == {Path("model.safetensors"): tiny_file.read_bytes()}
 
 
 # ---------------------------------------------------------------- sample
@@ -756,8 +757,8 @@ def test_the_defaults_are_the_promised_ones():
     sample = vars(cli._parser("llmhard").parse_args(["sample"]))
     del train["run"], sample["run"]
     assert train == {
-        "data": None, "out": None, "quiet": False, "seed": None, "resume": None,
-        "checkpoint_every": None, "plot": None, "preset": None, "tokenizer": None,
+        "text": None, "data": None, "out": None, "force": False, "quiet": False,
+        "seed": None, "resume": None, "checkpoint_every": None, "plot": None, "preset": None, "tokenizer": None,
         "keep": None, "watch": False,
         **dict.fromkeys(RECIPE), **dict.fromkeys(["n_layer", "n_embd", "n_head", "block_size"]),
     }  # fmt: skip
@@ -772,14 +773,13 @@ def test_usage_errors(refuses):
         [],
         ["learn"],
         ["train", "--bogus"],
-        ["train", "sentences.txt"],
         ["sample", "--bogus", "1"],
         ["sample", "the cat"],
         ["--bogus"],
         ["train", "--steps"],
         ["sample", "-n"],
         ["sample", "--prompt"],
-        ["train", "\n\x1b[31m"],
+        ["train", "-\n\x1b[31m"],
         ["\n\x1b[31m"],
     ):
         assert "--help" in refuses(*arguments)
@@ -889,14 +889,18 @@ def assert_interrupted(code, err):
     assert sum("interrupted" in line for line in err.splitlines()) == 1
 
 
-def test_ctrl_c_while_training(folder, sentences_file):
-    (folder / "model.safetensors").write_bytes(b"the old model")
+def test_ctrl_c_while_training(folder, sentences_file, tiny_file):
+    (folder / "model.safetensors").write_bytes(tiny_file.read_bytes())
     arguments = ["train", "--data", sentences_file, "--steps", 10**5, *SMALL]
     code, _, err = interrupt(start(arguments, folder), "step 10,000")
     assert_interrupted(code, err)
-    assert (folder / "model.safetensors").read_bytes() == b"the old model"
-    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.checkpoint"}
-    assert "llmhard train --resume model.checkpoint" in err
+    assert (folder / "model.safetensors").read_bytes() == tiny_file.read_bytes()
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors",
+        "model.safetensors.checkpoint",
+    }
+    command = "llmhard train --resume model.safetensors.checkpoint --out model.safetensors"
+    assert command in err  # the old model may be replaced only if one says so
 
 
 def test_ctrl_c_while_sampling(folder, tiny_file):
@@ -922,7 +926,7 @@ def test_ctrl_c_on_a_terminal(folder, sentences_file):
     assert_interrupted(process.returncode, shown.decode())
     # The bar hides the cursor; a person wants it back.
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")
-    assert {path.name for path in folder.iterdir()} <= {"model.checkpoint"}
+    assert {path.name for path in folder.iterdir()} <= {"model.safetensors.checkpoint"}
 
 
 @pytest.mark.parametrize("module", ["argparse", "safetensors", "llmhard.model"])

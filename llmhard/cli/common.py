@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -38,7 +38,8 @@ def complain(message: str) -> None:
 def aside(message: str) -> None:
     """What is for a person to see and not part of the output: lines on stderr."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
-        print(message, file=sys.stderr)
+        with suppress(OSError, ValueError):  # a full disk, a terminal that is gone
+            print(message, file=sys.stderr)
 
 
 @contextmanager
