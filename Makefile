@@ -10,6 +10,9 @@ SOURCES := $(wildcard pyx/*) setup.py pyproject.toml
 build: .venv/built
 
 .venv/tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+		"llmhard needs Python 3.11 or newer, and this is %d.%d; name another: make PYTHON=python3.12" \
+		% sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.1"
 	touch $@

@@ -2,6 +2,7 @@
 
 import sys
 
+from llmhard import starting  # first: from here on it answers Ctrl-C
 from llmhard.version import __version__
 
 try:
@@ -21,7 +22,7 @@ except ModuleNotFoundError as missing:
     if missing.name != "llmhard.autograd":
         raise
     message = "the engine is not compiled yet; run: python setup.py build_ext --inplace"
-    if sys.argv[0] == "-m":  # python -m llmhard: a person at a prompt, not a program that imports
+    if sys.argv[0] == "-m" or starting.is_program():  # a person at a prompt, not an import
         raise SystemExit(f"llmhard: {message}") from None
     raise ImportError(f"llmhard: {message}") from None
 
