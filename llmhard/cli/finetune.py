@@ -17,6 +17,7 @@ from llmhard.cli.training import (
     add_recipe_options,
     changed_recipe,
     encode,
+    fact,
     kept,
     read_text,
     say_what_the_text_is,
@@ -24,6 +25,7 @@ from llmhard.cli.training import (
     tell_of_long,
 )
 from llmhard.recipe import FINE_TUNING
+from llmhard.terminal import whole
 from llmhard.trainer import Trainer
 
 DEFAULT_OUT = "finetuned.safetensors"
@@ -71,7 +73,7 @@ def add_parser(commands: Any, program: str) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    say = silence if options.quiet else print
+    say = silence if options.quiet else fact
     out = Path(DEFAULT_OUT if options.out is None else options.out)
     data = str(corpus.questions_path()) if options.data is None else options.data
     outputs = Outputs(out, options.plot, options.checkpoint_every, options.force)
@@ -85,10 +87,10 @@ def run(options: argparse.Namespace) -> int:
     if not encoded.training:
         raise UsageError(f"no {tokenizer.document} of {text.name} is left to train on")
     keep = kept(options, encoded)
-    say(f"model       {options.model}, {saved.model.config.n_parameters():,} parameters")
+    say("model", f"{whole(options.model)}, {saved.model.config.n_parameters():,} parameters")
     say_what_the_text_is(say, tokenizer, text, encoded)
     if encoded.skipped:
-        say(f"skipped     {encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
+        say("skipped", f"{encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
     tell_of_long(tokenizer, encoded, saved.model.config.block_size, advice=False)
     trainer = Trainer(
         saved.model, encoded.training, recipe, options.seed, encoded.held_out, keep=keep

@@ -27,6 +27,7 @@ from llmhard.cli.training import (
     add_recipe_options,
     changed_recipe,
     encode,
+    fact,
     kept,
     read_text,
     say_what_the_text_is,
@@ -35,6 +36,7 @@ from llmhard.cli.training import (
 )
 from llmhard.model import GPT, Config
 from llmhard.recipe import PRESETS
+from llmhard.terminal import whole
 from llmhard.tokenizer import TOKENIZERS, Tokenizer
 from llmhard.trainer import Trainer
 
@@ -124,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _begun(options: argparse.Namespace) -> Job:
     """A training run from the beginning."""
-    say = silence if options.quiet else print
+    say = silence if options.quiet else fact
     out = Path(DEFAULT_OUT if options.out is None else options.out)
     outputs = Outputs(out, options.plot, options.checkpoint_every, options.force)
     outputs.check({SENTENCES: options.data or str(corpus.default_path())})
@@ -144,8 +146,8 @@ def _begun(options: argparse.Namespace) -> Job:
     keep = kept(options, encoded)
     say_what_the_text_is(say, tokenizer, text, encoded)
     units = f"{len(tokenizer.words):,} {tokenizer.unit}s"
-    say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {units} and BOS")
-    say(f"parameters  {config.n_parameters():,}")
+    say("vocabulary", f"{tokenizer.vocab_size:,} tokens: {units} and BOS")
+    say("parameters", f"{config.n_parameters():,}")
     if config.n_parameters() > MAX_PARAMETERS:
         raise UsageError(
             f"a model of {config.n_parameters():,} parameters is too large to train here"
@@ -196,9 +198,9 @@ def _resumed(options: argparse.Namespace) -> Job:
     task = replace(task, out=out.name)
     encoded = encode(task.tokenizer, text, random.Random(checkpoint.seed), task.skip_unknown)
     trainer = checkpoint.trainer(encoded.training, encoded.held_out)
-    if not options.quiet:
-        print(f"resuming    {path}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
-        print(f"saving to   {out}")
+    say = silence if options.quiet else fact
+    say("resuming", f"{whole(str(path))}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
+    say("saving to", whole(str(out)))
     return Job(task, trainer, outputs, options.quiet, options.watch)
 
 

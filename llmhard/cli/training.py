@@ -31,14 +31,21 @@ from llmhard.cli.streams import unfailing
 from llmhard.cli.watch import Watch
 from llmhard.recipe import Recipe
 from llmhard.signals import ENDING, Held, Interrupted
-from llmhard.terminal import columns, wrap
+from llmhard.terminal import columns, whole, wrap
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import LAST_STEPS, Keep, Trainer
 from llmhard.training_record import CurvePoint, DataRecord, TrainingRecord, rise
 from llmhard.version import __version__
 
+Say = Callable[[str, str], None]
 
-def silence(_: str) -> None:
+
+def fact(name: str, what: str) -> None:
+    """Print a name and, in a column of its own, what there is to say of it."""
+    print("\n".join(wrap(what, columns(), f"{name:<12}", " " * 12)))
+
+
+def silence(_name: str, _what: str) -> None:
     pass
 
 
@@ -188,16 +195,14 @@ def encode(
     return Encoded(training, held_out, skipped, record)
 
 
-def say_what_the_text_is(
-    say: Callable[[str], None], tokenizer: Tokenizer, text: Text, encoded: Encoded
-) -> None:
+def say_what_the_text_is(say: Say, tokenizer: Tokenizer, text: Text, encoded: Encoded) -> None:
     """How many sentences, or lines, there are, and what the tokenizer makes of them."""
     aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
-    say(f"{tokenizer.document + 's':<12}{len(text.sentences):,}{aside}")
+    say(f"{tokenizer.document}s", f"{len(text.sentences):,}{aside}")
     if not encoded.held_out:
-        say(f"held out    none: {why_none_is_held_out(text.sentences, tokenizer.document)}")
+        say("held out", f"none: {why_none_is_held_out(text.sentences, tokenizer.document)}")
     if changes := tokenizer.changes(text.sentences):
-        say(f"text        {changes}")
+        say("text", changes)
 
 
 def why_none_is_held_out(sentences: Sequence[str], document: str) -> str:
@@ -269,12 +274,12 @@ class Job:
             watch.show_end(record.kept_step, trainer.model)
         if not self.quiet:
             self._report(record, (trainer.step - steps_before) / seconds, seconds)
-            print(f"saved       {model.path}")
+            fact("saved", whole(str(model.path)))
         if self.outputs.plot:
             with explained(f"cannot draw {self.outputs.plot}"):
                 curves.plot(record.curve, self.outputs.plot)
             if not self.quiet:
-                print(f"drawn       {self.outputs.plot}")
+                fact("drawn", whole(str(self.outputs.plot)))
         return 0 if model.path == self.outputs.out else 2
 
     def _train(self, watch: Watch | None, state: Target, signals: Held) -> None:
@@ -326,21 +331,20 @@ class Job:
     def _report(self, record: TrainingRecord, speed: float, seconds: float) -> None:
         print(curves.text(record.curve), end="")
         last = min(LAST_STEPS, len(self.trainer.losses))
-        print(f"loss        {record.final_loss:.4f} nats a token, mean of the last {last} steps")
+        fact("loss", f"{record.final_loss:.4f} nats a token, mean of the last {last} steps")
         if record.kept_validation is not None:
             held_out = f"{len(self.trainer.held_out)} held-out {self.task.tokenizer.document}s"
-            print(f"validation  {record.kept_validation:.4f} on {held_out}")
+            fact("validation", f"{record.kept_validation:.4f} on {held_out}")
         if risen := rise(record.curve):
-            print(overfitting(*risen))
-        print(f"kept        {what_is_kept(record)}")
-        print(f"time        {seconds:.2f} s, {speed:,.0f} steps a second")
+            fact("overfitting", overfitting(*risen))
+        fact("kept", what_is_kept(record))
+        fact("time", f"{seconds:.2f} s, {speed:,.0f} steps a second")
 
 
 def overfitting(low: CurvePoint, last: CurvePoint) -> str:
     """What it means that the validation loss has risen between these points, for people."""
-    meaning = (
+    return (
         f"lowest at step {low.step:,}, rising since ({low.validation:.2f} to "
         f"{last.validation:.2f}): the model learns the sentences by heart; fewer --steps or more "
         f"text would help"
     )
-    return "\n".join(wrap(meaning, columns(), "overfitting ", " " * 12))
