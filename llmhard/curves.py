@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from math import log1p
 from pathlib import Path
-from shutil import get_terminal_size
 
 from llmhard import files
 from llmhard.signals import Held
+from llmhard.terminal import columns
 from llmhard.training_record import CurvePoint
 
 HEIGHT, WIDTH = 10, 60  # characters
@@ -26,13 +26,13 @@ def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int | None = 
     """The curve in lines of ASCII characters; empty for fewer than two points.
 
     One `*` is the mean training loss up to a step, one `o` the validation loss at it. The steps
-    are on a logarithmic axis. `width` is that of the axis, by default what fits the terminal, at
-    most 60 characters.
+    are on a logarithmic axis. `width` is that of the axis, by default what fits the terminal: 60
+    characters, or half of one that is wider than twice that.
     """
     if len(curve) < 2:
         return ""
     if width is None:
-        width = max(20, min(WIDTH, get_terminal_size().columns - MARGIN))
+        width = max(20, min(columns() - MARGIN, max(WIDTH, columns() // 2)))
     losses = [point.training for point in curve]
     losses += [point.validation for point in curve if point.validation is not None]
     low, high = min(losses), max(losses)
@@ -66,10 +66,10 @@ def _ticks(last_step: int) -> list[int]:
     return [last_step, 0, *(power for power in reversed(powers) if power < last_step)]
 
 
-def _axis(columns: dict[int, int], width: int) -> tuple[str, str]:
+def _axis(places: dict[int, int], width: int) -> tuple[str, str]:
     """The axis with its marks, and their labels: those that fit, the first ones first."""
     marks, labels = ["-"] * width, [" "] * width
-    for tick, column in columns.items():
+    for tick, column in places.items():
         label = f"{tick:,}"
         begin = min(max(0, column - len(label) // 2), width - len(label))
         end = begin + len(label)

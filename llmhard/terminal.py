@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO, TypeGuard, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,17 +55,14 @@ def wrap(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
     The first line begins with `first`, the others with `rest`. A word that is wider than a line
     stays in one piece, and so does what `whole` was given.
     """
-    lines, line, empty = [], first, True
-    for word in filter(None, text.translate(_WHITE_SPACE).split(" ")):
-        if not empty and cells(line) + 1 + cells(word) > columns:
+    lines, line, begun = [], first, False
+    for gap, word in re.findall(r"( *)([^ ]+)", re.sub(r"[\t\n\v\f\r]", " ", text)):
+        if begun and cells(line + gap + word) > columns:
             lines.append(line)
-            line, empty = rest, True
-        line += word if empty else " " + word
-        empty = False
+            line, begun = rest, False
+        line += gap + word if begun else word
+        begun = True
     return [spaced(line) for line in (*lines, line)]
-
-
-_WHITE_SPACE = str.maketrans("\t\n\v\f\r", " " * 5)
 
 
 def cells(text: str) -> int:
@@ -82,10 +82,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
 
 
+def is_live(stream: TextIO | None) -> TypeGuard[TextIO]:
+    """Return whether what is shown can be replaced: on a terminal that knows how to."""
+    return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
 def shows_colour(stream: TextIO | None) -> bool:
     """Return whether to send colours: to a terminal that knows them, unless NO_COLOR is set."""
-    dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
-    return is_terminal(stream) and not dumb and not os.environ.get("NO_COLOR")
+    return is_live(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
@@ -96,6 +100,39 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     from rich.style import Style
 
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+
+
+def unfailing(stream: TextIO) -> TextIO:
+    """Return a stream for what may be lost: an error in writing to it is no error.
+
+    A progress bar has to go on without a word when its terminal is gone; rich draws in a thread of
+    its own, in which nobody could catch the error.
+    """
+    return cast(TextIO, _Unfailing(stream))
+
+
+class _Unfailing(io.TextIOBase):
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return not self._stream.closed and self._stream.isatty()
 
 
 def console(stream: TextIO, width: int | None = None) -> Console:

@@ -23,7 +23,7 @@ from llmhard.tokenizer import Tokenizer
 from llmhard.workbook import LABS, SCRIPT, SENTENCES, SOLUTIONS, lay_out
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import SECTIONS, checks_of
-from llmhard.workbook.grading import SECONDS, WIDTH, grade, told
+from llmhard.workbook.grading import SECONDS, grade, told
 from llmhard.workbook.stubs import stub
 from llmhard.workbook.worker import NOT_RUN, OK, TO_DO, WRONG, run_lab
 
@@ -270,7 +270,7 @@ def test_every_check_points_to_a_section_of_its_document():
 def report_on(folder, number):
     report = grade(number, folder)
     lines = list(told(report, folder, lambda number: f"llmhard check {number} {folder}"))
-    assert all(len(line) <= WIDTH or str(folder) in line for line in lines)
+    assert all(len(line) <= 80 or str(folder) in line for line in lines)
     assert "Traceback" not in "\n".join(lines)
     return report, " ".join(" ".join(lines).split())
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmhard.cli import workbook
 from llmhard.cli.common import UsageError, command_line, folder_name
+from llmhard.terminal import measure, wrap
 
 
 def add_parser(commands: Any, program: str) -> None:
@@ -57,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
     for number in numbers:
         report = grade(number, folder)
         if report.passed and number != numbers[-1]:
-            print(f"Lab {number}, {report.lab.file}: all {len(report.outcomes)} checks pass.")
+            line = f"Lab {number}, {report.lab.file}: all {len(report.outcomes)} checks pass."
+            print("\n".join(wrap(line, measure(), rest="  ")))
             continue
         lines = told(report, folder, lambda n: command_line("check", n, *workbook.named(folder)))
         print("\n".join(lines))

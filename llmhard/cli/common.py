@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from llmhard import corpus, curves, model_file
+from llmhard.cli.help import HelpFormatter
 from llmhard.terminal import columns, is_terminal, printable, spaced, whole, wrap
 from llmhard.training_record import TrainingRecord
 
@@ -25,10 +26,10 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors as one line; help with the examples laid out as written."""
+    """Errors as one line, help that fits the terminal."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(formatter_class=HelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {whole(f'{self.prog} --help')})")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmhard.cli.common import UsageError, advised, closest, command_line, explained, folder_name
-from llmhard.terminal import whole
+from llmhard.terminal import measure, whole, wrap
 
 EXAMPLE = "my-gpt"  # a name for advice
 
@@ -49,15 +49,19 @@ def run(options: argparse.Namespace) -> None:
     if written:
         print(f"Written to {'this folder' if folder == Path() else folder}:\n")
         for name in written:
-            print(f"  {name:<14} {about[name]}")
+            print("\n".join(wrap(about[name], measure(), f"  {name:<14} ", " " * 17)))
         print()
     if kept:
         print("There already, and left alone:\n")
         for name in kept:
             print(f"  {name}")
         print()
-    print("In each lab: read its document, write what is not written yet, and check it.")
-    print("Begin with docs/02-tokenizer.md; then:\n")
+    for line in (
+        "In each lab: read its document, write what is not written yet, and check it.",
+        "Begin with docs/02-tokenizer.md; then:",
+    ):
+        print("\n".join(wrap(line, measure())))
+    print()
     print(f"  {command_line('check', '02', *named(folder))}")
 
 
