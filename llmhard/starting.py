@@ -24,16 +24,22 @@ def is_program() -> bool:
     return os.path.basename(sys.argv[0]) in ("llmhard", "llmhard.exe")  # noqa: PTH119
 
 
-def _leave(_number, _frame, write=os.write, leave=os._exit):  # type: ignore[no-untyped-def]
-    # The defaults are there even when Python has begun to take modules apart.
+def _leave(code: int = 130, said: str = "interrupted") -> None:
     try:
-        write(2, b"llmhard: interrupted\n")
+        os.write(2, f"llmhard: {said}\n".encode())
     finally:
-        leave(130)
+        os._exit(code)
+
+
+def _uncaught(kind, error, traceback):  # type: ignore[no-untyped-def]
+    """Leave with a line when a signal came just before or just after there was who awaits it."""
+    if isinstance(error, KeyboardInterrupt):
+        _leave(getattr(error, "code", 130), str(error) or "interrupted")
+    sys.__excepthook__(kind, error, traceback)
 
 
 def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Send the signal again whose exception Python could not raise, as in a __del__."""
+    """Send a signal again whose exception Python could not raise, as in a __del__."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         number = getattr(unraisable.exc_value, "number", _signal.SIGINT)
         _thread.start_new_thread(_send, (number,))
@@ -48,5 +54,6 @@ def _send(number: int) -> None:
 
 # Ignored, as for `llmhard train &` in a script, it stays ignored.
 if is_program() and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-    _signal.signal(_signal.SIGINT, _leave)
+    _signal.signal(_signal.SIGINT, lambda *_: _leave())
+    sys.excepthook = _uncaught
     sys.unraisablehook = _unraisable
