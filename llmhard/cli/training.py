@@ -332,7 +332,8 @@ class Job:
         last = min(LAST_STEPS, len(self.trainer.losses))
         fact("loss", f"{record.final_loss:.4f} nats a token, mean of the last {last} steps")
         if record.kept_validation is not None:
-            held_out = f"{len(self.trainer.held_out)} held-out {self.task.tokenizer.document}s"
+            number, document = len(self.trainer.held_out), self.task.tokenizer.document
+            held_out = f"{number:,} held-out {document}" + "s" * (number > 1)
             fact("validation", f"{record.kept_validation:.4f} on {held_out}")
         if risen := rise(record.curve):
             fact("overfitting", overfitting(*risen))
