@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from math import log1p
 from pathlib import Path
-from shutil import get_terminal_size
 
+from llmhard import files
+from llmhard.signals import Held
+from llmhard.terminal import columns
 from llmhard.training_record import CurvePoint
 
 HEIGHT, WIDTH = 10, 60  # characters
 MARGIN = 10  # left of the axis
+MARK = "llmhard, the curves of a training run"  # in each picture
 
 
 class PlotError(ValueError):
@@ -23,13 +26,13 @@ def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int | None = 
     """The curve in lines of ASCII characters; empty for fewer than two points.
 
     One `*` is the mean training loss up to a step, one `o` the validation loss at it. The steps
-    are on a logarithmic axis. `width` is that of the axis, by default what fits the terminal, at
-    most 60 characters.
+    are on a logarithmic axis. `width` is that of the axis, by default what fits the terminal: 60
+    characters, or half of one that is wider than twice that.
     """
     if len(curve) < 2:
         return ""
     if width is None:
-        width = max(20, min(WIDTH, get_terminal_size().columns - MARGIN))
+        width = max(20, min(columns() - MARGIN, max(WIDTH, columns() // 2)))
     losses = [point.training for point in curve]
     losses += [point.validation for point in curve if point.validation is not None]
     low, high = min(losses), max(losses)
@@ -63,10 +66,10 @@ def _ticks(last_step: int) -> list[int]:
     return [last_step, 0, *(power for power in reversed(powers) if power < last_step)]
 
 
-def _axis(columns: dict[int, int], width: int) -> tuple[str, str]:
+def _axis(places: dict[int, int], width: int) -> tuple[str, str]:
     """The axis with its marks, and their labels: those that fit, the first ones first."""
     marks, labels = ["-"] * width, [" "] * width
-    for tick, column in columns.items():
+    for tick, column in places.items():
         label = f"{tick:,}"
         begin = min(max(0, column - len(label) // 2), width - len(label))
         end = begin + len(label)
@@ -78,8 +81,18 @@ def _axis(columns: dict[int, int], width: int) -> tuple[str, str]:
 
 def check_plot(path: str | os.PathLike[str]) -> None:
     """Raise PlotError if `plot` could not draw this file."""
-    if find_spec("matplotlib") is None:
-        raise PlotError("matplotlib is missing; install it: python -m pip install matplotlib")
+    # Really, or a broken installation would be noticed only after the training; and as a whole, for
+    # numpy takes a signal in the middle for a broken installation.
+    try:
+        with Held(brief=True):
+            from matplotlib.figure import Figure  # noqa: F401
+    except ModuleNotFoundError:
+        raise PlotError(
+            "matplotlib is missing; install it: python -m pip install matplotlib"
+        ) from None
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise PlotError(f"matplotlib does not work here: {reason}") from None
     if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise PlotError("the name of a picture ends in .png, .svg or .pdf")
 
@@ -107,4 +120,13 @@ def plot(curve: Sequence[CurvePoint], path: str | os.PathLike[str]) -> None:
     axes.set_ylabel("loss (nats a token)")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    picture = io.BytesIO()
+    kind = Path(path).suffix[1:].lower()
+    mark = {"Software" if kind == "png" else "Creator": MARK}
+    figure.savefig(picture, format=kind, dpi=150, metadata=mark)
+    files.write_atomically(path, picture.getvalue())
+
+
+def is_plot(path: str | os.PathLike[str]) -> bool:
+    """Return whether `plot` drew this file. Raises OSError if it cannot be read."""
+    return MARK.encode() in Path(path).read_bytes()

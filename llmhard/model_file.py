@@ -17,10 +17,14 @@ from llmhard.tensor_file import ModelFileError, TensorFile
 from llmhard.tokenizer import TOKENIZERS, Tokenizer
 from llmhard.training_record import TrainingRecord, checked
 
-__all__ = ["ModelFileError", "SavedModel", "load", "save"]
+__all__ = ["CheckpointError", "ModelFileError", "SavedModel", "load", "save"]
 
 MODEL = "llmhard"  # the kind of tensor file
 CHECKPOINT = "llmhard-checkpoint"
+
+
+class CheckpointError(ModelFileError):
+    """A checkpoint in place of a model."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
     """Read a model file. Raises OSError if it cannot be read, ModelFileError if it is no model."""
     file = TensorFile(path)
     if file.is_kind(CHECKPOINT):
-        raise ModelFileError("it is a checkpoint: the training can go on with train --resume")
+        raise CheckpointError("it is a checkpoint: the training can go on with train --resume")
     described = file.description(MODEL)
     try:
         config, tokenizer, records = read_description(described)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO, TypeGuard, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 COLUMNS = 80  # of a file, of a pipe, of a terminal that does not say
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def columns(stream: TextIO | None = None) -> int:
@@ -25,25 +30,40 @@ def columns(stream: TextIO | None = None) -> int:
         return COLUMNS
 
 
+def measure(stream: TextIO | None = None) -> int:
+    """Return how wide a line of text should be: as the terminal, but not too long to be read."""
+    return min(columns(stream), COLUMNS)
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a person is at the other end; a stream that was closed is None."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def whole(text: str) -> str:
+    """Return the text with spaces at which `wrap` does not break: a path, a command to paste."""
+    return text.replace(" ", NO_BREAK)
+
+
+def spaced(text: str) -> str:
+    """Return the text with ordinary spaces in place of those that `whole` has put there."""
+    return text.replace(NO_BREAK, " ")
 
 
 def wrap(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
     """Break the text at spaces into lines of at most so many columns.
 
     The first line begins with `first`, the others with `rest`. A word that is wider than a line
-    stays in one piece.
+    stays in one piece, and so does what `whole` was given.
     """
-    lines, line, empty = [], first, True
-    for word in text.split():
-        if not empty and cells(line) + 1 + cells(word) > columns:
+    lines, line, begun = [], first, False
+    for gap, word in re.findall(r"( *)([^ ]+)", re.sub(r"[\t\n\v\f\r]", " ", text)):
+        if begun and cells(line + gap + word) > columns:
             lines.append(line)
-            line, empty = rest, True
-        line += word if empty else " " + word
-        empty = False
-    return [*lines, line]
+            line, begun = rest, False
+        line += gap + word if begun else word
+        begun = True
+    return [spaced(line) for line in (*lines, line)]
 
 
 def cells(text: str) -> int:
@@ -56,14 +76,21 @@ def cells(text: str) -> int:
 
 
 def printable(text: str) -> str:
-    """Return the text without line ends and commands to the terminal: as \\n, \\x1b instead."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """Return the text without line ends and commands to the terminal: as \\n, \\x1b instead.
+
+    The spaces that `whole` has made stay.
+    """
+    return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
+
+
+def is_live(stream: TextIO | None) -> TypeGuard[TextIO]:
+    """Return whether what is shown can be replaced: on a terminal that knows how to."""
+    return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def shows_colour(stream: TextIO | None) -> bool:
     """Return whether to send colours: to a terminal that knows them, unless NO_COLOR is set."""
-    dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
-    return is_terminal(stream) and not dumb and not os.environ.get("NO_COLOR")
+    return is_live(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
@@ -76,8 +103,82 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
-def console(stream: TextIO) -> Console:
-    """Return a console that prints what it is given; colour on terminals, none with NO_COLOR."""
+class _Unfailing(io.TextIOBase):
+    """A stream that hides the first error of another one, keeps it, and writes nothing after it.
+
+    For what may be lost: the disk that a stream is redirected to may be full, the reader of a pipe
+    gone, the terminal closed. The error of a stream that somebody has closed is not kept.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        with self._hiding():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._hiding():
+            self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return not self._stream.closed and self._stream.isatty()
+
+    @contextmanager
+    def _hiding(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError:  # it is closed
+            pass
+        except OSError as error:
+            self.error = self.error or error
+            # What the stream has kept for later would fail again when the program ends.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def unfailing(stream: TextIO) -> TextIO:
+    """Return a stream for what may be lost: an error in writing to it is no error."""
+    return cast(TextIO, _Unfailing(stream))
+
+
+@contextmanager
+def unfailing_streams() -> Iterator[None]:
+    """Let no print fail while the block runs; raises the first error of stdout at its end."""
+    before = sys.stdout, sys.stderr
+    out = _Unfailing(sys.stdout) if sys.stdout else None
+    err = _Unfailing(sys.stderr) if sys.stderr else None
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield
+        if out:
+            out.flush()
+    finally:
+        sys.stdout, sys.stderr = before
+    if out and out.error:
+        raise out.error
+
+
+def console(stream: TextIO, width: int | None = None) -> Console:
+    """Return a console that prints what it is given; colours where `shows_colour` says so."""
     from rich.console import Console
 
-    return Console(file=stream, width=columns(stream), highlight=False, markup=False, emoji=False)
+    return Console(
+        file=stream,
+        width=columns(stream) if width is None else width,
+        height=25,  # with a width of its own rich needs this, too
+        force_terminal=is_terminal(stream),
+        color_system="auto" if shows_colour(stream) else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

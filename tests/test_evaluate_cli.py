@@ -275,7 +275,7 @@ def test_a_text_that_is_not_found_again(refuses, tmp_path):
     (tmp_path / "mine.txt").rename(tmp_path / "other.txt")
     err = refuses()
     assert "trained on mine.txt, which is not in this folder" in err
-    assert "llmhard evaluate --model model.safetensors --data FOLDER/mine.txt" in err
+    assert "llmhard evaluate --data FOLDER/mine.txt" in err
     (tmp_path / "mine.txt").write_text("something else\n")
     err = refuses()
     assert "another mine.txt than the one found" in err
@@ -295,14 +295,15 @@ def test_a_text_from_a_pipe(refuses, schooled):
     saved = replace(schooled, records=(replace(schooled.record, data=data),))
     model_file.save("model.safetensors", saved)
     err = refuses()
-    assert "pipe that in: ... | llmhard evaluate --model model.safetensors --data -" in err
+    assert "pipe that in: ... | llmhard evaluate --data -" in err
 
 
 @pytest.mark.usefixtures("own_text")
 def test_a_model_trained_further(call, tmp_path):
     (tmp_path / "more.txt").write_text("the big cat sat\na dog ran home\n")
-    options = ["--data", "more.txt", "--steps", "3", "--quiet", "--out", "model.safetensors"]
+    options = ["--data", "more.txt", "--steps", "3", "--quiet", "--out", "new.safetensors"]
     assert cli.main(["finetune", *options]) == 0
+    Path("new.safetensors").replace("model.safetensors")
     _, out, _ = call(*QUICK)
     assert "text   mine.txt: 30 sentences, 3 held out" in out
     assert "also trained on more.txt" in " ".join(out.split())
@@ -368,9 +369,9 @@ def test_bad_input(refuses, schooled_files, tmp_path):
     for option in ("--fresh", "--samples", "--pairs"):
         for number in ("0", "-1", "1.5", "many"):
             assert "at least 1" in refuses("--model", model, option, number)
-    for numbers in (["-1"], ["nan"], ["inf"], ["1", "-1"]):
+    for numbers in (["-1"], ["nan"], ["inf"], ["1", "-1"], ["1", model]):
         assert "temperature" in refuses("--model", model, "--temperature", *numbers)
-    for arguments in (["model"], ["--bogus"], ["--seed", "x"], ["--model"]):
+    for arguments in (["model", "other"], ["--bogus"], ["--seed", "x"], ["--model"]):
         assert "--help" in refuses(*arguments)
 
 

@@ -212,7 +212,8 @@ def test_long_lines_are_cut_with_a_notice(folder):
     code, _, err = run("train", "--data", "d.txt", "--tokenizer", "char", *SHORT)
     assert code == 0
     assert complaints(err) == [
-        "llmhard: 2 lines are longer than the context of 16 tokens; only the beginning is learned"
+        "llmhard: 2 lines are longer than the context of 16 tokens; only the beginning is learned; "
+        "--block-size 41 would hold them all"
     ]
     (folder / "d.txt").write_text("a" * 16 + "\nab\n")
     assert "1 line is longer" in run("train", "--data", "d.txt", "--tokenizer", "char", *SHORT)[2]
@@ -220,22 +221,22 @@ def test_long_lines_are_cut_with_a_notice(folder):
 
 def test_what_is_no_tokenizer():
     line = refused(run("train", "--data", NAMES, "--tokenizer", "letters"))
-    assert "'word', 'char'" in line
+    assert "choose from word, char" in line
 
 
 def test_a_checkpoint_of_characters_goes_on(folder):
     arguments = ["--data", NAMES, "--tokenizer", "char", "--preset", "classic", *SIZES, "--quiet"]
     assert run("train", *arguments, "--steps", 4000, "--out", "whole")[0] == 0
     process = start("train", *arguments, "--steps", 4000, "--checkpoint-every", 1)
-    while not (folder / "model.checkpoint").exists():
+    while not (folder / "model.safetensors.checkpoint").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.communicate()
     assert not (folder / "model.safetensors").exists()
-    line = refused(run("train", "--resume", "model.checkpoint", "--tokenizer", "char"))
+    line = refused(run("train", "--resume", "model.safetensors.checkpoint", "--tokenizer", "char"))
     assert "leave out --tokenizer" in line
-    code, out, err = run("train", "--resume", "model.checkpoint")
+    code, out, err = run("train", "--resume", "model.safetensors.checkpoint")
     assert (code, complaints(err)) == (0, [])
     assert out.startswith("resuming ")
     assert (folder / "model.safetensors").read_bytes() == (folder / "whole").read_bytes()
@@ -344,10 +345,14 @@ def test_a_training_from_a_pipe_goes_on_with_the_same_text():
     assert process.wait(timeout=30) == 130
     process.stdout.close()
     process.stderr.close()
-    assert "standard input" in refused(run("train", "--resume", "model.checkpoint"))
-    other = run("train", "--resume", "model.checkpoint", "--data", "-", text="the cat\n")
-    assert "not those that the training began with" in refused(other)
-    code, out, _ = run("train", "--resume", "model.checkpoint", "--data", "-", text=STORY)
+    assert "standard input" in refused(run("train", "--resume", "model.safetensors.checkpoint"))
+    other = run(
+        "train", "--resume", "model.safetensors.checkpoint", "--data", "-", text="the cat\n"
+    )
+    assert "not those that the training run began with" in refused(other)
+    code, out, _ = run(
+        "train", "--resume", "model.safetensors.checkpoint", "--data", "-", text=STORY
+    )
     assert code == 0
     assert out.startswith("resuming ")
     assert Path("model.safetensors").is_file()

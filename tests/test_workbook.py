@@ -4,7 +4,9 @@ import gc
 import os
 import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from llmhard.tokenizer import Tokenizer
 from llmhard.workbook import LABS, SCRIPT, SENTENCES, SOLUTIONS, lay_out
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import SECTIONS, checks_of
-from llmhard.workbook.grading import SECONDS, WIDTH, grade, told
+from llmhard.workbook.grading import SECONDS, grade, told
 from llmhard.workbook.stubs import stub
 from llmhard.workbook.worker import NOT_RUN, OK, TO_DO, WRONG, run_lab
 
@@ -267,8 +269,8 @@ def test_every_check_points_to_a_section_of_its_document():
 
 def report_on(folder, number):
     report = grade(number, folder)
-    lines = list(told(report, folder, "python -m llmhard"))
-    assert all(len(line) <= WIDTH or str(folder) in line for line in lines)
+    lines = list(told(report, folder, lambda number: f"llmhard check {number} {folder}"))
+    assert all(len(line) <= 80 or str(folder) in line for line in lines)
     assert "Traceback" not in "\n".join(lines)
     return report, " ".join(" ".join(lines).split())
 
@@ -462,9 +464,16 @@ def test_an_earlier_stub_is_named(solved):
     [
         (["check", "09", "."], "the labs to check are 02 to 08, not '09'"),
         (["check", "value", "."], "the labs to check are 02 to 08"),
+        (["check", ".", "value"], "the labs to check are 02 to 08"),
         (["check", "03", "nowhere"], "llmhard workbook nowhere"),
-        (["check"], "DIR"),
-        (["workbook"], "DIR"),
+        (["check", "nowhere"], "llmhard workbook nowhere"),
+        (["check", "."], "llmhard workbook my-gpt"),
+        (["check"], "llmhard workbook my-gpt"),
+        (["check", "6"], "you are not in a workbook"),
+        (["workbook"], "you are not in a workbook; to lay one out: llmhard workbook my-gpt"),
+        (["workbook", ""], "the name of a folder, not an empty one"),
+        (["check", "03", ""], "the name of a folder, not an empty one"),
+        (["check", ""], "the name of a folder, not an empty one"),
         (["workbook", "file"], "it is a file, not a folder"),
         (["workbook", "file/below"], "cannot lay out the workbook in file/below"),
     ],
@@ -477,6 +486,175 @@ def test_usage_errors_are_one_line(call, tmp_path, monkeypatch, arguments, says)
     assert err.startswith("llmhard: ")
     assert err.count("\n") == 1
     assert says in err
+
+
+def only_line(err):
+    assert err.startswith("llmhard: ")
+    assert err.count("\n") == 1
+    return err.rstrip("\n")
+
+
+@pytest.fixture
+def unsolved(tmp_path, monkeypatch, call):
+    """A folder with a workbook in which nothing is written yet, the current folder."""
+    monkeypatch.chdir(tmp_path)
+    assert call("workbook", "my-gpt")[0] == 0
+    return tmp_path
+
+
+def test_inside_a_workbook_no_folder_is_named(call, solved, monkeypatch):
+    (solved / "notes").mkdir()
+    change(solved, "value.py", "gradient[child] += ", "gradient[child] = ")
+    (solved / "sampling.py").unlink()
+    outside = call("check", "05", solved)
+    assert outside[0] == 1
+    assert f"check 03 {solved}\n" in outside[1]
+    for place in (solved, solved / "notes"):
+        monkeypatch.chdir(place)
+        for lab in ("05", "5"):
+            code, out, err = call("check", lab)
+            assert (code, err) == (1, "")
+            assert "  llmhard check 03\n" in out
+            assert call("check", lab, os.path.relpath(solved))[1] == out
+            assert call("check", os.path.relpath(solved), lab)[1] == out
+        code, out, err = call("check")
+        assert (code, err) == (1, "")
+        assert out.startswith("Lab 02, tokenizer.py: all ")
+        assert call("check", os.path.relpath(solved))[1] == out
+    code, out, err = call("workbook")
+    assert (code, err) == (0, "")
+    assert "Written to ..:\n\n  sampling.py " in out
+    assert out.endswith("  llmhard check 02\n")
+    assert (solved / "sampling.py").read_text() == stub((SOLUTIONS / "sampling.py").read_text())
+    monkeypatch.chdir(solved)
+    (solved / "layers.py").unlink()
+    assert "Written to this folder:\n\n  layers.py " in call("workbook")[1]
+    code, out, _ = call("check", "2")
+    assert " and value.py." in " ".join(out.split()), "the next file, as it is called from here"
+
+
+def test_the_next_file_is_named_as_seen_from_here(call, unsolved, monkeypatch):
+    assert "Tokenizer.__init__ in my-gpt/tokenizer.py." in call("check", "02", "my-gpt")[1]
+    monkeypatch.chdir(unsolved / "my-gpt")
+    assert "Tokenizer.__init__ in tokenizer.py." in call("check")[1]
+
+
+@pytest.mark.parametrize(
+    ("place", "arguments", "command"),
+    [
+        (".", ["check"], "check my-gpt"),
+        (".", ["check", "06"], "check my-gpt"),
+        (".", ["check", "mygtp"], "check my-gpt"),
+        (".", ["check", "06", "mygtp"], "check my-gpt"),
+        (".", ["check", "my-gpt/inner"], "check my-gpt"),
+        (".", ["check", "."], "check my-gpt"),
+        (".", ["workbook"], "workbook my-gpt"),
+        ("other", ["check"], "workbook my-gpt"),  # nobody looks into the folders beside
+        ("other", ["check", "../mygpt"], "check ../my-gpt"),
+        ("my-gpt", ["check", "my-gpt"], "check"),
+        ("my-gpt", ["check", "03", "mygtp"], "check"),
+        ("my-gpt", ["workbook", "my-gpt"], "workbook"),
+        ("my-gpt", ["workbook", "other"], "workbook"),
+        ("my-gpt", ["workbook", "a/b/c"], "workbook"),
+        (".", ["workbook", "my-gpt/inner"], "workbook {0}/my-gpt"),
+        (".", ["workbook", "my-gpt/a/b"], "workbook {0}/my-gpt"),
+    ],
+)
+def test_a_slip_makes_no_stray_workbook(call, unsolved, monkeypatch, place, arguments, command):
+    (unsolved / "other").mkdir()
+    (unsolved / "file.txt").touch()
+    before = sorted(unsolved.rglob("*"))
+    monkeypatch.chdir(unsolved / place)
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    command = command.format(unsolved)
+    assert re.search(rf": llmhard {re.escape(command)}(;|$)", only_line(err)), err
+    assert sorted(unsolved.rglob("*")) == before
+
+
+def test_the_advice_is_right(call, unsolved):
+    """Whatever is advised for a typo works when it is typed."""
+    _, _, err = call("check", "mygtp")
+    advice = err.rstrip().partition(": llmhard ")[2].rpartition(": llmhard ")[2] or err
+    assert call(*advice.split())[0] == 1
+    shutil.copytree(unsolved / "my-gpt", unsolved / "two words")
+    _, _, err = call("check", "twowords")
+    assert "there is one in two words (others: my-gpt): llmhard check 'two words'" in err
+
+
+def test_a_workbook_elsewhere_can_be_laid_out_from_inside_one(call, unsolved, monkeypatch):
+    monkeypatch.chdir(unsolved / "my-gpt")
+    code, out, err = call("workbook", "../second")
+    assert (code, err) == (0, "")
+    assert out.endswith("  llmhard check 02 ../second\n")
+    # One that is inside another for some reason can be restored.
+    shutil.copytree(unsolved / "second", unsolved / "my-gpt" / "inner")
+    (unsolved / "my-gpt" / "inner" / "value.py").unlink()
+    assert call("workbook", "inner")[0] == 0
+    assert (unsolved / "my-gpt" / "inner" / "value.py").is_file()
+
+
+@pytest.mark.parametrize("foreign", ["file", "link", "dangling link", "folder"])
+def test_foreign_files_of_the_same_names_stay(call, tmp_path, foreign):
+    for name in [lab.file for lab in LABS.values()] + [SCRIPT, SENTENCES]:
+        folder = tmp_path / name.replace(".", "_")
+        folder.mkdir()
+        target, elsewhere = folder / name, tmp_path / f"elsewhere_{name}"
+        if foreign == "file":
+            target.write_text("mine\n")
+        elif foreign == "folder":
+            target.mkdir()
+        else:
+            target.symlink_to(elsewhere)
+            if foreign == "link":
+                elsewhere.write_text("mine\n")
+        code, out, err = call("workbook", folder)
+        assert (code, err) == (0, "")
+        assert f"left alone:\n\n  {name}\n" in out
+        if foreign in ("file", "link"):
+            assert target.read_text() == "mine\n"
+        assert elsewhere.exists() == (foreign == "link")
+
+
+def test_a_file_that_appears_while_the_workbook_is_laid_out(tmp_path, monkeypatch):
+    opened = Path.open
+
+    def raced(self, mode="r", *args, **options):
+        if self.name == "value.py" and "x" in mode:
+            self.write_text("somebody was faster\n")
+        return opened(self, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", raced)
+    _, kept = lay_out(tmp_path)
+    assert kept == ["value.py"]
+    assert (tmp_path / "value.py").read_text() == "somebody was faster\n"
+
+
+def test_a_disk_that_fills_up_leaves_no_half_a_file(tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "llmhard", "workbook", "my-gpt"], cwd=tmp_path, env=ENV,
+        preexec_fn=limit, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert only_line(done.stderr) == (
+        "llmhard: cannot lay out the workbook in my-gpt: File too large"
+    )
+    assert not (tmp_path / "my-gpt" / SENTENCES).exists()
+    assert len(list((tmp_path / "my-gpt").iterdir())) == len(LABS) + 1
+
+
+def test_a_folder_that_is_gone(call, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for arguments in (["check"], ["workbook"], ["check", "03"]):
+        code, out, err = call(*arguments)
+        assert (code, out) == (2, "")
+        assert "cannot say where you are: No such file or directory" in only_line(err)
 
 
 def test_without_hypothesis_it_says_what_to_install(call, solved, monkeypatch):

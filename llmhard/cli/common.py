@@ -1,17 +1,24 @@
-"""What the commands share: errors for people, numbers from the command line."""
+"""What the commands share: errors for people, plain arguments, numbers from the command line."""
 
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import isfinite
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from math import isfinite, nan
+from pathlib import Path
 from typing import Any, NoReturn
 
 from llmhard import corpus, curves, model_file
-from llmhard.terminal import columns, is_terminal, printable, wrap
+from llmhard.cli.help import HelpFormatter
+from llmhard.terminal import columns, is_terminal, printable, spaced, whole, wrap
 from llmhard.training_record import TrainingRecord
+
+DEFAULT_MODEL = "model.safetensors"
+LARGEST_TEXT = 100_000_000  # bytes that are read to see what it is that was taken for a model
 
 
 class UsageError(Exception):
@@ -19,26 +26,79 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors as one line; help with the examples laid out as written."""
+    """Errors as one line, help that fits the terminal."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(formatter_class=HelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        raise UsageError(f"{message} (see {whole(f'{self.prog} --help')})")
+
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse the arguments; one that nobody knows is an error, of this command."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unexpected(unknown[0]))
+        return known, []
+
+    def _unexpected(self, argument: str) -> str:
+        if argument[:1] not in self.prefix_chars:
+            return f"{argument!r} is one argument too many; what has spaces in it needs quotes"
+        name = argument.partition("=")[0]
+        meant = closest(name, self._option_string_actions)
+        return f"there is no option {name}" + (f"; did you mean {meant}?" if meant else "")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is none of the choices, and say which one is like it."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = list(map(str, action.choices))
+        meant = closest(str(value), choices)
+        instead = f"did you mean {meant}?" if meant else f"choose from {', '.join(choices)}"
+        if isinstance(action, argparse._SubParsersAction):
+            self.error(f"there is no command {value!r}; {instead}")
+        raise argparse.ArgumentError(action, f"there is no {value!r}; {instead}")
+
+
+def program() -> str:
+    """Return how the program was called, to be called again."""
+    as_module = Path(sys.argv[0]).parts[-2:] == ("llmhard", "__main__.py")
+    return "python -m llmhard" if as_module else "llmhard"
+
+
+def command_line(*words: object) -> str:
+    """Return a command of llmhard's, ready to be pasted."""
+    return f"{program()} {shlex.join(map(str, words))}"
+
+
+def advised(*words: object) -> str:
+    """Return the command line as a part of a message: `complain` does not break it into lines."""
+    return whole(command_line(*words))
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return what somebody has meant who mistyped it, or None if nothing is like it."""
+    from difflib import get_close_matches  # needed only here
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
 
 
 def complain(message: str) -> None:
     """One line on stderr, whatever the message quotes; on a terminal, lines that fit it."""
     line = f"llmhard: {printable(message)}"
     fits = is_terminal(sys.stderr)
-    aside("\n".join(wrap(line, columns(sys.stderr), rest="  ")) if fits else line)
+    aside("\n".join(wrap(line, columns(sys.stderr), rest="  ")) if fits else spaced(line))
 
 
 def aside(message: str) -> None:
     """What is for a person to see and not part of the output: lines on stderr."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
-        print(message, file=sys.stderr)
+        with suppress(OSError, ValueError):  # a full disk, a terminal that is gone
+            print(message, file=sys.stderr)
 
 
 @contextmanager
@@ -54,22 +114,107 @@ def explained(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {error}") from None
 
 
-def add_model_option(command: argparse.ArgumentParser) -> None:
+class Plain(str):
+    """What was given as a plain argument and not with an option."""
+
+
+class PlainOrOption(argparse.Action):
+    """An argument that is given plainly or with an option, and never both."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option: str | None = None,
+    ) -> None:
+        if value is self.default:  # a plain argument that is not there
+            return
+        before = getattr(namespace, self.dest)
+        if before is not self.default and (option is None or isinstance(before, Plain)):
+            parser.error(f"the {self.dest} is given twice, as {before} and as {value}")
+        setattr(namespace, self.dest, Plain(value) if option is None else value)
+
+
+def add_plain_or_option(
+    command: argparse.ArgumentParser, name: str, default: str | None, meaning: str
+) -> None:
+    """Add the argument NAME, which can be given as --name FILE too."""
+    plain, action = name.upper(), PlainOrOption
     command.add_argument(
-        "--model",
-        metavar="FILE",
-        default="model.safetensors",
-        help="a model that train saved (default: %(default)s)",
+        name, metavar=plain, nargs="?", action=action, default=default, help=meaning
+    )
+    command.add_argument(
+        f"--{name}", metavar="FILE", action=action, default=default, help=f"the same as {plain}"
+    )
+
+
+def add_model_option(command: argparse.ArgumentParser) -> None:
+    add_plain_or_option(
+        command, "model", DEFAULT_MODEL, "a model that train saved (default: %(default)s)"
     )
 
 
 def read_model(path: str) -> model_file.SavedModel:
-    """The model in a file; says how to make one if there is none."""
-    with explained(f"cannot read the model {path}"):
+    """The model in a file. Raises UsageError that says what to do if it is none."""
+    what = f"cannot read the model {whole(path)}"
+    with explained(what):
         try:
             return model_file.load(path)
         except FileNotFoundError:
-            raise UsageError(f"there is no model {path}; train one first: llmhard train") from None
+            raise UsageError(_instead_of(path)) from None
+        except model_file.CheckpointError:
+            go_on = advised("train", "--resume", path)
+            raise UsageError(
+                f"{what}: it is a checkpoint; to go on with the training: {go_on}"
+            ) from None
+        except model_file.ModelFileError:
+            if not _is_text(path):
+                raise
+            learn = advised("train", "--data", path)
+            raise UsageError(
+                f"{what}: it is a text, not a safetensors file; to learn from it: {learn}"
+            ) from None
+
+
+def _instead_of(path: str) -> str:
+    """What to say of a model that is not there: what was meant, if one can guess."""
+    if len(path.split()) > 1 and not Path(path).suffix:
+        go_on = advised("sample", "--prompt", path)
+        return f"there is no model {path!r}; to go on with these words: {go_on}"
+    with suppress(OSError):
+        models = {other.stem: other for other in Path(path).parent.glob("*.safetensors")}
+        if meant := closest(Path(path).stem, models):
+            there = whole(shlex.quote(str(models[meant])))
+            return f"there is no model {whole(path)}; did you mean {there}?"
+    advice = f"there is no model {whole(path)}; train one first: {advised('train')}"
+    if path.isalpha():
+        advice += f"; or, to begin with this word: {advised('sample', '--prompt', path)}"
+    return advice
+
+
+def _is_text(path: str) -> bool:
+    """Whether `train` could learn from this file."""
+    with suppress(OSError, corpus.CorpusError):
+        if Path(path).is_file() and Path(path).stat().st_size <= LARGEST_TEXT:  # not a pipe
+            return bool(corpus.read_sentences(path))
+    return False
+
+
+# An ordinary word is the name of a setting only where a message begins with it.
+_SETTINGS = re.compile(
+    r"(?<![\w'\"-])(n_layer|n_embd|n_head|block_size|batch_size|lr|weight_decay|top[-_]k|top[-_]p"
+    r"|^(?:steps|warmup|average|temperature))(?![\w'\"-])"
+)
+
+
+def in_options(message: str) -> str:
+    """Return what a Config, a Recipe or a Sampling says, with the options in place of the fields.
+
+    >>> in_options("n_head must divide n_embd")
+    '--n-head must divide --n-embd'
+    """
+    return _SETTINGS.sub(lambda name: "--" + name[1].replace("_", "-"), message)
 
 
 def what_is_kept(record: TrainingRecord) -> str:
@@ -81,6 +226,12 @@ def what_is_kept(record: TrainingRecord) -> str:
         + averaged
         + (", before the validation loss rose" if record.kept_step < record.steps else "")
     )
+
+
+def folder_name(text: str) -> str:
+    if not text:  # a variable of the shell's that is not set
+        raise argparse.ArgumentTypeError("the name of a folder, not an empty one")
+    return text
 
 
 def at_least_one(text: str) -> int:
@@ -102,20 +253,27 @@ def _whole_number(text: str, least: int) -> int:
 
 
 def positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not isfinite(number) or number <= 0:
+    if not (number := _number(text)) > 0:
         raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
     return number
 
 
+def not_negative(text: str) -> float:
+    if not (number := _number(text)) >= 0:
+        raise argparse.ArgumentTypeError(f"a number of at least 0, not {text!r}")
+    return number
+
+
 def share(text: str) -> float:
+    if not 0 <= (number := _number(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1, not {text!r}")
+    return number
+
+
+def _number(text: str) -> float:
+    """The number, or NaN, with which every comparison fails, if it is none or not finite."""
     try:
         number = float(text)
     except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"a number from 0 to 1, not {text!r}")
-    return number
+        return nan
+    return number if isfinite(number) else nan

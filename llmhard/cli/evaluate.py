@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,10 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmhard import corpus
-from llmhard.cli.common import UsageError, add_model_option, at_least_one, read_model
+from llmhard.cli.common import (
+    DEFAULT_MODEL,
+    UsageError,
+    add_model_option,
+    advised,
+    at_least_one,
+    in_options,
+    not_negative,
+    read_model,
+)
 from llmhard.cli.training import Text, read_text
 from llmhard.sampler import Sampling
-from llmhard.terminal import printable
+from llmhard.terminal import console, is_live, measure, printable, unfailing, whole, wrap
 from llmhard.version import __version__
 
 if TYPE_CHECKING:
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SEED = 42
 DEFAULT_TEMPERATURES = (Sampling.temperature, 1.0)
-NARROWEST, WIDEST = 40, 80  # columns of the report
+NARROWEST = 40  # columns that the report needs
 
 
 def add_parser(commands: Any, program: str) -> None:
@@ -48,7 +54,7 @@ def add_parser(commands: Any, program: str) -> None:
             f"examples:\n"
             f"  {program} evaluate\n"
             f"  {program} evaluate --fresh 50000 --temperature 0.5 1\n"
-            f"  {program} evaluate --model mine.safetensors --data mine.txt --json"
+            f"  {program} evaluate mine.safetensors --data mine.txt --json"
         ),
     )
     command.set_defaults(run=run)
@@ -64,14 +70,14 @@ def add_parser(commands: Any, program: str) -> None:
         ("samples", 10_000, "sentences the model writes at each temperature"),
         ("pairs", 500, "minimal pairs of each kind"),
     ):
-        help_text = f"how many {meaning} (default: %(default)s)"
+        help_text = f"how many {meaning} (default: {default:,})"
         command.add_argument(
             f"--{name}", metavar="N", type=at_least_one, default=default, help=help_text
         )
     command.add_argument(
         "--temperature",
         metavar="T",
-        type=float,
+        type=not_negative,
         nargs="+",
         default=DEFAULT_TEMPERATURES,
         help="of the sentences that the model writes, one or more (default: 0.8 1)",
@@ -91,11 +97,6 @@ def run(options: argparse.Namespace) -> None:
     from llmhard.evaluation import evaluate
 
     temperatures = list(dict.fromkeys(options.temperature))
-    try:
-        for temperature in temperatures:
-            Sampling(temperature)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     saved = read_model(options.model)
     text = read_text(options.data) if options.data else _text_of(saved, options.model)
     try:
@@ -111,7 +112,7 @@ def run(options: argparse.Namespace) -> None:
                 tell=tell,
             )
     except (ValueError, ArithmeticError) as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(in_options(str(error))) from None
     if options.json:
         about = {"version": __version__, "model": options.model, "data": text.name}
         print(json.dumps(about | {"seed": options.seed} | asdict(evaluation), indent=2))
@@ -122,12 +123,10 @@ def run(options: argparse.Namespace) -> None:
 @contextmanager
 def _status() -> Iterator[Callable[[str], None]]:
     """What to call with what is done next: on a terminal, stderr shows it until the end."""
-    if not sys.stderr or not sys.stderr.isatty():
+    if not is_live(sys.stderr):
         yield lambda _: None
     else:
-        from rich.console import Console
-
-        with Console(stderr=True).status("evaluating") as status:
+        with console(unfailing(sys.stderr)).status("evaluating") as status:
             yield status.update
 
 
@@ -147,20 +146,26 @@ def _text_of(saved: SavedModel, model: str) -> Text:
     if not saved.records:
         return read_text(None)
     name = Path(saved.records[0].data.name).name
-    command = f"llmhard evaluate --model {shlex.quote(model)} --data"
     if name == "standard input":
         raise UsageError(
-            f"the model was trained on standard input; pipe that in: ... | {command} -"
+            f"the model was trained on standard input; pipe that in: "
+            f"{whole('... | ')}{_command(model, '-')}"
         )
     if name in bundled or Path(name).is_file():
         raise UsageError(
             f"the model was trained on another {name} than the one found, "
-            f"{bundled.get(name, name)}; say where that is, or name any other text: {command} FILE"
+            f"{whole(str(bundled.get(name, name)))}; say where that is, or name any other text: "
+            f"{_command(model, 'FILE')}"
         )
     raise UsageError(
-        f"the model was trained on {name}, which is not in this folder; say where it is: "
-        f"{command} {shlex.quote(f'FOLDER/{name}')}"
+        f"the model was trained on {whole(name)}, which is not in this folder; say where it is: "
+        f"{_command(model, f'FOLDER/{name}')}"
     )
+
+
+def _command(model: str, data: str) -> str:
+    """The command that judges this model by that text."""
+    return advised("evaluate", *([] if model == DEFAULT_MODEL else [model]), "--data", data)
 
 
 # ---------------------------------------------------------------- the report for people
@@ -178,64 +183,68 @@ Rows = list[tuple[str, ...]]
 
 
 def _report(model: str, text: Text, evaluation: Evaluation) -> str:
-    from rich.console import Console
 
-    width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    width = max(measure(), NARROWEST)
+    screen = console(sys.stdout, width)
     unseen = f"{evaluation.unseen:,} held out" if evaluation.trained_on else "none trained on"
-    with console.capture() as captured:
-        for line in (
-            f"model  {printable(model)}: {evaluation.parameters:,} parameters",
-            f"text   {printable(text.name)}: {len(text.sentences):,} sentences, {unseen}",
+    with screen.capture() as captured:
+        for name, file, about in (
+            ("model  ", model, whole(f"{evaluation.parameters:,} parameters")),
+            ("text   ", text.name, f"{len(text.sentences):,} sentences, {unseen}"),
         ):
-            console.print(line, soft_wrap=True)
+            _print_text(screen, f"{whole(printable(file))}: {about}", name, " " * len(name))
         if short := list(_in_short(evaluation)):
-            console.print("\nIn short")
+            screen.print("\nIn short", style="bold")
         for line in short:
-            console.print(textwrap.fill(line, width, initial_indent="- ", subsequent_indent="  "))
-        _print_grouped(console, "nats a token", _losses(evaluation))
-        _print_grouped(console, f"{evaluation.samples[0].count:,} samples", _samples(evaluation))
+            _print_text(screen, line, "- ", "  ")
+        _print_grouped(screen, "nats a token", _losses(evaluation))
+        _print_grouped(screen, f"{evaluation.samples[0].count:,} samples", _samples(evaluation))
         for samples in evaluation.samples:
-            _print_mistakes(console, samples.count, samples.temperature, samples.mistakes)
-        _print_table(console, *_next_words(evaluation), NEXT_WORDS)
-        _print_table(console, *_pairs(evaluation, examples=width >= ROOM_FOR_EXAMPLES), PAIRS)
+            _print_mistakes(screen, samples.count, samples.temperature, samples.mistakes)
+        _print_table(screen, *_next_words(evaluation), NEXT_WORDS)
+        _print_table(screen, *_pairs(evaluation, examples=width >= ROOM_FOR_EXAMPLES), PAIRS)
         for note in evaluation.notes:
-            console.print()
-            console.print(textwrap.fill(printable(note), width))
+            screen.print()
+            _print_text(screen, printable(note))
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
-def _print_grouped(console: Console, title: str, rows: dict[str, Groups]) -> None:
+def _print_text(screen: Console, text: str, first: str = "", rest: str = "") -> None:
+    for line in wrap(text, screen.width, first, rest):
+        screen.print(line, soft_wrap=True)  # a name that is wider than a line stays in one piece
+
+
+def _print_grouped(screen: Console, title: str, rows: dict[str, Groups]) -> None:
     """A table with two columns for each group; a table for each where these are too wide."""
     known = {name: groups for name, groups in rows.items() if any(map(any, groups.values()))}
     headings = list(dict.fromkeys(chain.from_iterable(known.values())))
-    wide = len(headings) < 2 or console.width >= ROOM_FOR_EXAMPLES
+    wide = len(headings) < 2 or screen.width >= ROOM_FOR_EXAMPLES
     for shown in [headings] if wide else [[heading] for heading in headings]:
         columns = [title, *chain.from_iterable((heading, "s.e.") for heading in shown)]
         cells = [
             (name, *chain.from_iterable(groups.get(heading, ("", "")) for heading in shown))
             for name, groups in known.items()
         ]
-        _print_table(console, columns, [row for row in cells if any(row[1:])])
+        _print_table(screen, columns, [row for row in cells if any(row[1:])])
 
 
 def _print_table(
-    console: Console, columns: Sequence[str], rows: Rows, explanation: str = ""
+    screen: Console, columns: Sequence[str], rows: Rows, explanation: str = ""
 ) -> None:
     from rich.table import Table
 
     if not rows:
         return
-    console.print()
+    screen.print()
     if explanation:
-        console.print(textwrap.fill(explanation, console.width))
+        _print_text(screen, explanation)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
         words = number == 0 or name == EXAMPLE
         table.add_column(name, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    screen.print(table)
 
 
 def _in_short(evaluation: Evaluation) -> Iterator[str]:
@@ -265,7 +274,7 @@ def _in_short(evaluation: Evaluation) -> Iterator[str]:
     elif losses:
         yield (
             f"On {name} sentences it is as unsure of each token as if it guessed among "
-            f"{losses.perplexity:.3g}."
+            f"{_perplexity(losses.perplexity, 3)}."
         )
     if evaluation.pairs:
         right = {kind: result.right.value for kind, result in evaluation.pairs.items()}
@@ -289,7 +298,7 @@ def _losses(evaluation: Evaluation) -> dict[str, Groups]:
                 "sentences": (f"{losses.sentences:,}", ""),
                 "tokens": (f"{losses.tokens:,}", ""),
                 "the model's loss": _nats(losses.model),
-                "its perplexity": (f"{losses.perplexity:.4g}", ""),
+                "its perplexity": (_perplexity(losses.perplexity, 4), ""),
                 "the grammar's loss": _nats(losses.grammar),
                 "gap": _nats(losses.gap),
                 "gap, of the grammar's loss": _percent(losses.gap_share, 2),
@@ -316,27 +325,25 @@ def _samples(evaluation: Evaluation) -> dict[str, Groups]:
 
 
 def _print_mistakes(
-    console: Console, count: int, temperature: float, mistakes: Sequence[Mistake]
+    screen: Console, count: int, temperature: float, mistakes: Sequence[Mistake]
 ) -> None:
     """Each reason with an example, which has the word at which it leaves the language in brackets,
     and the likeliest words there."""
     if not mistakes:
         return
     rejected = sum(mistake.count for mistake in mistakes)
-    console.print()
+    screen.print()
     line = (
         f"{rejected:,} of {count:,} samples rejected at {temperature:g}; [the wrong word] (what "
         f"could stand there; the full stop is the end of the sentence):"
     )
-    console.print(textwrap.fill(line, console.width))
+    _print_text(screen, line)
     for mistake in mistakes:
         place = mistake.places[0]
         words = place.example.split(" ")
         words[place.position : place.position + 1] = [f"[{place.word}]"]
-        line = (
-            f"{mistake.count:>5,}  {mistake.reason}: {' '.join(words)} ({', '.join(place.allowed)})"
-        )
-        console.print(textwrap.fill(printable(line), console.width, subsequent_indent=" " * 7))
+        line = f"{mistake.reason}: {' '.join(words)} ({', '.join(place.allowed)})"
+        _print_text(screen, printable(line), f"{mistake.count:>5,}  ", " " * 7)
 
 
 def _next_words(evaluation: Evaluation) -> tuple[list[str], Rows]:
@@ -363,6 +370,10 @@ def _pairs(evaluation: Evaluation, examples: bool) -> tuple[list[str], Rows]:
         for kind, result in evaluation.pairs.items()
     ]
     return ["minimal pairs", "pairs", "right", "s.e.", *([EXAMPLE] if examples else [])], rows
+
+
+def _perplexity(number: float, digits: int) -> str:
+    return f"{number:.{digits}g}" if number < 1000 else f"{number:,.0f}"
 
 
 def _nats(estimate: Estimate | None, digits: int = 4) -> tuple[str, str]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from llmhard import curves
-from llmhard.cli.common import read_model, what_is_kept
+from llmhard.cli.common import add_model_option, read_model, what_is_kept
 from llmhard.model_file import SavedModel
 from llmhard.recipe import PRESETS
-from llmhard.terminal import printable
+from llmhard.terminal import measure, paint, printable, whole, wrap
 from llmhard.training_record import TrainingRecord
-
-WIDTH = 80  # columns
 
 
 def add_parser(commands: Any, program: str) -> None:
@@ -33,13 +30,7 @@ def add_parser(commands: Any, program: str) -> None:
         ),
     )
     command.set_defaults(run=run)
-    command.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default="model.safetensors",
-        help="a model that train saved (default: %(default)s)",
-    )
+    add_model_option(command)
     command.add_argument("--json", action="store_true", help="for programs: one object of JSON")
 
 
@@ -51,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
         facts = {"file": options.model, "file_size": size} | _facts(saved)
         print(json.dumps(facts, indent=2))
     else:
-        title = printable(options.model) + (f", {size:,} bytes" if size else "")
+        title = whole(printable(options.model)) + (f", {size:,} bytes" if size else "")
         print(_text(saved, title), end="")
 
 
@@ -74,43 +65,45 @@ def _facts(saved: SavedModel) -> dict[str, Any]:
 
 def _text(saved: SavedModel, title: str) -> str:
     """The same for people."""
-    config = saved.model.config
+    config, width = saved.model.config, measure()
     sizes = [(name, f"{size:,}") for name, size in asdict(config).items()]
-    parts = [f"{title}\n", "configuration", _lines([("tokenizer", saved.tokenizer.kind), *sizes])]
     shapes = config.shapes().items()
     tensors = [(name, f"{rows:,} x {cols:,}", f"{rows * cols:,}") for name, (rows, cols) in shapes]
-    parts += ["parameters", _table([*tensors, ("total", "", f"{config.n_parameters():,}")])]
+    parts = {
+        "configuration": _pairs([("tokenizer", saved.tokenizer.kind), *sizes], width),
+        "parameters": _table([*tensors, ("total", "", f"{config.n_parameters():,}")], width),
+    }
     for number, record in enumerate(saved.records, start=1):
         several = f" {number} of {len(saved.records)}" if len(saved.records) > 1 else ""
-        parts += [f"training{several}", _lines(_record(record)), curves.text(record.curve)]
-    return "\n".join(filter(None, parts))
+        lines = _pairs(_record(record), width)
+        if curve := curves.text(record.curve):
+            lines += ["", *curve.splitlines()]
+        parts[f"training{several}"] = lines
+    blocks = [wrap(title, width, rest="  "), *([name, *lines] for name, lines in parts.items())]
+    return "\n".join("\n".join([paint(head, "bold"), *rest, ""]) for head, *rest in blocks)
 
 
-def _lines(pairs: Sequence[tuple[str, str]]) -> str:
+def _pairs(pairs: Sequence[tuple[str, str]], width: int) -> list[str]:
     """A name and its value a line, the longer values on several."""
     left = max(len(name) for name, _ in pairs) + 4
-    return "".join(
-        textwrap.fill(
-            f"{f'  {name}':{left}}{value}",
-            WIDTH,
-            subsequent_indent=" " * left,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        + "\n"
+    return [
+        line
         for name, value in pairs
-    )
+        for line in wrap(value, width, f"{f'  {name}':{left}}", " " * left)
+    ]
 
 
-def _table(rows: Sequence[tuple[str, str, str]]) -> str:
-    """A name and two numbers a line."""
+def _table(rows: Sequence[tuple[str, str, str]], width: int) -> list[str]:
+    """A name and two numbers a line; the numbers below the name where it is too wide."""
     name, shape, count = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return "".join(f"  {n:{name}}  {s:>{shape}}  {c:>{count}}\n" for n, s, c in rows)
+    if 6 + name + shape + count <= width:
+        return [f"  {n:{name}}  {s:>{shape}}  {c:>{count}}" for n, s, c in rows]
+    return [line for n, s, c in rows for line in (f"  {n}", f"    {s:>{shape}}  {c:>{count}}")]
 
 
 def _record(record: TrainingRecord) -> list[tuple[str, str]]:
     names = [name for name, recipe in PRESETS.items() if recipe == record.recipe]
-    numbers = ", ".join(f"{name} {value:,}" for name, value in asdict(record.recipe).items())
+    numbers = ", ".join(whole(f"{name} {value:,}") for name, value in asdict(record.recipe).items())
     sentences, held_out = record.data.sentences, record.data.held_out
     aside = f", of which {held_out:,} held out" if held_out else ""
     validation, last = record.kept_validation, record.last_validation
@@ -118,7 +111,7 @@ def _record(record: TrainingRecord) -> list[tuple[str, str]]:
     return [
         ("recipe", f"{names[0]}: {numbers}" if names else numbers),
         ("seed", str(record.seed)),
-        ("data", printable(record.data.name)),
+        ("data", whole(printable(record.data.name))),
         ("sentences", f"{sentences:,}{aside}"),
         ("final loss", f"{record.final_loss:.4f} nats a token"),
         ("validation", "-" if validation is None else f"{validation:.4f} nats a token{at_the_end}"),

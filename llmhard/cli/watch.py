@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import textwrap
-from shutil import get_terminal_size
+import sys
 
 from llmhard.cli.common import aside
 from llmhard.model import GPT
 from llmhard.sampler import Reader, Sampling, generate
+from llmhard.terminal import columns, wrap
 from llmhard.tokenizer import Tokenizer
 
 SEEDS = (1, 2, 3)  # one for each sentence, the same at every step
@@ -36,14 +36,9 @@ class Watch:
 
     def _write(self, title: str, model: GPT) -> None:
         reader, sampling = Reader(model), Sampling(TEMPERATURE)
-        width = get_terminal_size().columns - 1
+        width = columns(sys.stderr) - 1  # some terminals break a full line
         lines = [title]
         for seed in SEEDS:
             sentence = self._tokenizer.decode(generate(reader, random.Random(seed), sampling))
-            lines += textwrap.wrap(
-                sentence.strip() or "(nothing)",
-                width,
-                initial_indent="  ",
-                subsequent_indent="    ",
-            )
+            lines += wrap(sentence.strip() or "(nothing)", width, "  ", "    ")
         aside("\n".join(lines))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llmhard.cli.common import UsageError, explained
+from llmhard.cli.common import UsageError, advised, closest, command_line, explained, folder_name
+from llmhard.terminal import measure, whole, wrap
+
+EXAMPLE = "my-gpt"  # a name for advice
 
 
 def add_parser(commands: Any, program: str) -> None:
@@ -15,36 +20,117 @@ def add_parser(commands: Any, program: str) -> None:
         "workbook",
         help="lay out the files in which you build a GPT yourself",
         description=(
-            "Lay out the workbook: a file for each of the labs 02 to 08, in which you write the\n"
-            "parts of a GPT in plain Python. Files that are there already are left alone."
+            "Lay out the workbook: a file for each of the labs 02 to 08, in which you write the "
+            "parts of a GPT in plain Python. Files that are there already are left alone; inside "
+            "a workbook the command restores those that are missing."
         ),
-        epilog=f"examples:\n  {program} workbook mygpt\n  {program} check 02 mygpt",
+        epilog=f"examples:\n  {program} workbook {EXAMPLE}\n  {program} check 02 {EXAMPLE}",
     )
-    command.set_defaults(run=run, program=program)
-    command.add_argument("folder", metavar="DIR", help="where; it is made if it is not there")
+    command.set_defaults(run=run)
+    command.add_argument(
+        "folder",
+        metavar="DIR",
+        type=folder_name,
+        nargs="?",
+        help="where; it is made if it is not there (default: the workbook that you are in)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     from llmhard.workbook import LABS, lay_out
 
-    folder = Path(options.folder)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"cannot lay out the workbook in {folder}: it is a file, not a folder")
-    with explained(f"cannot lay out the workbook in {folder}"):
+    folder = find(None, "workbook") if options.folder is None else Path(options.folder)
+    refuse_place(folder)
+    with explained(f"cannot lay out the workbook in {whole(str(folder))}"):
         written, kept = lay_out(folder)
     about = {lab.file: f"lab {lab.number}, {lab.subject}" for lab in LABS.values()}
     about["gpt.py"] = "given: trains your GPT and lets it write"
     about["sentences.txt"] = "given: 30,000 sentences to learn from"
     if written:
-        print(f"Written to {folder}:\n")
+        print(f"Written to {'this folder' if folder == Path() else folder}:\n")
         for name in written:
-            print(f"  {name:<14} {about[name]}")
+            print("\n".join(wrap(about[name], measure(), f"  {name:<14} ", " " * 17)))
         print()
     if kept:
         print("There already, and left alone:\n")
         for name in kept:
             print(f"  {name}")
         print()
-    print("In each lab: read its document, write what is not written yet, and check it.")
-    print("Begin with docs/02-tokenizer.md; then:\n")
-    print(f"  {options.program} check 02 {shlex.quote(str(folder))}")
+    for line in (
+        "In each lab: read its document, write what is not written yet, and check it.",
+        "Begin with docs/02-tokenizer.md; then:",
+    ):
+        print("\n".join(wrap(line, measure())))
+    print()
+    print(f"  {command_line('check', '02', *named(folder))}")
+
+
+def refuse_place(folder: Path) -> None:
+    """Raise UsageError for a place where no workbook should be: a file, another workbook."""
+    from llmhard.workbook import is_workbook, workbook_around
+
+    shown = whole(str(folder))
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"cannot lay out the workbook in {shown}: it is a file, not a folder")
+    place = folder.resolve()
+    outer = workbook_around(place.parent)
+    if outer and not is_workbook(place):
+        restore = advised("workbook", *named(outer))
+        raise UsageError(
+            f"{shown} would be inside the workbook {whole(str(outer))}; to restore that one's "
+            f"missing files: {restore}; for another workbook, leave its folder first"
+        )
+
+
+def find(given: str | None, command: str) -> Path:
+    """Return the workbook in a folder, or the one around the current folder.
+
+    Raises UsageError if there is none; the message names those nearby and how the command is
+    given one of them, or says how to lay one out.
+    """
+    from llmhard.workbook import is_workbook, workbook_around
+
+    if given is None:
+        if around := workbook_around(_here()):
+            return Path(os.path.relpath(around))
+        raise UsageError(f"you are not in a workbook; {_instead(Path(), command)}")
+    folder = Path(given)
+    if is_workbook(folder):
+        return folder
+    state = "is not a workbook" if folder.exists() else "is not there"
+    raise UsageError(f"the folder {whole(given)} {state}; {_instead(folder, command)}")
+
+
+def named(folder: Path) -> list[str]:
+    """Return the words that name this workbook in a command: none inside it."""
+    from llmhard.workbook import workbook_around
+
+    return [] if workbook_around(_here()) == folder.resolve() else [str(folder)]
+
+
+def _here() -> Path:
+    with explained("cannot say where you are"):  # the folder has been removed
+        return Path.cwd()
+
+
+def _instead(folder: Path, command: str) -> str:
+    """What to do when the folder is no workbook."""
+    nearby = {place.resolve(): str(place) for place in _nearby(folder)}.values()
+    if not nearby:
+        new = folder if folder.name and not folder.exists() else EXAMPLE
+        return f"to lay one out: {advised('workbook', new)}"
+    meant = closest(str(folder), nearby) or next(iter(nearby))
+    others = [whole(name) for name in nearby if name != meant]
+    more = f" (others: {', '.join(others)})" if others else ""
+    return f"there is one in {whole(meant)}{more}: {advised(command, *named(Path(meant)))}"
+
+
+def _nearby(folder: Path) -> Iterator[Path]:
+    """The workbooks in the folder, here and beside it, and the one around here."""
+    from llmhard.workbook import is_workbook, workbook_around
+
+    for place in (folder, Path(), folder.parent):
+        with suppress(OSError):
+            yield from filter(is_workbook, sorted(place.iterdir()))
+    if around := workbook_around(_here()):
+        yield Path(os.path.relpath(around))

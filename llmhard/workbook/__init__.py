@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +46,22 @@ LABS = {
 }
 
 
+FILES = [*(lab.file for lab in LABS.values()), SCRIPT, SENTENCES]
+
+
+def is_workbook(folder: Path) -> bool:
+    """Return whether most of a workbook's files are in the folder; some may have been lost."""
+    try:
+        return 2 * sum((folder / name).is_file() for name in FILES) > len(FILES)
+    except OSError:  # nothing in it may be looked at
+        return False
+
+
+def workbook_around(place: Path) -> Path | None:
+    """Return the workbook that the place is or lies in, None if there is none."""
+    return next(filter(is_workbook, (place, *place.parents)), None)
+
+
 def lay_out(folder: Path) -> tuple[list[str], list[str]]:
     """Write what is not there yet: a stub for each lab, the script and the sentences.
 
@@ -55,15 +70,31 @@ def lay_out(folder: Path) -> tuple[list[str], list[str]]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written, kept = [], []
-    for name in [*(lab.file for lab in LABS.values()), SCRIPT, SENTENCES]:
-        target = folder / name
-        if target.exists() or target.is_symlink():
-            kept.append(name)
-            continue
-        if name == SENTENCES:
-            shutil.copyfile(corpus.default_path(), target)
+    for name in FILES:
+        if _write_new(folder / name, _content(name)):
+            written.append(name)
         else:
-            source = (SOLUTIONS / name).read_text(encoding="utf-8")
-            target.write_text(source if name == SCRIPT else stub(source), encoding="utf-8")
-        written.append(name)
+            kept.append(name)
     return written, kept
+
+
+def _content(name: str) -> bytes:
+    if name == SENTENCES:
+        return corpus.default_path().read_bytes()
+    source = (SOLUTIONS / name).read_text(encoding="utf-8")
+    return (source if name == SCRIPT else stub(source)).encode()
+
+
+def _write_new(path: Path, content: bytes) -> bool:
+    """Write a file unless there is one, be it made at this moment; returns whether it did."""
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(content)
+    except BaseException:  # a part of it would be left alone the next time
+        path.unlink(missing_ok=True)
+        raise
+    return True

@@ -7,18 +7,18 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmhard.terminal import cells, measure, paint, printable, whole, wrap
 from llmhard.workbook import LABS, Lab
 from llmhard.workbook.checks import checks_of
 from llmhard.workbook.worker import NOT_RUN, OK, TO_DO, WRONG, Outcome
 
 SECONDS = 18.0  # for all the checks of one lab
-WIDTH = 80
+STYLES = {OK: "green", WRONG: "red", TO_DO: "yellow", NOT_RUN: "dim"}
 SHOWN = 2  # failures that are told in full
 
 
@@ -106,16 +106,19 @@ def _completed(number: str, outcomes: list[Outcome]) -> list[Outcome]:
 # ---------------------------------------------------------------- in words
 
 
-def told(report: Report, folder: Path, program: str) -> Iterator[str]:
-    """The report, line by line, at most 80 columns wide."""
+def told(report: Report, folder: Path, check: Callable[[str], str]) -> Iterator[str]:
+    """The report, in lines that fit the terminal; `check` gives the command that checks a lab."""
     lab = report.lab
-    yield f"Lab {lab.number}, {lab.subject}: {lab.file}"
+    for line in _wrapped(f"Lab {lab.number}, {lab.subject}: {lab.file}"):
+        yield paint(line, "bold")
     yield ""
     if report.earlier:
-        yield from _blame(report, report.earlier, folder, program)
+        yield from _blame(report, report.earlier, check)
         return
     for outcome in report.outcomes:
-        yield f"  {outcome.status:<7} {outcome.title}"
+        first, *rest = wrap(printable(outcome.title), measure(), " " * 10, " " * 10)
+        yield f"  {paint(f'{outcome.status:<7}', STYLES[outcome.status])} {first[10:]}"
+        yield from rest
     yield ""
     failures = [outcome for outcome in report.outcomes if outcome.status == WRONG]
     for outcome in failures[:SHOWN]:
@@ -125,7 +128,8 @@ def told(report: Report, folder: Path, program: str) -> Iterator[str]:
 
 
 def _failure(outcome: Outcome, lab: Lab) -> Iterator[str]:
-    yield f"{outcome.title}"
+    for line in _wrapped(outcome.title):
+        yield paint(line, "bold")
     for line in outcome.lines:
         yield from _wrapped(line, "    ")
     if outcome.hint:
@@ -136,21 +140,22 @@ def _failure(outcome: Outcome, lab: Lab) -> Iterator[str]:
         yield "    Your code printed:"
         printed = outcome.printed.strip().splitlines()
         for line in printed[:5]:
-            yield _cut(f"    | {_printable(line)}")
+            yield _cut(f"    | {printable(line)}")
         if len(printed) > 5:
             yield "    | ..."
     if outcome.section:
         yield ""
-        yield f'    Read: {lab.document}, "{outcome.section}"'
+        yield from _wrapped(f'Read: {lab.document}, "{outcome.section}"', "    ")
     yield ""
 
 
 def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 4] + " ..."
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """The line, or what of it fits, and what shows that it went on."""
+    if cells(line) <= measure():
+        return line
+    while cells(line) > measure() - 4:
+        line = line[:-1]
+    return f"{line} ..."
 
 
 def _summary(report: Report, failures: list[Outcome]) -> str:
@@ -172,26 +177,29 @@ def _next(report: Report, folder: Path) -> Iterator[str]:
         if later:
             yield from _wrapped(
                 f"Next: lab {later[0].number}, {later[0].subject}: {later[0].document}, "
-                f"and {folder / later[0].file}."
+                f"and {whole(str(folder / later[0].file))}."
             )
         else:
-            yield "Your GPT is complete. Let it learn and write:"
+            yield from _wrapped("Your GPT is complete. Let it learn and write:")
             yield ""
             yield f"  python {shlex.quote(str(folder / 'gpt.py'))}"
             yield ""
-            yield "Then change one line of model.py and run it again, on the compiled engine:"
+            yield from _wrapped(
+                "Then change one line of model.py and run it again, on the compiled engine:"
+            )
             yield ""
             yield "  from value import Value      as it is"
             yield "  from llmhard import Value    as it should be"
     elif not report.count(WRONG) and report.count(TO_DO):
         first = next(outcome for outcome in report.outcomes if outcome.status == TO_DO)
+        file = whole(str(folder / first.file))
         yield from _wrapped(
-            f"Next: write {first.lines[0]} in {folder / first.file}. What it should do stands "
-            f'there; how, in {lab.document}, "{first.section}".'
+            f"Next: write {first.lines[0]} in {file}. What it should do stands there; how, in "
+            f'{lab.document}, "{first.section}".'
         )
 
 
-def _blame(report: Report, earlier: Report, folder: Path, program: str) -> Iterator[str]:
+def _blame(report: Report, earlier: Report, check: Callable[[str], str]) -> Iterator[str]:
     lab, cause = report.lab, earlier.lab
     state = "does not pass its own checks" if earlier.count(WRONG) else "is not finished"
     yield from _wrapped(
@@ -199,7 +207,7 @@ def _blame(report: Report, earlier: Report, folder: Path, program: str) -> Itera
         f"may not be the fault of {lab.file}. First:"
     )
     yield ""
-    yield f"  {program} check {cause.number} {shlex.quote(str(folder))}"
+    yield f"  {check(cause.number)}"
     yield ""
     first = next(outcome for outcome in earlier.outcomes if outcome.status in (WRONG, TO_DO))
     what = f"write {first.lines[0]}" if first.status == TO_DO else first.title
@@ -207,14 +215,9 @@ def _blame(report: Report, earlier: Report, folder: Path, program: str) -> Itera
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    """The text in lines of at most 80 columns; its own indentation stays."""
-    text = _printable(text)
-    own = " " * (len(text) - len(text.lstrip()))
-    return textwrap.wrap(
-        text.strip(),
-        WIDTH,
-        initial_indent=indent + own,
-        subsequent_indent=indent + own + "  " * bool(own),
-        break_on_hyphens=False,
-        break_long_words=False,  # a path stays in one piece
-    ) or [""]
+    """The text in lines that fit; its own indentation stays."""
+    text = printable(text)
+    own = indent + " " * (len(text) - len(text.lstrip()))
+    if not text.strip():
+        return [""]
+    return wrap(text, measure(), own, own + "  " * (own != indent))

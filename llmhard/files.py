@@ -1,0 +1,125 @@
+"""Writing files so that nothing is lost: all of a file or nothing, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from shutil import disk_usage
+
+from llmhard.signals import Held
+
+if sys.platform != "win32":
+    import fcntl
+
+Stamp = tuple[int, int, int, int]  # device, inode, time of the last change, size
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file: who opens it finds the old content or the new, never a part.
+
+    A signal that asks the program to end waits until the file is there. A file that is replaced
+    passes on its permissions. Raises OSError if it cannot be written; an earlier file of that name
+    is then as it was.
+    """
+    path = Path(path).resolve()  # through a link to the file itself
+    old = path.stat() if path.exists() else None
+    with Held(brief=True), _temporary(path, stat.S_IMODE(old.st_mode) if old else 0o666) as file:
+        descriptor, name = file
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if old and sys.platform != "win32":
+            with suppress(OSError):  # only root may give files away
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+        os.fsync(descriptor)
+        if sys.platform == "win32":  # which replaces no open files
+            os.close(descriptor)
+        name.replace(path)
+        _sync(path.parent)
+
+
+def check_room(path: str | os.PathLike[str], size: int) -> None:
+    """Raise OSError if no file of so many bytes can be written in the folder of this path."""
+    path = Path(path).resolve()
+    with Held(brief=True), _temporary(path, 0o600) as (descriptor, _):
+        if hasattr(os, "posix_fallocate"):  # it knows quotas and limits, too
+            os.posix_fallocate(descriptor, 0, max(size, 1))
+        elif disk_usage(path.parent).free < size:
+            raise OSError(28, "No space left on device")
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove the unfinished files that a killed program has left when it wrote to this path.
+
+    Those that a running program writes are locked, and stay.
+    """
+    path = Path(path).resolve()
+    for leftover in path.parent.glob(f"{_prefix(path)}*"):
+        with suppress(OSError):
+            descriptor = os.open(leftover, os.O_WRONLY)
+            try:
+                _lock(descriptor)
+                leftover.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def stamp(path: str | os.PathLike[str]) -> Stamp | None:
+    """Return what changes with every change of a file; None if there is no file."""
+    with suppress(OSError):
+        status = Path(path).stat()
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+    return None
+
+
+def free_name(path: Path) -> Path:
+    """Return the path or, if there is something already, one with -2, -3, ... in its name."""
+    free, number = path, 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
+@contextmanager
+def _temporary(path: Path, mode: int) -> Iterator[tuple[int, Path]]:
+    """A new file beside the path, locked while it is written; it is gone after the block."""
+    name = path.with_name(_prefix(path) + secrets.token_hex(4))
+    binary = getattr(os, "O_BINARY", 0)
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, mode)
+    try:
+        with suppress(OSError):  # some file systems know no locks
+            _lock(descriptor)
+        yield descriptor, name
+    finally:
+        with suppress(OSError):  # closed already
+            os.close(descriptor)
+        name.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    """How the names of unfinished files begin: short, and another one for each path."""
+    return f".llmhard-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}-"
+
+
+def _lock(descriptor: int) -> None:
+    """Raises OSError if another program has locked the file."""
+    if sys.platform != "win32":  # there an open file cannot be removed anyway
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sync(folder: Path) -> None:
+    """Let the names in a folder survive a power cut, as far as the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
