@@ -402,6 +402,33 @@ def test_the_tables_of_a_character_tokenizer(characters, width):
     assert {"' '", "t", WIDE[0]} <= {row["word"] for _, rows in steps for row in rows}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--top-p", "2"], "--top-p must be a number above 0 and at most 1, not '2'"),
+        (["--top-p", "0"], "--top-p must be a number above 0 and at most 1, not '0'"),
+        (["--top-p", "nan"], "--top-p must be a number above 0 and at most 1, not 'nan'"),
+        (["--top-p", "x" * 9999], "--top-p must be a number above 0 and at most 1, not 'xxx"),
+        (["--top-k", "-1"], "--top-k must be a whole number of at least 0, not '-1'"),
+        (["--top-k", "1.5"], "--top-k must be a whole number of at least 0, not '1.5'"),
+        (["--temperature", "-1"], "--temperature must be a number of at least 0, not '-1'"),
+        (["--temperature", "inf"], "--temperature must be a number of at least 0, not 'inf'"),
+        (["--seed", "x"], "--seed must be a whole number, not 'x'"),
+        (["--seed"], "--seed needs a value"),
+        (["-n", "0"], "-n must be a whole number of at least 1, not '0'"),
+        (["--show-probs", "0"], "--show-probs must be a whole number of at least 1, not '0'"),
+        (["--show-probs", "m.safetensors"], "not 'm.safetensors'; give the model before it"),
+        (["--interactive", "--prompt", "a"], "--interactive asks for the beginnings"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_the_model_is_read(tmp_path, arguments, message):
+    code, out, err = run(["sample", "no.safetensors", *arguments], tmp_path)
+    assert (code, out) == (2, "")
+    assert_one_line(err)
+    assert message in err
+    assert "no.safetensors" not in err
+
+
 # ---------------------------------------------------------------- narrow terminals
 
 
@@ -512,13 +539,13 @@ def test_help_names_every_command(folder):
         ("the cta", "'cta'.*near it: cat"),
         ("The Cta", "'cta'.*near it: cat"),
         ("the " * 8, "8 tokens.*at most 7"),
-        ("/temperature", "/temperature.*expected one.*/help"),
+        ("/temperature", "/temperature needs a value.*/help"),
         ("/temperature x", "/temperature.*'x'.*/help"),
-        ("/temperature -1", "/temperature.*at least 0.*'-1'"),
+        ("/temperature -1", "/temperature must be a number of at least 0, not '-1'"),
         ("/temperature nan", "/temperature.*at least 0.*'nan'"),
         ("/top-k 1.5", "/top-k.*'1.5'"),
         ("/top-k -1", "/top-k.*at least 0.*'-1'"),
-        ("/top-p 2", "/top-p.*above 0 and at most 1.*'2'"),
+        ("/top-p 2", "/top-p must be a number above 0 and at most 1, not '2'"),
         ("/top-p 0", "/top-p.*above 0 and at most 1.*'0'"),
         ("/top-p x", "/top-p.*above 0 and at most 1.*'x'"),
         ("/seed x", "/seed.*a whole number.*'x'"),

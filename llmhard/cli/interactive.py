@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import random
+import signal
 import sys
 from collections.abc import Mapping
 from typing import NoReturn, Protocol, TextIO
@@ -18,9 +18,11 @@ from llmhard.cli.common import (
     complain,
     explained,
     from_zero,
+    plainly,
 )
 from llmhard.cli.writing import CANDIDATES, Writer, add_choice_options, sampling_of
-from llmhard.terminal import columns, is_terminal, wrap
+from llmhard.signals import Interrupted
+from llmhard.terminal import columns, is_live, is_terminal, wrap
 
 PROMPT = "> "
 # What people type elsewhere to leave and to get help: exit(), :q!, \\q, .help
@@ -60,8 +62,9 @@ def run(writer: Writer, number: int) -> None:
 
 
 def _is_ctrl_c(interrupt: KeyboardInterrupt) -> bool:
-    """Return whether a person at a terminal has pressed it; signals that end it are subclasses."""
-    return type(interrupt) is KeyboardInterrupt and is_terminal(sys.stdin)
+    """Return whether it came from a person at a terminal, and not from a signal to end."""
+    number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+    return number == signal.SIGINT and is_terminal(sys.stdin)
 
 
 # ---------------------------------------------------------------- answers
@@ -71,7 +74,7 @@ class CommandParser(Parser):
     """Commands such as `/top-k 5` are options that begin with a slash."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see /help)")
+        raise UsageError(f"{plainly(message)} (see /help)")
 
 
 class Talk:
@@ -229,7 +232,5 @@ def _lines(talk: Talk) -> Lines:
 
 
 def _terminal() -> TextIO | None:
-    """Return the stream for the prompt: stdout, or stderr if stdout goes to a file."""
-    if os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
-        return None
-    return next(filter(is_terminal, (sys.stdout, sys.stderr)), None)
+    """Return the stream for a prompt that can be edited: stderr if stdout goes to a file."""
+    return next(filter(is_live, (sys.stdout, sys.stderr)), None)

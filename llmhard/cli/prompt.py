@@ -17,6 +17,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from llmhard.cli.history import SavedHistory, default_path
+from llmhard.terminal import unfailing
 from llmhard.tokenizer import Tokenizer
 
 
@@ -44,10 +45,7 @@ class Prompt:
 
         Raises EOFError for Ctrl-D or a terminal that is gone, KeyboardInterrupt for Ctrl-C.
         """
-        try:
-            return self._session.prompt()
-        except OSError:  # the terminal is gone, and what is drawn on it with it
-            raise EOFError from None
+        return self._session.prompt()
 
     @property
     def unfinished(self) -> str:
@@ -83,7 +81,7 @@ class WordCompleter(Completer):
 
 
 def _output(stream: TextIO) -> Output:
-    output = create_output(stream)
+    output = create_output(unfailing(stream))  # a terminal that is gone is the end of input, too
     if isinstance(output, Vt100_Output):
         # Do not ask the terminal where its cursor is: the answer may come when nobody reads it.
         output.enable_cpr = False

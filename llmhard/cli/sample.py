@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from pathlib import Path
 from typing import Any
 
 from llmhard.cli.common import UsageError, add_model_option, at_least_one, read_model
@@ -49,7 +50,7 @@ def add_parser(commands: Any, program: str) -> None:
         "--show-probs",
         metavar="K",
         nargs="?",
-        type=at_least_one,
+        type=_candidates,
         const=CANDIDATES,
         help=f"show before each choice the K likeliest words (default: {CANDIDATES}), the model's "
         f"own probabilities and what temperature, top-k and top-p make of them; on stderr, so that "
@@ -60,6 +61,15 @@ def add_parser(commands: Any, program: str) -> None:
         action="store_true",
         help="ask for beginnings and go on with them; /help there lists what can be changed",
     )
+
+
+def _candidates(text: str) -> int:
+    try:
+        return at_least_one(text)
+    except argparse.ArgumentTypeError as error:
+        if Path(text).suffix != ".safetensors":
+            raise
+        raise argparse.ArgumentTypeError(f"{error}; give the model before it") from None
 
 
 def run(options: argparse.Namespace) -> None:

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import nan
 
 from llmhard.cli import probabilities
-from llmhard.cli.common import from_zero
+from llmhard.cli.common import from_zero, not_negative
 from llmhard.sampler import MODELS_OWN, Reader, Sampling, choices
 from llmhard.terminal import cells, columns, is_terminal, wrap
 from llmhard.tokenizer import BOS, Tokenizer
@@ -29,7 +29,7 @@ def add_choice_options(command: argparse._ActionsContainer, dashes: str = "--") 
     command.add_argument(
         f"{dashes}temperature",
         metavar="T",
-        type=_temperature,
+        type=not_negative,
         default=Sampling.temperature,
         help="below 1 plays safe, above 1 dares more, 0 is greedy (default: %(default)s)",
     )
@@ -60,19 +60,13 @@ def sampling_of(options: argparse.Namespace) -> Sampling:
     return Sampling(options.temperature, options.top_k, options.top_p)
 
 
-def _temperature(text: str) -> float:
-    number = _number(text)
-    if not isfinite(number) or number < 0:
-        raise argparse.ArgumentTypeError(f"a number of at least 0 (0 is greedy), not {text!r:.40}")
-    return number
-
-
 def _top_p(text: str) -> float:
-    number = _number(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
     if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(
-            f"a number above 0 and at most 1 (1 is all), not {text!r:.40}"
-        )
+        raise argparse.ArgumentTypeError(f"a number above 0 and at most 1, not {text!r:.40}")
     return number
 
 
@@ -81,13 +75,6 @@ def _seed(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"a whole number, not {text!r:.40}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return nan
 
 
 # ---------------------------------------------------------------- sentences
