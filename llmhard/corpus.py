@@ -96,15 +96,14 @@ def _decode(content: bytes) -> str:
 
 
 def _likely_encoding(content: bytes) -> str | None:
-    """Return the encoding in which bytes are plain text with the most ASCII characters, if any."""
-    ascii_characters = {}
+    """Return the encoding in which bytes are plain text, at least half of it ASCII, if any."""
     for encoding in ("UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"):
         with suppress(UnicodeDecodeError):
             beginning = codecs.getincrementaldecoder(encoding)().decode(content[:4096])
-            if not re.search(CONTROL, beginning):
-                ascii_characters[encoding] = sum(map(str.isascii, beginning))
-    likely = max(ascii_characters, key=ascii_characters.__getitem__, default=None)
-    return likely if likely and ascii_characters[likely] else None
+            half = len(beginning) / 2
+            if sum(map(str.isascii, beginning)) >= half > 0 and not re.search(CONTROL, beginning):
+                return encoding
+    return None
 
 
 def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list[str]]:
