@@ -174,7 +174,7 @@ def test_where_python_cannot_raise_it():
     assert len(err.splitlines()) == 1
     # Other errors are reported as ever.
     spy = spy.replace("interrupt()", "raise OSError('mine')")
-    code, _, err = run([*command, "--steps", "1"], spy)
+    code, _, err = run([*command, "--steps", "1", "--force"], spy)
     assert code == 0, err
     assert err.startswith("Exception ignored in")
     assert err.endswith("OSError: mine\n")
