@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 import unicodedata
@@ -15,6 +16,7 @@ from llmhard import curves, files
 from llmhard.cli.common import UsageError, advised, explained
 from llmhard.model_file import CHECKPOINT, MODEL
 from llmhard.tensor_file import is_kind
+from llmhard.terminal import whole
 
 MODEL_OUT, ITS_CHECKPOINT, PICTURE = "the model (--out)", "its checkpoint", "the picture (--plot)"
 STANDARD_INPUT = "-"
@@ -95,9 +97,9 @@ def check_model_place(path: Path, force: bool) -> None:
             f"{advised('train', '--resume', path)}; to save a model, choose another --out, {FORCE}"
         )
     if not is_kind(path, MODEL):
-        likely = f"to learn from it: {advised('train', path)}; " if _is_text(path) else ""
+        learn = f"to learn from it: {advised('train', path)}; " if _is_text(path) else ""
         raise UsageError(
-            f"{path} is there already and no model of llmhard: {likely}"
+            f"{path} is there already, and it is no model; {learn}"
             f"to save the model, choose another --out, {FORCE}"
         )
 
@@ -132,6 +134,11 @@ def check_picture_place(path: Path, force: bool) -> None:
 def check_room(path: Path, size: int) -> None:
     """Raise UsageError if a file of so many bytes cannot be written there."""
     with explained(f"cannot write {path}"):
+        if not path.parent.exists():
+            make = whole(shlex.join(["mkdir", "-p", str(path.parent)]))
+            raise UsageError(
+                f"cannot write {path}: there is no folder {path.parent}; to make it: {make}"
+            )
         files.remove_leftovers(path)
         files.check_room(path, size)
 

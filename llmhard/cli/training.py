@@ -26,12 +26,11 @@ from llmhard.cli.common import (
     what_is_kept,
 )
 from llmhard.cli.outputs import Outputs, Target
-from llmhard.cli.progress import progress
-from llmhard.cli.streams import unfailing
+from llmhard.cli.progress import pace, progress
 from llmhard.cli.watch import Watch
 from llmhard.recipe import Recipe
 from llmhard.signals import ENDING, Held, Interrupted
-from llmhard.terminal import columns, whole, wrap
+from llmhard.terminal import columns, unfailing_streams, whole, wrap
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import LAST_STEPS, Keep, Trainer
 from llmhard.training_record import CurvePoint, DataRecord, TrainingRecord, rise
@@ -248,7 +247,7 @@ class Job:
         a checkpoint or, if all steps were done, in the model.
         """
         self.outputs.check_room(self.trainer)
-        with unfailing():
+        with unfailing_streams():
             return self._run()
 
     def _run(self) -> int:
@@ -273,7 +272,7 @@ class Job:
         if watch:
             watch.show_end(record.kept_step, trainer.model)
         if not self.quiet:
-            self._report(record, (trainer.step - steps_before) / seconds, seconds)
+            self._report(record, trainer.step - steps_before, seconds)
             fact("saved", whole(str(model.path)))
         if self.outputs.plot:
             with explained(f"cannot draw {self.outputs.plot}"):
@@ -328,17 +327,18 @@ class Job:
             command += ["--data", "FILE"]
         return Interrupted(number, f"{message}to go on: {advised(*command)}")
 
-    def _report(self, record: TrainingRecord, speed: float, seconds: float) -> None:
+    def _report(self, record: TrainingRecord, steps: int, seconds: float) -> None:
         print(curves.text(record.curve), end="")
         last = min(LAST_STEPS, len(self.trainer.losses))
         fact("loss", f"{record.final_loss:.4f} nats a token, mean of the last {last} steps")
         if record.kept_validation is not None:
-            held_out = f"{len(self.trainer.held_out)} held-out {self.task.tokenizer.document}s"
+            number, document = len(self.trainer.held_out), self.task.tokenizer.document
+            held_out = f"{number:,} held-out {document}" + "s" * (number > 1)
             fact("validation", f"{record.kept_validation:.4f} on {held_out}")
         if risen := rise(record.curve):
             fact("overfitting", overfitting(*risen))
         fact("kept", what_is_kept(record))
-        fact("time", f"{seconds:.2f} s, {speed:,.0f} steps a second")
+        fact("time", f"{seconds:.2f} s, {pace(steps, seconds)}")
 
 
 def overfitting(low: CurvePoint, last: CurvePoint) -> str:
