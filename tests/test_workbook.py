@@ -579,7 +579,7 @@ def test_the_advice_is_right(call, unsolved):
     assert call(*advice.split())[0] == 1
     shutil.copytree(unsolved / "my-gpt", unsolved / "two words")
     _, _, err = call("check", "twowords")
-    assert "there is one in two words (others: my-gpt): llmhard check 'two words'" in err
+    assert "two words is one (others: my-gpt): llmhard check 'two words'" in err
 
 
 def test_a_workbook_elsewhere_can_be_laid_out_from_inside_one(call, unsolved, monkeypatch):
