@@ -122,7 +122,8 @@ def _instead(folder: Path, command: Sequence[str]) -> str:
     meant = closest(str(folder), nearby) or next(iter(nearby))
     others = [whole(name) for name in nearby if name != meant]
     more = f" (others: {', '.join(others)})" if others else ""
-    return f"{whole(meant)} is one{more}: {advised(*command, *named(Path(meant)))}"
+    one = "the current folder" if meant == "." else whole(meant)
+    return f"{one} is one{more}: {advised(*command, *named(Path(meant)))}"
 
 
 def _nearby(folder: Path) -> Iterator[Path]:
