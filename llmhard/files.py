@@ -1,7 +1,8 @@
-"""Writing files so that nothing is lost: all of a file or nothing, whatever happens meanwhile."""
+"""Reading files of any kind; writing them so that nothing is lost, whatever happens meanwhile."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -11,13 +12,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import disk_usage
+from typing import BinaryIO
 
 from llmhard.signals import Held
 
 if sys.platform != "win32":
     import fcntl
 
+LARGEST = 1 << 30  # bytes of a text, and of what may have no end: a pipe, a device
+CHUNK = 1 << 20  # bytes that are read at a time
 Stamp = tuple[int, int, int, int]  # device, inode, time of the last change, size
+
+
+def read(path: str | os.PathLike[str], largest: int | None = None) -> bytes:
+    """Return the content of a file of at most so many bytes.
+
+    By default, a file may have any number of bytes, a pipe or a device LARGEST. Raises OSError if
+    it has more, or cannot be read.
+    """
+    try:
+        file = Path(path).open("rb")  # noqa: SIM115
+    except ValueError as error:  # a NUL character in the name, or half of a surrogate pair
+        raise OSError(errno.EINVAL, f"no file has such a name ({error})") from None
+    with file:
+        if largest is None and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file.read()
+        return read_stream(file, largest or LARGEST)
+
+
+def read_stream(stream: BinaryIO, largest: int = LARGEST) -> bytes:
+    """Return all that comes through a stream. Raises OSError if that is more than so many bytes."""
+    chunks = [stream.read(CHUNK)]
+    while len(chunks[-1]) == CHUNK and len(chunks) * CHUNK <= largest:
+        chunks.append(stream.read(CHUNK))  # not after a shorter one: a terminal would ask for more
+    content = b"".join(chunks)
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"it has more than {largest:,} bytes; take a part of it")
+    return content
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

@@ -55,7 +55,7 @@ class TensorFile:
     """The content of a file. Raises OSError if it cannot be read, ModelFileError if it is none."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        content = Path(path).read_bytes()
+        content = files.read(path)
         try:
             self._tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
             self._metadata = _metadata(content)

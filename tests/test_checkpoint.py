@@ -344,6 +344,15 @@ def test_the_best_so_far_goes_on(tiny, tmp_path):
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "\x1b[31m\n"])
+def test_a_checkpoint_whose_text_has_no_possible_name(stopped, tmp_path, refuses, name):
+    file = tensor_file.TensorFile(stopped)
+    path = tmp_path / "changed.checkpoint"
+    description = file.description("llmhard-checkpoint") | {"data_path": name}
+    tensor_file.write(path, "llmhard-checkpoint", description, file.matrices())
+    assert "say where they are with --data" in refuses("--resume", path)
+
+
 def test_averages_belong_to_the_steps_that_are_averaged(stopped, tmp_path):
     file = tensor_file.TensorFile(stopped)
     matrices, path = file.matrices(), tmp_path / "changed.checkpoint"
