@@ -106,7 +106,6 @@ def test_the_help_says_how_to_install_each(tmp_path):
     for line in (
         'eval "$(llmhard completion bash)"',
         'eval "$(llmhard completion zsh)"',
-        "llmhard completion fish | source",
         "~/.config/fish/completions/llmhard.fish",
     ):
         assert line in out

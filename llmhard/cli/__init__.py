@@ -92,5 +92,5 @@ def _parser(name: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for command in (train, sample, evaluate, finetune, info, workbook, check):
         command.add_parser(commands, name)
-    completion.add_parser(commands, name, _parser)
+    completion.add_parser(commands, _parser)
     return parser

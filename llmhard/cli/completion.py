@@ -10,9 +10,7 @@ NAME = "llmhard"  # of the program that the shell completes
 SHELLS = ("bash", "zsh", "fish")
 
 
-def add_parser(
-    commands: Any, program: str, parser_of: Callable[[str], argparse.ArgumentParser]
-) -> None:
+def add_parser(commands: Any, parser_of: Callable[[str], argparse.ArgumentParser]) -> None:
     """Add the command; `parser_of` makes the parser of a whole program of that name."""
     command = commands.add_parser(
         "completion",
@@ -20,20 +18,15 @@ def add_parser(
         description=(
             f"Print a script for a shell, with which Tab completes the commands, options and "
             f"files of {NAME}. The program has to be called so: python -m {NAME} has no "
-            f"completion of its own."
+            f"completion of its own. For a shell, one of the examples is enough."
         ),
         epilog=(
-            f"for this session, in bash and zsh (after compinit), and in fish:\n"
-            f'  eval "$({NAME} completion bash)"\n'
-            f'  eval "$({NAME} completion zsh)"\n'
-            f"  {NAME} completion fish | source\n"
-            f"\n"
-            f"for every session: write that line into ~/.bashrc or ~/.zshrc. A file makes shells "
-            f"start faster: zsh and fish find it where it is, ~/.bashrc needs the line "
-            f"source ~/.{NAME}.bash\n"
-            f"  {program} completion bash > ~/.{NAME}.bash\n"
-            f'  {program} completion zsh > "${{fpath[1]}}/_{NAME}"\n'
-            f"  {program} completion fish > ~/.config/fish/completions/{NAME}.fish"
+            f"examples:\n"
+            f'  eval "$({NAME} completion bash)"  # in ~/.bashrc\n'
+            f'  eval "$({NAME} completion zsh)"  # in ~/.zshrc, after compinit\n'
+            f"  {NAME} completion fish > ~/.config/fish/completions/{NAME}.fish\n"
+            f"  {NAME} completion bash > ~/.{NAME}.bash  # faster: source it in ~/.bashrc\n"
+            f'  {NAME} completion zsh > "${{fpath[1]}}/_{NAME}"  # faster: zsh finds it there'
         ),
     )
     command.set_defaults(run=run, parser_of=parser_of)
