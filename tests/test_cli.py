@@ -30,11 +30,11 @@ SMALL = ["--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--block-size", "8"
 ENV = {k: v for k, v in os.environ.items() if k != "LLMHARD_ARCH"} | {"PYTHONPATH": str(CHECKOUT)}
 
 
-def start(arguments, cwd, **options):
+def start(arguments, cwd, program=("-m", "llmhard"), **options):
     """Another process that runs the program as a person would."""
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(
-        [sys.executable, "-m", "llmhard", *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         **({"cwd": cwd, "env": ENV, "text": True, "encoding": "utf-8"} | pipes | options),
     )
 
