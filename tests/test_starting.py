@@ -112,9 +112,9 @@ def interrupted_at_each(spy, command, step=1):
 @pytest.mark.parametrize(
     ("program", "command", "step", "least"),
     [
-        (MODULE, ["train", "--data", "no.txt"], 2, 40),
-        (SCRIPT, ["sample"], 3, 25),
-        (MODULE, ["--version"], 4, 15),
+        (MODULE, ["train", "--data", "no.txt"], 3, 25),
+        (SCRIPT, ["sample"], 4, 20),
+        (MODULE, ["--version"], 6, 10),
     ],
 )
 def test_at_the_imports(program, command, step, least):
