@@ -238,6 +238,12 @@ def test_a_program_that_imports_the_package_keeps_its_handlers(folder, command):
     assert run([sys.executable, *command]) == (0, "kept\n", "")
 
 
+@pytest.mark.parametrize("arguments", [[], [""], ["-m"], ["-m", *"abcdefgh"]])
+def test_strange_arguments_of_a_program_that_imports_the_package(arguments):
+    code = f"import sys; sys.argv = {arguments}; import llmhard; print(len(llmhard.__all__))"
+    assert run([sys.executable, "-c", code]) == (0, f"{len(llmhard.__all__)}\n", "")
+
+
 @pytest.mark.parametrize(
     "options", [["-m", "llmhard"], ["-mllmhard"], ["-Bmllmhard"], ["-X", "dev", "-m", "llmhard"]]
 )
