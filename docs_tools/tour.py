@@ -138,7 +138,7 @@ TOUR: dict[str, list[str | Stop]] = {
         "llmhard check 02 mygtp",
         "llmhard check 02 mygpt",
         f"cp {ROOT}/llmhard/workbook/solutions/tokenizer.py mygpt/; cd mygpt; llmhard check 02",
-        "cd mygpt; sed -i 's/self.words = words/self.words = []/' tokenizer.py; llmhard check",
+        "cd mygpt; sed -i 's/i + 1 for/i for/' tokenizer.py; llmhard check",
         "cd mygpt; llmhard check 05",
         "cd mygpt; llmhard workbook",
         "llmhard check 99 mygpt",

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 
 from llmhard import corpus, curves, model_file
 from llmhard.cli.help import HelpFormatter
-from llmhard.terminal import columns, is_terminal, printable, spaced, whole, wrap
+from llmhard.terminal import columns, is_terminal, paint, printable, spaced, whole, wrap
 from llmhard.training_record import TrainingRecord
 
 DEFAULT_MODEL = "model.safetensors"
+PREFIX = "llmhard:"  # of what goes to stderr
 LARGEST_TEXT = 100_000_000  # bytes that are read to see what it is that was taken for a model
 
 
@@ -32,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=HelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {whole(f'{self.prog} --help')})")
+        raise UsageError(f"{message} {whole(f'(see {self.prog} --help)')}")
 
     def parse_known_args(  # type: ignore[override]
         self,
@@ -88,10 +89,20 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def complain(message: str) -> None:
-    """One line on stderr, whatever the message quotes; on a terminal, lines that fit it."""
-    line = f"llmhard: {printable(message)}"
+    """Write an error to stderr, one line whatever it quotes; on a terminal, lines that fit it."""
+    _say(message, paint(PREFIX, "red", sys.stderr))
+
+
+def notify(message: str) -> None:
+    """Write the same of something that one should know and that is no error."""
+    _say(message, PREFIX)
+
+
+def _say(message: str, prefix: str) -> None:
+    line = f"{PREFIX} {printable(message)}"
     fits = is_terminal(sys.stderr)
-    aside("\n".join(wrap(line, columns(sys.stderr), rest="  ")) if fits else spaced(line))
+    shown = "\n".join(wrap(line, columns(sys.stderr), rest="  ")) if fits else spaced(line)
+    aside(prefix + shown.removeprefix(PREFIX))
 
 
 def aside(message: str) -> None:

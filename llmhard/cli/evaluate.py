@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -206,7 +207,8 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
         for note in evaluation.notes:
             screen.print()
             _print_text(screen, printable(note))
-    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
+    trailing = re.compile(r"(\x1b\[\d*m| )+$", re.M)  # tables end in spaces, some of them bold
+    return trailing.sub(lambda end: end[0].replace(" ", ""), captured.get())
 
 
 def _print_text(screen: Console, text: str, first: str = "", rest: str = "") -> None:

@@ -42,8 +42,9 @@ def progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
 
 def pace(steps: int, seconds: float) -> str:
     """Return how fast steps are taken, for people: "1,234 steps a second", "2.3 s a step"."""
-    if not steps or seconds <= 0:
+    if not steps:
         return "no steps"
+    seconds = max(seconds, 1e-9)  # a clock may stand still
     if steps >= seconds:
         speed = steps / seconds
         return f"{speed:,.0f} steps a second" if speed >= 10 else f"{speed:.1f} steps a second"

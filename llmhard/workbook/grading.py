@@ -188,8 +188,11 @@ def _next(report: Report, folder: Path) -> Iterator[str]:
                 "Then change one line of model.py and run it again, on the compiled engine:"
             )
             yield ""
-            yield "  from value import Value      as it is"
-            yield "  from llmhard import Value    as it should be"
+            for line, said in (
+                ("from value import Value  ", "as it is"),
+                ("from llmhard import Value", "as it should be"),
+            ):
+                yield from wrap(f"{whole(line)}    {whole(said)}", measure(), "  ", "      ")
     elif not report.count(WRONG) and report.count(TO_DO):
         first = next(outcome for outcome in report.outcomes if outcome.status == TO_DO)
         file = whole(str(folder / first.file))
