@@ -216,7 +216,7 @@ class FullDisk(OSError):
 @pytest.mark.parametrize("existing", [None, b"the old model"])
 @pytest.mark.parametrize("error", [FullDisk, KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize(
-    "failing", ["os.fsync", "os.fdopen", "pathlib.Path.replace", "pathlib.Path.chmod"]
+    "failing", ["os.fsync", "os.write", "pathlib.Path.replace", "os.fchmod"]
 )
 def test_a_failing_write_changes_nothing(tiny, tmp_path, monkeypatch, existing, error, failing):
     def fail(*_args, **_options):
