@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from llmhard import signals
-from llmhard.cli import check, evaluate, finetune, info, sample, train, workbook
+from llmhard.cli import check, completion, evaluate, finetune, info, sample, train, workbook
 from llmhard.cli.common import Parser, UsageError, complain, program
 from llmhard.version import __version__
 
@@ -92,4 +92,5 @@ def _parser(name: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for command in (train, sample, evaluate, finetune, info, workbook, check):
         command.add_parser(commands, name)
+    completion.add_parser(commands, name, _parser)
     return parser

@@ -70,6 +70,7 @@ _PLAINLY = (
     (r"^argument (\S+): (?=(?:an?|the) )", r"\1 must be "),
     (r"^argument (\S+): expected one argument$", r"\1 needs a value"),
     (r"^argument (\S+): ", r"\1: "),
+    (r"^the following arguments are required: ", "say which "),
 )
 
 

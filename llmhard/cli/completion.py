@@ -1,0 +1,90 @@
+"""The command `completion`: a script with which a shell completes the other commands with Tab."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import Any
+
+NAME = "llmhard"  # of the program that the shell completes
+SHELLS = ("bash", "zsh", "fish")
+
+
+def add_parser(
+    commands: Any, program: str, parser_of: Callable[[str], argparse.ArgumentParser]
+) -> None:
+    """Add the command; `parser_of` makes the parser of a whole program of that name."""
+    command = commands.add_parser(
+        "completion",
+        help="let Tab complete commands and options in the shell",
+        description=(
+            f"Print a script for a shell, with which Tab completes the commands, options and "
+            f"files of {NAME}. The program has to be called so: python -m {NAME} has no "
+            f"completion of its own."
+        ),
+        epilog=(
+            f"for this session, in bash and zsh (after compinit), and in fish:\n"
+            f'  eval "$({NAME} completion bash)"\n'
+            f'  eval "$({NAME} completion zsh)"\n'
+            f"  {NAME} completion fish | source\n"
+            f"\n"
+            f"for every session: write that line into ~/.bashrc or ~/.zshrc. A file makes shells "
+            f"start faster: zsh and fish find it where it is, ~/.bashrc needs the line "
+            f"source ~/.{NAME}.bash\n"
+            f"  {program} completion bash > ~/.{NAME}.bash\n"
+            f'  {program} completion zsh > "${{fpath[1]}}/_{NAME}"\n'
+            f"  {program} completion fish > ~/.config/fish/completions/{NAME}.fish"
+        ),
+    )
+    command.set_defaults(run=run, parser_of=parser_of)
+    command.add_argument(
+        "shell", metavar="SHELL", choices=SHELLS, help=f"one of {', '.join(SHELLS)}"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    import shtab  # needed only here
+
+    parser = options.parser_of(NAME)
+    for command in (parser, *_subcommands(parser)):
+        for action in command._actions:
+            if completer := _completer(action):
+                action.complete = completer  # where shtab looks for it
+    print(shtab.complete(parser, options.shell))
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parsers of the commands, each with what the list of commands says of it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for listed in action._choices_actions:
+                command = action.choices[listed.dest]
+                command.description = listed.help  # a line, where shells have room for no more
+                yield command
+
+
+def _completer(action: argparse.Action) -> dict[str, Any] | None:
+    """Return what completes an argument, in shtab's form, or None if that is not a file."""
+    import shtab
+
+    if pattern := {"model": "*.safetensors", "resume": "*.checkpoint"}.get(action.dest):
+        # In zsh shtab puts it into parentheses, which make glob qualifiers of a single pattern.
+        return {**shtab.glob(pattern), "zsh": f"_files -g '{pattern}'"}
+    if action.metavar == "LAB":
+        return _labs_and_folders()
+    named = {"FILE": shtab.FILE, "DATA": shtab.FILE, "DIR": shtab.DIRECTORY}
+    return dict(named[action.metavar]) if action.metavar in named else None
+
+
+def _labs_and_folders() -> dict[str, Any]:
+    """Return what completes the first argument of `check`, a lab or a workbook."""
+    from llmhard.workbook import LABS
+
+    labs = " ".join(LABS)
+    function = f'_{NAME}_labs() {{ compgen -W "{labs}" -- "$1"; compgen -d -- "$1"; }}'
+    return {
+        "bash": f"_{NAME}_labs",
+        "zsh": f"{{_alternative 'labs:lab:({labs})' 'folders:folder:_files -/'}}",
+        "fish": f"{labs} (__fish_complete_directories)",
+        "preamble": {"bash": function},
+    }
