@@ -220,7 +220,7 @@ def test_long_lines_are_cut_with_a_notice(folder):
 
 def test_what_is_no_tokenizer():
     line = refused(run("train", "--data", NAMES, "--tokenizer", "letters"))
-    assert "'word', 'char'" in line
+    assert "choose from word, char" in line
 
 
 def test_a_checkpoint_of_characters_goes_on(folder):
