@@ -5,11 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check docs-fresh bench recipes sanitize corpus clean
+.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize corpus clean
 
 build: .venv/built
 
 .venv/tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+		"llmhard needs Python 3.11 or newer, and this is %d.%d; name another: make PYTHON=python3.12" \
+		% sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.1"
 	touch $@
@@ -52,6 +55,14 @@ docs-check: .venv/extra-docs
 docs-fresh:
 	rm -rf build/fresh && git clone --quiet . build/fresh
 	$(MAKE) -C build/fresh docs-check
+
+# Write docs/tour.txt: every command and option on terminals of 40 and 80 columns, some minutes.
+tour: .venv/extra-docs
+	$(BIN)/python -m docs_tools.tour
+
+# Ten times the signals at random moments that `make test` sends: about 10 minutes.
+kills: .venv/extra-test
+	LLMHARD_KILLS=2000 $(BIN)/python -m pytest -s tests/test_kills.py
 
 # Write docs/benchmarks.md and .svg: about 10 minutes on a quiet machine. PyTorch and JAX take part
 # if they are there: .venv/bin/python -m pip install torch jax

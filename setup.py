@@ -4,15 +4,27 @@ LLMHARD_ARCH=native    compile for this machine's own instruction set (in-place 
 LLMHARD_ARCH=portable  compile for every machine of this kind (wheels do)
 """
 
+import sys
+
+# An older Python has to get this far, so nothing in this file is newer than the syntax of 3.6.
+if sys.version_info < (3, 11):  # noqa: UP036
+    raise SystemExit(
+        f"llmhard needs Python 3.11 or newer, and this is {sys.version_info[0]}."
+        f"{sys.version_info[1]}; take another: python3.12 setup.py build_ext --inplace"
+    )
+
 import os
 import subprocess
-import sys
+import sysconfig
 import tempfile
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 try:
     import setuptools
     from Cython.Build import cythonize
+    from Cython.Compiler.Errors import CompileError as TranslationError
 except ImportError as missing:
     raise SystemExit(
         f"llmhard needs Cython and setuptools to build ({missing}): "
@@ -23,6 +35,8 @@ if int(setuptools.__version__.split(".")[0]) < 77:
         f"llmhard needs setuptools 77 or newer to build, and this is {setuptools.__version__}: "
         f"python -m pip install --upgrade setuptools"
     )
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 # Each of these gives up something that the engine never asks for, and gets vector code for it:
 #   math-errno       sqrt and exp need not set errno, which nobody reads
@@ -33,59 +47,148 @@ if int(setuptools.__version__.split(".")[0]) < 77:
 SAFE_MATH = ["-fno-math-errno", "-fno-trapping-math"]
 NATIVE = ["-march=native", "-mprefer-vector-width=512"]
 
-
-def accepted(flags: list[str]) -> list[str]:
-    """Those of the flags that this machine's compiler takes, each beside those before it."""
-    compiler = os.environ.get("CC", "cc").split()
-    known: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "empty.c"
-        source.write_text("int nothing;\n")
-        for flag in flags:
-            command = [
-                *compiler,
-                "-Werror",
-                *known,
-                flag,
-                "-c",
-                str(source),
-                "-o",
-                f"{folder}/empty.o",
-            ]
-            try:
-                if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                    known.append(flag)
-            except OSError:
-                return []
-    return known
+ROOM = 16 << 20  # bytes: more than the C code, the object file or the module takes
+INSTALL = (
+    f"Debian and Ubuntu: sudo apt install gcc python3.{sys.version_info[1]}-dev, "
+    f"Fedora: sudo dnf install gcc python3-devel, macOS: xcode-select --install, "
+    f"Windows: work inside WSL, as on Ubuntu"
+)
 
 
-in_place = "--inplace" in sys.argv or "editable_wheel" in sys.argv or "develop" in sys.argv
-arch = os.environ.get("LLMHARD_ARCH") or ("native" if in_place else "portable")
-if arch not in ("native", "portable"):
-    raise SystemExit(f"LLMHARD_ARCH is native or portable, not {arch!r}")
+class BuildEngine(build_ext):
+    """Compile: leave a module behind, or end with one line that says what to do."""
 
-# no-plt: calls to exp and log go straight to libm.
-flags = accepted(["-O3", "-fno-plt", *SAFE_MATH, *(NATIVE if arch == "native" else [])])
-setuptools.setup(
-    ext_modules=cythonize(
-        [
-            # Only a named libm gives exp, log and pow in their current versions.
-            setuptools.Extension(
-                f"llmhard.{source.stem}",
-                [str(source)],
-                extra_compile_args=flags,
-                libraries=[] if os.name == "nt" else ["m"],
+    def run(self):
+        places = [self.build_lib, "."] if self.inplace else [self.build_lib]
+        names = [self.get_ext_filename(engine.name) for engine in self.extensions]
+        modules = [Path(place, name) for place in places for name in names]
+        with explained():
+            flags = compiler_flags(self.inplace)
+            check_room("build", *(module.parent for module in modules))
+            for engine in self.extensions:
+                if not Path(engine.sources[0]).is_file():
+                    raise BaseError(f"{engine.sources[0]} is missing; take a whole checkout")
+                engine.extra_compile_args = flags
+                engine.sources = translated(engine.sources)
+            with whole(*modules):
+                super().run()
+                for module in modules:
+                    if not module.is_file() or not module.stat().st_size:
+                        raise BaseError(f"the compiler {compiler()!r} has not made {module}")
+
+
+def translated(sources):
+    """Return the names of the C files that Cython makes of the sources."""
+    made = [Path("build/cython", source).with_suffix(".c") for source in sources]
+    with whole(*made):
+        cythonize(
+            sources,
+            include_path=["pyx"],
+            build_dir="build/cython",
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+            },
+        )
+    return [str(file) for file in made]
+
+
+def compiler_flags(in_place):
+    """Return the flags that this machine's compiler takes; ends if it cannot compile at all."""
+    arch = os.environ.get("LLMHARD_ARCH") or ("native" if in_place else "portable")
+    if arch not in ("native", "portable"):
+        raise SystemExit(f"LLMHARD_ARCH is native or portable, not {arch!r}")
+    for code in ("int nothing;", "#include <Python.h>"):
+        why = refusal(code, "-I" + sysconfig.get_path("include"))
+        if why:
+            raise SystemExit(
+                f"llmhard: not built: {why}. It needs a C compiler and Python's header files: "
+                f"{INSTALL}. Another compiler: CC=clang"
             )
-            for source in sorted(Path("pyx").glob("*.pyx"))
-        ],
-        include_path=["pyx"],
-        build_dir="build/cython",
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-        },
-    )
+    # no-plt: calls to exp and log go straight to libm.
+    flags = []
+    for flag in ["-O3", "-fno-plt", *SAFE_MATH, *(NATIVE if arch == "native" else [])]:
+        if not refusal("int nothing;", *flags, flag):
+            flags.append(flag)
+    return flags
+
+
+def compiler():
+    """Return the command that setuptools compiles with."""
+    return os.environ.get("CC", sysconfig.get_config_var("CC") or "cc")
+
+
+def refusal(code, *flags):
+    """Return why the compiler does not compile the code; nothing if it does."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "made.o")
+        command = [*compiler().split(), "-Werror", *flags, "-c", "-x", "c", "-", "-o", str(made)]
+        try:
+            done = subprocess.run(command, input=code.encode(), capture_output=True, check=False)
+        except OSError as error:
+            return f"the compiler {compiler()!r} cannot be run: {error.strerror}"
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        if done.returncode:
+            return f"the compiler {compiler()!r} fails" + (f": {said[0]}" if said else "")
+        return "" if made.is_file() else f"the compiler {compiler()!r} makes nothing"
+
+
+def check_room(*folders):
+    """Raise OSError if there is no permission to write into one of the folders, or no room."""
+    for folder in folders:
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(ROOM))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(Path(folder).absolute())) from None
+
+
+@contextmanager
+def whole(*files):
+    """Remove the files if the block fails: the next build would take a part for the whole."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def explained():
+    """Turn what goes wrong while building into one line."""
+    try:
+        yield
+    except TranslationError:
+        raise SystemExit("llmhard: not built: Cython refuses pyx/, as it says above") from None
+    except CCompilerError:
+        raise SystemExit(
+            f"llmhard: not built: the compiler {compiler()!r} fails, as it says above"
+        ) from None
+    except BaseError as error:
+        raise SystemExit(f"llmhard: not built: {error}") from None
+    except OSError as error:
+        place = error.filename or "the folder for temporary files"
+        raise SystemExit(
+            f"llmhard: not built: cannot write into {place}: {error.strerror}; "
+            f"build in a copy of this folder where you may write and where there is room"
+        ) from None
+
+
+os.chdir(Path(__file__).resolve().parent)  # for pyproject.toml and the paths below
+# A line in a box about editable installations as such, of which nobody has to be warned.
+warnings.filterwarnings("ignore", message="Editable installation")
+setuptools.setup(
+    cmdclass={"build_ext": BuildEngine},
+    ext_modules=[
+        setuptools.Extension(
+            "llmhard.autograd",
+            ["pyx/autograd.pyx"],
+            # Only a named libm gives exp, log and pow in their current versions.
+            libraries=[] if os.name == "nt" else ["m"],
+        )
+    ],
 )

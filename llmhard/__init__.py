@@ -2,6 +2,7 @@
 
 import sys
 
+from llmhard import starting  # first: from here on it answers Ctrl-C
 from llmhard.version import __version__
 
 try:
@@ -17,13 +18,18 @@ try:
         concat,
         no_grad,
     )
-except ModuleNotFoundError as missing:
-    if missing.name != "llmhard.autograd":
+except ImportError as error:
+    if error.name not in ("llmhard.autograd", "autograd"):  # not found, not to be loaded
         raise
-    message = "the engine is not compiled yet; run: python setup.py build_ext --inplace"
-    if sys.argv[0] == "-m":  # python -m llmhard: a person at a prompt, not a program that imports
-        raise SystemExit(f"llmhard: {message}") from None
-    raise ImportError(f"llmhard: {message}") from None
+    message = (
+        "llmhard: the engine is not compiled yet; run: python setup.py build_ext --inplace"
+        if isinstance(error, ModuleNotFoundError)
+        else f"llmhard: the engine cannot be loaded ({error}); run: "
+        f"python setup.py build_ext --inplace --force"
+    )
+    if sys.argv[0] == "-m" or starting.is_program():  # a person at a prompt, not an import
+        raise SystemExit(message) from None
+    raise ImportError(message) from None
 
 __all__ = [
     "DomainError",

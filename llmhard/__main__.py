@@ -1,6 +1,3 @@
-try:
-    from llmhard.cli import main
-except KeyboardInterrupt:  # Ctrl-C while it is still loading
-    raise SystemExit(130) from None
+from llmhard.cli import main
 
 raise SystemExit(main())

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import get_args
 
 from llmhard import tensor_file
@@ -36,10 +37,10 @@ from llmhard.training_record import (
 
 @dataclass(frozen=True)
 class Task:
-    """A training as the command line begins it: from what, and where the result goes.
+    """A training run as the command line begins it: from what, and under which name it is saved.
 
-    `earlier` are the records of the trainings that the model has behind it; `data_path` is None
-    for standard input, which cannot be read again.
+    `earlier` are the records of the training runs that the model has behind it; `data_path` is None
+    for standard input, which cannot be read again; `out` is the name of a file, without a folder.
     """
 
     tokenizer: Tokenizer
@@ -81,6 +82,15 @@ def save(path: str | os.PathLike[str], task: Task, trainer: Trainer) -> None:
         losses = array("d", trainer.losses).tobytes()
         matrices["losses"] = Matrix.frombytes(losses, 1, len(trainer.losses))
     tensor_file.write(path, CHECKPOINT, description, matrices)
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a name is that of a file, on any system, and leads to no other folder."""
+    return (
+        name.isprintable()
+        and name not in ("", ".", "..")
+        and PurePosixPath(name).name == PureWindowsPath(name).name == name
+    )
 
 
 class Checkpoint:

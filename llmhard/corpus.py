@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import random
@@ -9,11 +10,21 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from llmhard import files
 from llmhard.text import clean
 
 HELD_OUT_SHARE = 0.1  # of the sentences, for validation
+MARKS = {  # what a text may begin with to say how it is encoded; the longest first
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+CONTROL = "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"
 
 
 class CorpusError(ValueError):
@@ -39,29 +50,60 @@ def _data_folder() -> Path:
 def read_sentences(path: str | os.PathLike[str]) -> list[str]:
     """The lines that are not blank, words separated by single spaces; "-" is standard input.
 
-    They are `clean`: no invisible characters, and each accented letter in one spelling only. Raises
-    OSError if the file cannot be read, CorpusError if it is not text or has no words.
+    They are `clean`: no invisible characters, and each accented letter in one spelling only. The
+    text is UTF-8 or begins with a byte-order mark, as PowerShell's UTF-16 does. Raises OSError if
+    it cannot be read or has more than `files.LARGEST` bytes, CorpusError if it is not text or has
+    no words.
     """
     if path != "-":
-        content = Path(path).read_bytes()
-    elif sys.stdin:
-        content = sys.stdin.buffer.read()
+        content = files.read(path, files.LARGEST)
+    elif sys.stdin and not sys.stdin.closed:
+        content = files.read_stream(sys.stdin.buffer, files.LARGEST)
     else:
         raise CorpusError("it is closed")
-    if b"\0" in content:
-        raise CorpusError("it is a binary file, not text")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"it is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}"
-        ) from None
-    if control := re.search("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]", text):
+    text = _decode(content)
+    if control := re.search(CONTROL, text):
         raise CorpusError(f"it is not plain text: it has the control character {control[0]!r}")
     sentences = [" ".join(line.split()) for line in clean(text).splitlines() if line.split()]
     if not sentences:
         raise CorpusError("there are no sentences in it")
     return sentences
+
+
+def _decode(content: bytes) -> str:
+    """Return the text without its mark. Raises CorpusError, which says how to convert it."""
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
+    if encoding is None and b"\0" in content:
+        if likely := _likely_encoding(content):
+            raise CorpusError(
+                f"it looks like {likely} without a byte-order mark; "
+                f"save it as UTF-8 or convert it: iconv -f {likely} -t UTF-8"
+            )
+        raise CorpusError("it is a binary file, not text")
+    try:
+        return content.decode("UTF-8" if encoding is None else encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start:,} is {content[error.start]:#04x}"
+        if encoding:
+            raise CorpusError(
+                f"it begins as {encoding} and does not go on so: {where}, {error.reason}"
+            ) from None
+        raise CorpusError(
+            f"it is not UTF-8 text: {where}; "
+            f"save it as UTF-8 or, if it is from an older Windows, "
+            f"convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        ) from None
+
+
+def _likely_encoding(content: bytes) -> str | None:
+    """Return the encoding in which bytes are plain text, at least half of it ASCII, if any."""
+    for encoding in ("UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"):
+        with suppress(UnicodeDecodeError):
+            beginning = codecs.getincrementaldecoder(encoding)().decode(content[:4096])
+            half = len(beginning) / 2
+            if sum(map(str.isascii, beginning)) >= half > 0 and not re.search(CONTROL, beginning):
+                return encoding
+    return None
 
 
 def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list[str]]:

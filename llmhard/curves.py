@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from math import log1p
 from pathlib import Path
 
+from llmhard import files
+from llmhard.signals import Held
 from llmhard.terminal import columns
 from llmhard.training_record import CurvePoint
 
 HEIGHT, WIDTH = 10, 60  # characters
 MARGIN = 10  # left of the axis
+MARK = "llmhard, the curves of a training run"  # in each picture
 
 
 class PlotError(ValueError):
@@ -78,8 +81,18 @@ def _axis(places: dict[int, int], width: int) -> tuple[str, str]:
 
 def check_plot(path: str | os.PathLike[str]) -> None:
     """Raise PlotError if `plot` could not draw this file."""
-    if find_spec("matplotlib") is None:
-        raise PlotError("matplotlib is missing; install it: python -m pip install matplotlib")
+    # Really, or a broken installation would be noticed only after the training; and as a whole, for
+    # numpy takes a signal in the middle for a broken installation.
+    try:
+        with Held(brief=True):
+            from matplotlib.figure import Figure  # noqa: F401
+    except ModuleNotFoundError:
+        raise PlotError(
+            "matplotlib is missing; install it: python -m pip install matplotlib"
+        ) from None
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise PlotError(f"matplotlib does not work here: {reason}") from None
     if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise PlotError("the name of a picture ends in .png, .svg or .pdf")
 
@@ -107,4 +120,13 @@ def plot(curve: Sequence[CurvePoint], path: str | os.PathLike[str]) -> None:
     axes.set_ylabel("loss (nats a token)")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    picture = io.BytesIO()
+    kind = Path(path).suffix[1:].lower()
+    mark = {"Software" if kind == "png" else "Creator": MARK}
+    figure.savefig(picture, format=kind, dpi=150, metadata=mark)
+    files.write_atomically(path, picture.getvalue())
+
+
+def is_plot(path: str | os.PathLike[str]) -> bool:
+    """Return whether `plot` drew this file. Raises OSError if it cannot be read."""
+    return MARK.encode() in Path(path).read_bytes()

@@ -70,6 +70,9 @@ class Sampling:
         return [p[token] / total if token in kept else 0.0 for token in range(len(p))]
 
 
+MODELS_OWN = Sampling(temperature=1.0)  # the model's probabilities as they are
+
+
 def _nucleus(descending: Sequence[float], top_p: float) -> int:
     """How many of the descending probabilities, scaled to sum to 1, add up to top_p."""
     target = top_p * sum(descending)
@@ -104,6 +107,16 @@ class Reader:
     def __len__(self) -> int:
         """How many tokens of the sentence it has read."""
         return self._read
+
+    @property
+    def logits(self) -> Vector:
+        """The logits [vocab_size] of what follows the tokens that it has read.
+
+        The next call of `read` writes over them. Raises IndexError if it has read none.
+        """
+        if not self._read:
+            raise IndexError("the Reader has read no token yet")
+        return self._positions[self._read - 1][1]
 
     def read(self, token: int) -> Vector:
         """The logits [vocab_size] of what follows; the next call writes over them.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from array import array
 from collections.abc import Mapping
 from math import isfinite
@@ -18,6 +17,7 @@ from typing import Any
 
 from safetensors import SafetensorError, TensorSpec, deserialize, serialize
 
+from llmhard import files
 from llmhard.autograd import Matrix
 
 
@@ -48,14 +48,14 @@ def write(
             data_ptr=address,
             data_len=length * numbers.itemsize,
         )
-    _write_atomically(Path(path), serialize(specs, {kind: json.dumps(description)}))
+    files.write_atomically(path, serialize(specs, {kind: json.dumps(description)}))
 
 
 class TensorFile:
     """The content of a file. Raises OSError if it cannot be read, ModelFileError if it is none."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        content = Path(path).read_bytes()
+        content = files.read(path)
         try:
             self._tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
             self._metadata = _metadata(content)
@@ -92,6 +92,22 @@ class TensorFile:
         return matrices
 
 
+def is_kind(path: str | os.PathLike[str], kind: str) -> bool:
+    """Return whether a file says that it is of this kind; reads no more than its header.
+
+    Raises OSError if it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        length = file.read(8)
+        size = int.from_bytes(length, "little")
+        if size > os.fstat(file.fileno()).st_size:
+            return False
+        try:
+            return kind in _metadata(length + file.read(size))
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            return False
+
+
 def _metadata(content: bytes) -> dict[str, str]:
     """The metadata of a safetensors file that `deserialize` has accepted.
 
@@ -108,21 +124,3 @@ def _little_endian(content: bytes) -> array[float]:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path = path.resolve()  # through a link to the file itself
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".llmhard-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp's files are private; a model file gets the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

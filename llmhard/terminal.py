@@ -6,7 +6,8 @@ import io
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO, TypeGuard, cast
 
 if TYPE_CHECKING:
@@ -102,30 +103,28 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
-def unfailing(stream: TextIO) -> TextIO:
-    """Return a stream for what may be lost: an error in writing to it is no error.
-
-    A progress bar has to go on without a word when its terminal is gone; rich draws in a thread of
-    its own, in which nobody could catch the error.
-    """
-    return cast(TextIO, _Unfailing(stream))
-
-
 class _Unfailing(io.TextIOBase):
+    """A stream that hides the first error of another one, keeps it, and writes nothing after it.
+
+    For what may be lost: the disk that a stream is redirected to may be full, the reader of a pipe
+    gone, the terminal closed. The error of a stream that somebody has closed is not kept.
+    """
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.error: OSError | None = None
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._stream.encoding
 
     def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):  # ValueError: it is closed
+        with self._hiding():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError, ValueError):
+        with self._hiding():
             self._stream.flush()
 
     def fileno(self) -> int:
@@ -133,6 +132,40 @@ class _Unfailing(io.TextIOBase):
 
     def isatty(self) -> bool:
         return not self._stream.closed and self._stream.isatty()
+
+    @contextmanager
+    def _hiding(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError:  # it is closed
+            pass
+        except OSError as error:
+            self.error = self.error or error
+            # What the stream has kept for later would fail again when the program ends.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def unfailing(stream: TextIO) -> TextIO:
+    """Return a stream for what may be lost: an error in writing to it is no error."""
+    return cast(TextIO, _Unfailing(stream))
+
+
+@contextmanager
+def unfailing_streams() -> Iterator[None]:
+    """Let no print fail while the block runs; raises the first error of stdout at its end."""
+    before = sys.stdout, sys.stderr
+    out = _Unfailing(sys.stdout) if sys.stdout else None
+    err = _Unfailing(sys.stderr) if sys.stderr else None
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield
+        if out:
+            out.flush()
+    finally:
+        sys.stdout, sys.stderr = before
+    if out and out.error:
+        raise out.error
 
 
 def console(stream: TextIO, width: int | None = None) -> Console:

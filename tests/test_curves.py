@@ -1,6 +1,7 @@
 """The curves of a training, with characters and as pictures."""
 
 import re
+import sys
 
 import pytest
 
@@ -90,7 +91,6 @@ def refuses(capsys, *arguments):
 @pytest.mark.parametrize("name", ["losses", "losses.txt", "losses.safetensors", "."])
 def test_a_name_that_is_no_picture(sentences_file, tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(curves, "find_spec", lambda _: "is there")
     arguments = ["--data", str(sentences_file), "--steps", str(10**9), "--plot", name]
     assert "ends in .png, .svg or .pdf" in refuses(capsys, *arguments)
     assert list(tmp_path.iterdir()) == []
@@ -98,7 +98,6 @@ def test_a_name_that_is_no_picture(sentences_file, tmp_path, monkeypatch, capsys
 
 def test_a_picture_that_cannot_be_written(sentences_file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(curves, "find_spec", lambda _: "is there")
     arguments = ["--data", str(sentences_file), "--steps", str(10**9), "--plot", "none/x.png"]
     assert "cannot write none/x.png" in refuses(capsys, *arguments)
 
@@ -107,7 +106,7 @@ def test_without_matplotlib_one_learns_it_before_the_training(
     sentences_file, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(curves, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     arguments = ["--data", str(sentences_file), "--steps", str(10**9), "--plot", "x.png"]
     assert "pip install matplotlib" in refuses(capsys, *arguments)
     assert list(tmp_path.iterdir()) == []

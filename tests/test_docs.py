@@ -156,3 +156,13 @@ def test_the_speed_in_the_readme_is_the_one_of_the_benchmarks():
     assert f"A training step takes {ours:.2f} ms: {ours / time['C']:.1f} times what C" in readme
     assert "less than an eighth of what PyTorch takes" in readme
     assert ours < time["PyTorch, fused Adam"] / 8
+
+
+def test_the_tests_that_the_page_on_reliability_names_are_there():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/\w+\.py)`((?:: |, )?(?:`test_\w+`(?:, )?)*)", page)
+    assert len(named) > 20
+    for file, functions in named:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        for function in re.findall(r"`(test_\w+)`", functions):
+            assert f"def {function}(" in source, f"{file} has no {function}"

@@ -301,8 +301,9 @@ def test_a_text_from_a_pipe(refuses, schooled):
 @pytest.mark.usefixtures("own_text")
 def test_a_model_trained_further(call, tmp_path):
     (tmp_path / "more.txt").write_text("the big cat sat\na dog ran home\n")
-    options = ["--data", "more.txt", "--steps", "3", "--quiet", "--out", "model.safetensors"]
+    options = ["--data", "more.txt", "--steps", "3", "--quiet", "--out", "new.safetensors"]
     assert cli.main(["finetune", *options]) == 0
+    Path("new.safetensors").replace("model.safetensors")
     _, out, _ = call(*QUICK)
     assert "text   mine.txt: 30 sentences, 3 held out" in out
     assert "also trained on more.txt" in " ".join(out.split())

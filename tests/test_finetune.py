@@ -152,10 +152,10 @@ def test_an_interrupted_fine_tuning_goes_on(call, tiny_file, new_text, monkeypat
         patch.setattr(Trainer, "run", power_cut)
         with pytest.raises(LookupError):
             call(*arguments, "--checkpoint-every", 5)
-    checkpoint = Checkpoint("finetuned.checkpoint")
+    checkpoint = Checkpoint("finetuned.safetensors.checkpoint")
     assert checkpoint.step == 10
     assert len(checkpoint.task.earlier) == 1
-    assert cli.main(["train", "--resume", "finetuned.checkpoint", "--quiet"]) == 0
+    assert cli.main(["train", "--resume", "finetuned.safetensors.checkpoint", "--quiet"]) == 0
     assert Path("finetuned.safetensors").read_bytes() == Path("whole").read_bytes()
 
 
@@ -165,11 +165,11 @@ def test_an_interrupted_fine_tuning_goes_on(call, tiny_file, new_text, monkeypat
         (["--model", "none"], "there is no model none; train one first"),
         (["--model", "new.txt"], "not a safetensors file"),
         (["--data", "none.txt"], "cannot read sentences from none.txt"),
-        (["--out", "new.txt"], "the file with the sentences"),
+        (["--out", "new.txt"], "the model (--out) and the sentences (--data)"),
         (["--out", "none/x"], "cannot write"),
         (["--lr", "0"], "--lr"),
         (["--steps", "0"], "--steps"),
-        (["--weight-decay", "-1"], "weight_decay"),
+        (["--weight-decay", "-1"], "--weight-decay"),
         (["--average", "1.01"], "--average: a number from 0 to 1, not '1.01'"),
         (["--average", "nan"], "--average"),
         (["--average", "half"], "--average"),

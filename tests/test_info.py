@@ -208,12 +208,12 @@ def test_files_that_are_no_models(trained, sentences_file):
 def test_a_checkpoint_is_named_as_one(tmp_path, sentences_file):
     arguments = ["--data", sentences_file, "--steps", 10**9, "--checkpoint-every", 5, *SMALL]
     training = start(["train", *arguments], tmp_path)
-    while not (tmp_path / "model.checkpoint").exists():
+    while not (tmp_path / "model.safetensors.checkpoint").exists():
         assert training.poll() is None
         time.sleep(0.01)
     training.kill()
     training.communicate()
-    code, out, err = run(["info", "model.checkpoint"], tmp_path)
+    code, out, err = run(["info", "model.safetensors.checkpoint"], tmp_path)
     assert (code, out) == (2, "")
     assert_one_line(err)
     assert "it is a checkpoint" in err

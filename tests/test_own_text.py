@@ -1,8 +1,11 @@
 """The command line with a text of one's own: words, characters, standard input, odd files."""
 
+import codecs
+import contextlib
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -10,8 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from llmhard import cli, model_file
+from llmhard import checkpoint, cli, corpus, files, model_file
 
 CHECKOUT = Path(cli.__file__).parents[2]
 NAMES = Path(__file__).parent / "names.txt"
@@ -212,7 +217,8 @@ def test_long_lines_are_cut_with_a_notice(folder):
     code, _, err = run("train", "--data", "d.txt", "--tokenizer", "char", *SHORT)
     assert code == 0
     assert complaints(err) == [
-        "llmhard: 2 lines are longer than the context of 16 tokens; only the beginning is learned"
+        "llmhard: 2 lines are longer than the context of 16 tokens; only the beginning is learned; "
+        "--block-size 41 would hold them all"
     ]
     (folder / "d.txt").write_text("a" * 16 + "\nab\n")
     assert "1 line is longer" in run("train", "--data", "d.txt", "--tokenizer", "char", *SHORT)[2]
@@ -227,15 +233,15 @@ def test_a_checkpoint_of_characters_goes_on(folder):
     arguments = ["--data", NAMES, "--tokenizer", "char", "--preset", "classic", *SIZES, "--quiet"]
     assert run("train", *arguments, "--steps", 4000, "--out", "whole")[0] == 0
     process = start("train", *arguments, "--steps", 4000, "--checkpoint-every", 1)
-    while not (folder / "model.checkpoint").exists():
+    while not (folder / "model.safetensors.checkpoint").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.communicate()
     assert not (folder / "model.safetensors").exists()
-    line = refused(run("train", "--resume", "model.checkpoint", "--tokenizer", "char"))
+    line = refused(run("train", "--resume", "model.safetensors.checkpoint", "--tokenizer", "char"))
     assert "leave out --tokenizer" in line
-    code, out, err = run("train", "--resume", "model.checkpoint")
+    code, out, err = run("train", "--resume", "model.safetensors.checkpoint")
     assert (code, complaints(err)) == (0, [])
     assert out.startswith("resuming ")
     assert (folder / "model.safetensors").read_bytes() == (folder / "whole").read_bytes()
@@ -276,7 +282,6 @@ def test_a_pipe(folder, kind):
         (b"\n \n", "there are no sentences in it"),
         ("\ufeff\u200b\n\u202e\n".encode(), "there are no sentences in it"),
         (b"\x7fELF\0", "binary file"),
-        (b"\xff\xfe", "not UTF-8"),
         (b"the \x1b[31mcat", "control character"),
     ],
 )
@@ -288,11 +293,163 @@ def test_a_pipe_without_text(text, why, kind):
     assert why in line
 
 
+ENCODED = "The cat \u2019s big.\r\nUn caf\u00e9 \U0001f600\n\u732b\u304c"
+MARKED = {
+    "UTF-8": codecs.BOM_UTF8,
+    "UTF-16LE": codecs.BOM_UTF16_LE,
+    "UTF-16BE": codecs.BOM_UTF16_BE,
+    "UTF-32LE": codecs.BOM_UTF32_LE,
+    "UTF-32BE": codecs.BOM_UTF32_BE,
+}
+
+
+@pytest.mark.parametrize("encoding", MARKED)
+def test_a_mark_says_how_a_text_is_encoded(folder, encoding):
+    (folder / "d.txt").write_bytes(MARKED[encoding] + ENCODED.encode(encoding))
+    (folder / "utf8.txt").write_bytes(ENCODED.encode())
+    sentences = corpus.read_sentences("d.txt")
+    assert sentences == corpus.read_sentences("utf8.txt")
+    assert sentences == ["The cat \u2019s big.", "Un caf\u00e9 \U0001f600", "\u732b\u304c"]
+    data = (folder / "d.txt").read_bytes()
+    code, out, err = run("train", "--data", "-", "--tokenizer", "char", *SHORT, text=data)
+    assert (code, complaints(err)) == (0, [])
+    assert re.search("^lines       3\n", out)
+
+
+@pytest.mark.parametrize("encoding", [*MARKED][1:])
+@pytest.mark.parametrize("text", [ENCODED, "a", "caf\u00e9\u0416\n" * 5000])
+def test_without_a_mark_it_says_how_to_convert_it(folder, encoding, text):
+    (folder / "d.txt").write_bytes(text.encode(encoding))
+    line = refused(run("train", "--data", "d.txt"))
+    assert f"it looks like {encoding} without a byte-order mark" in line
+    command = re.search("(iconv .*)\n", line)[1]
+    converted = subprocess.run([*command.split(), "d.txt"], capture_output=True, check=True)
+    assert converted.stdout.decode() == text
+
+
+def test_an_older_windows_text_is_told_how_to_convert_it(folder):
+    (folder / "d.txt").write_bytes("Un caf\u00e9 \u201cfroid\u201d\n".encode("cp1252"))
+    line = refused(run("train", "--data", "d.txt"))
+    assert "it is not UTF-8 text: byte 6 is 0xe9; save it as UTF-8 or" in line
+    command = re.search("(iconv .*)\n", line)[1]
+    converted = subprocess.run([*command.split(), "d.txt"], capture_output=True, check=True)
+    assert converted.stdout.decode() == "Un caf\u00e9 \u201cfroid\u201d\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        *((mark, "there are no sentences in it") for mark in MARKED.values()),
+        (codecs.BOM_UTF8 + codecs.BOM_UTF8, "there are no sentences in it"),
+        (codecs.BOM_UTF8 + b"caf\xe9", "it begins as UTF-8 and does not go on so: byte 6 is"),
+        (codecs.BOM_UTF16_LE + b"a\0b", "UTF-16 and does not go on so: byte 4 is 0x62, truncated"),
+        (codecs.BOM_UTF16_LE + b"a", "truncated"),
+        (codecs.BOM_UTF16_BE + b"\xd8\0\0a", "illegal"),
+        (codecs.BOM_UTF16_LE + b"\0\xdca\0", "illegal"),
+        (codecs.BOM_UTF16_LE + b"a\0\0\0", "control character '\\x00'"),
+        (codecs.BOM_UTF32_LE + b"a\0\0\0b", "truncated"),
+        (codecs.BOM_UTF32_BE + b"\0\0\xd8\0", "surrogate"),
+        (codecs.BOM_UTF32_LE + b"\xff\xff\xff\xff", "not in range"),
+        (b"\xed\xa0\x80", "not UTF-8"),
+        (b"a\0\0\0\0\0\0\0", "binary file"),
+        (bytes(100), "binary file"),
+        (b"the cat\0\n", "binary file"),
+        (b"a dog\0", "binary file"),
+        (bytes(range(256)), "binary file"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary file"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1", "binary file"),
+        (b"PK\3\4\x14\0\0\0\x08\0", "binary file"),
+    ],
+)
+def test_bytes_that_are_no_text(folder, content, why):
+    (folder / "d.txt").write_bytes(content)
+    with pytest.raises(corpus.CorpusError) as caught:
+        corpus.read_sentences("d.txt")
+    assert why in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@given(st.binary(max_size=40), st.sampled_from([b"", *MARKED.values()]))
+def test_any_bytes_are_sentences_or_refused(tmp_path_factory, content, mark):
+    path = tmp_path_factory.getbasetemp() / "any bytes"
+    path.write_bytes(mark + content)
+    with contextlib.suppress(corpus.CorpusError):
+        sentences = corpus.read_sentences(path)
+        assert sentences
+        assert all(sentence == " ".join(sentence.split()) for sentence in sentences)
+        assert not re.search(r"[\x00-\x1f\ud800-\udfff]", "".join(sentences))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\0", "a\udcff\ud800"])
+def test_a_name_that_no_file_can_have(name):
+    for read in (corpus.read_sentences, model_file.load, checkpoint.Checkpoint):
+        with pytest.raises(OSError, match="no file has such a name"):
+            read(name)
+
+
+def endless(arguments, **options):
+    """Run the program on what has no end, with too little memory for all of it."""
+
+    def little_memory():
+        resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+
+    return refused(run(*arguments, preexec_fn=little_memory, **options))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--data", "/dev/zero"],
+        ["finetune", "--data", "/dev/zero", "--model", "MODEL"],
+        ["info", "/dev/zero"],
+        ["train", "--resume", "/dev/zero"],
+    ],
+)
+def test_a_device_without_an_end(arguments, tiny_file):
+    line = endless([tiny_file if argument == "MODEL" else argument for argument in arguments])
+    assert "/dev/zero: it has more than 1,073,741,824 bytes; take a part of it" in line
+
+
+def test_a_pipe_without_an_end():
+    yes = subprocess.Popen(["yes", "the cat"], stdout=subprocess.PIPE)
+    line = endless(["train", "--data", "-"], stdin=yes.stdout)
+    yes.stdout.close()
+    yes.wait()
+    assert "standard input: it has more than 1,073,741,824 bytes" in line
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1001, 5000])
+def test_how_much_is_read(folder, size):
+    (folder / "f").write_bytes(b"a" * size)
+    assert files.read("f") == b"a" * size
+    for largest in (999, 1000):
+        if size > largest:
+            with pytest.raises(OSError, match=f"more than {largest:,} bytes"):
+                files.read("f", largest)
+        else:
+            assert files.read("f", largest) == b"a" * size
+
+
 def test_standard_input_that_cannot_be_read(folder):
     closed = run("train", "--data", "-", stdin=None, preexec_fn=lambda: os.close(0))
     assert "cannot read sentences from standard input: it is closed" in refused(closed)
     with (folder / "for writing").open("wb") as file:
         refused(run("train", "--data", "-", stdin=file))
+
+
+def test_a_terminal_that_hangs_up_while_one_types():
+    ours, theirs = pty.openpty()
+    process = start("train", "--data", "-", *SHORT, stdin=theirs)
+    os.close(theirs)
+    os.write(ours, b"the cat\na do")
+    while process.poll() is None and not reading(process.pid):
+        time.sleep(0.02)
+    os.close(ours)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (2, b"")
+    assert err.decode().splitlines()[1:] == [
+        "llmhard: cannot read sentences from standard input: Input/output error"
+    ]
 
 
 def test_a_terminal_is_asked_for_sentences():
@@ -344,10 +501,14 @@ def test_a_training_from_a_pipe_goes_on_with_the_same_text():
     assert process.wait(timeout=30) == 130
     process.stdout.close()
     process.stderr.close()
-    assert "standard input" in refused(run("train", "--resume", "model.checkpoint"))
-    other = run("train", "--resume", "model.checkpoint", "--data", "-", text="the cat\n")
-    assert "not those that the training began with" in refused(other)
-    code, out, _ = run("train", "--resume", "model.checkpoint", "--data", "-", text=STORY)
+    assert "standard input" in refused(run("train", "--resume", "model.safetensors.checkpoint"))
+    other = run(
+        "train", "--resume", "model.safetensors.checkpoint", "--data", "-", text="the cat\n"
+    )
+    assert "not those that the training run began with" in refused(other)
+    code, out, _ = run(
+        "train", "--resume", "model.safetensors.checkpoint", "--data", "-", text=STORY
+    )
     assert code == 0
     assert out.startswith("resuming ")
     assert Path("model.safetensors").is_file()

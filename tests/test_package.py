@@ -1,7 +1,10 @@
 """Building, installing and using the package from outside the checkout."""
 
+import ast
+import ctypes
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -10,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import setuptools
 
 CHECKOUT = Path(__file__).parent.parent
 # Nothing of the surroundings may decide what is built, found or imported.
@@ -137,6 +141,33 @@ def test_the_examples_in_the_help_name_the_program_that_was_called(installed, tm
     assert "\n  python -m llmhard train\n" in run(command, tmp_path)[1]
 
 
+# ---------------------------------------------------------------- building that cannot work
+
+BUILD = [sys.executable, "setup.py", "build_ext", "--inplace"]
+
+
+def refused(result):
+    """Check that a build failed with one line on stderr; returns the line."""
+    code, _, err = result
+    assert code == 1
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("llmhard")
+    return err
+
+
+def modules(folder):
+    """The compiled modules in a checkout, in place or on their way there."""
+    return [path for path in Path(folder).rglob("*.so") if ".venv" not in path.parts]
+
+
+@pytest.fixture
+def copy(checkout, tmp_path):
+    """A copy of the checkout of the test's own, in a folder with a space in its name."""
+    place = tmp_path / "my copy"
+    shutil.copytree(checkout, place, ignore=shutil.ignore_patterns("build", "*.so"))
+    return place
+
+
 @pytest.mark.parametrize("missing", ["Cython", "setuptools"])
 def test_without_a_build_tool_it_says_what_to_install(checkout, tmp_path, missing):
     stub = f"raise ModuleNotFoundError(\"No module named '{missing}'\", name='{missing}')\n"
@@ -160,19 +191,18 @@ def test_without_a_build_tool_it_says_what_to_install(checkout, tmp_path, missin
         ("native", ["build_ext"], True),
     ],
 )
-def test_who_compiles_for_this_machine_only(checkout, tmp_path, arch, command, native):
-    # A compiler that notes what it is asked to do, and does nothing, is fast.
+def test_who_compiles_for_this_machine_only(translated, tmp_path, arch, command, native):
+    # A compiler that notes what it is asked, and does not do it, is fast.
     log, compiler = tmp_path / "log", tmp_path / "cc"
     compiler.write_text(
         f"#!{sys.executable}\n"
         "import pathlib, sys\n"
         f"pathlib.Path({str(log)!r}).open('a').write(' '.join(sys.argv) + '\\n')\n"
-        "pathlib.Path(sys.argv[sys.argv.index('-o') + 1]).touch()\n"
+        "pathlib.Path(sys.argv[sys.argv.index('-o') + 1]).write_text('a module')\n"
     )
     compiler.chmod(0o755)
     copy = tmp_path / "copy"
-    shutil.copytree(checkout, copy)
-    shutil.rmtree(copy / "build", ignore_errors=True)
+    shutil.copytree(translated, copy)
     env = ENV | {"CC": str(compiler)} | ({"LLMHARD_ARCH": arch} if arch else {})
     code, _, err = run([sys.executable, "setup.py", *command], copy, env)
     assert code == 0, err
@@ -189,3 +219,208 @@ def test_an_unknown_architecture_is_refused(checkout):
     code, _, err = run([sys.executable, "setup.py", "build_ext"], checkout, env)
     assert code != 0
     assert err == "LLMHARD_ARCH is native or portable, not 'i386'\n"
+
+
+def test_every_python_can_read_which_one_is_needed():
+    ast.parse((CHECKOUT / "setup.py").read_text(), feature_version=(3, 6))
+
+
+@pytest.mark.parametrize("version", [(3, 6), (3, 10)])
+def test_an_older_python_is_told_which_one_is_needed(checkout, version):
+    code = (
+        "import runpy, sys\n"
+        f"sys.version_info = {(*version, 1, 'final', 0)}\n"
+        "sys.argv = ['setup.py', 'build_ext', '--inplace']\n"
+        "runpy.run_path('setup.py', run_name='__main__')\n"
+    )
+    line = refused(run([sys.executable, "-c", code], checkout))
+    assert (
+        f"needs Python 3.11 or newer, and this is {version[0]}.{version[1]}; take another" in line
+    )
+
+
+def test_make_says_which_python_is_needed(checkout, tmp_path):
+    old = tmp_path / "python"
+    old.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.version_info = (3, 10, 1)\nexec(sys.argv[2])\n"
+    )
+    old.chmod(0o755)
+    code, _, err = run(["make", "build", f"PYTHON={old}"], checkout)
+    assert code == 2
+    assert err.startswith("llmhard needs Python 3.11 or newer, and this is 3.10; name another: ")
+    assert not (checkout / ".venv").exists()
+
+
+def compiler(folder, body):
+    """A compiler: Python code that knows the file to be `made`, and if setup.py is probing it."""
+    path = folder / "cc"
+    path.write_text(
+        f"#!{sys.executable}\n"
+        "import os, pathlib, sys\n"
+        "made = pathlib.Path(sys.argv[sys.argv.index('-o') + 1])\n"
+        f"probe = '-' in sys.argv\n{body}\n"
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("cc", "why"),
+    [
+        ("/nonexistent", "'/nonexistent' cannot be run: No such file or directory"),
+        ("", "'' cannot be run"),
+        ('"', "cannot be run"),
+        ("/", "'/' cannot be run: Permission denied"),
+        ("false", "'false' fails. "),
+        ("true", "'true' makes nothing"),
+        ("kill -SEGV 0", "'kill -SEGV 0' fails"),
+    ],
+)
+def test_without_a_compiler_it_says_what_to_install(copy, cc, why):
+    line = refused(run(BUILD, copy, ENV | {"CC": cc}))
+    assert why in line
+    for system in ("Debian and Ubuntu: sudo apt install gcc", "Fedora: ", "macOS: ", "Windows: "):
+        assert system in line
+    assert modules(copy) == []
+
+
+def test_without_the_header_files_of_python_it_says_what_to_install(copy, tmp_path):
+    cc = compiler(
+        tmp_path,
+        "if 'Python.h' in sys.stdin.read():\n"
+        "    sys.exit('<stdin>:1:10: fatal error: Python.h: No such file or directory')\n"
+        "made.write_text('an object')",
+    )
+    line = refused(run(BUILD, copy, ENV | {"CC": cc}))
+    assert "fatal error: Python.h: No such file or directory. It needs" in line
+    assert f"python3.{sys.version_info[1]}-dev" in line
+    assert modules(copy) == []
+
+
+@pytest.fixture(scope="module")
+def translated(checkout, tmp_path_factory):
+    """A copy of the checkout with the C file that Cython makes, and with what others have left."""
+    place = tmp_path_factory.mktemp("translated") / "llmhard"
+    shutil.copytree(checkout, place, ignore=shutil.ignore_patterns("build", "*.so"))
+    code, _, _ = run(
+        BUILD, place, ENV | {"CC": compiler(place.parent, "probe or sys.exit(1)\n" + MAKE)}
+    )
+    assert code == 1
+    assert (place / "build" / "cython" / "pyx" / "autograd.c").is_file()
+    old = place / "build" / "temp.linux-x86_64-cpython-310" / "build" / "cython" / "pyx"
+    old.mkdir(parents=True)
+    (old / "autograd.o").write_text("an object of another Python")
+    (place / "llmhard" / "autograd.cpython-310-x86_64-linux-gnu.so").write_text("its module")
+    return place
+
+
+MAKE = "made.write_text('an object')"
+LINK = "if '-shared' in sys.argv: "
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("if not probe: sys.exit('error: I give up')", "fails, as it says above"),
+        ("if not probe: os.kill(os.getpid(), 9)", "fails, as it says above"),
+        (f"{LINK}sys.exit('ld: I give up')", "fails, as it says above"),
+        (
+            f"{LINK}made.write_text('a pa'); sys.exit('ld: the disk is full')",
+            "fails, as it says above",
+        ),
+        (f"{LINK}made.unlink(True); sys.exit()", "llmhard/autograd."),
+        (f"{LINK}made.write_text(''); sys.exit()", "has not made"),
+    ],
+)
+def test_a_compiler_that_fails_on_the_engine(translated, tmp_path, body, why):
+    copy = tmp_path / "copy"
+    shutil.copytree(translated, copy)
+    before = modules(copy)
+    code, _, err = run(BUILD, copy, ENV | {"CC": compiler(tmp_path, f"{body}\n{MAKE}")})
+    assert code == 1
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("llmhard: not built: ")
+    assert why in err.splitlines()[-1]
+    assert modules(copy) == before
+    # The next build begins anew: nothing of this one counts as finished.
+    code, _, err = run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)})
+    assert (code, err) == (0, "")
+    assert len(modules(copy)) == len(before) + 2  # in build/, and in place
+
+
+def test_a_source_that_cython_refuses(translated, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(translated, copy)
+    with (copy / "pyx" / "autograd.pyx").open("a") as file:
+        file.write("def (:\n")
+    code, _, err = run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)})
+    assert code == 1
+    assert "autograd.pyx:" in err
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("llmhard: not built: Cython refuses pyx/")
+
+
+def test_a_checkout_without_the_source(copy, tmp_path):
+    shutil.rmtree(copy / "pyx")
+    line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
+    assert line == "llmhard: not built: pyx/autograd.pyx is missing; take a whole checkout\n"
+    assert modules(copy) == []
+
+
+def test_from_another_folder(translated, tmp_path):
+    copy = tmp_path / "my copy"
+    shutil.copytree(translated, copy)
+    cc = compiler(tmp_path, MAKE)
+    command = [sys.executable, Path("my copy", "setup.py"), *BUILD[2:]]
+    code, _, err = run(command, tmp_path, ENV | {"CC": cc})
+    assert (code, err) == (0, "")
+    assert len(list((copy / "llmhard").glob("autograd.*.so"))) == 2  # with that of another Python
+    assert {path.name for path in tmp_path.iterdir()} == {"my copy", "cc"}
+
+
+def test_no_room(copy):
+    def small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+
+    done = subprocess.run(
+        BUILD, cwd=copy, env=ENV, capture_output=True, text=True, check=False, preexec_fn=small
+    )
+    line = refused((done.returncode, done.stdout, done.stderr))
+    assert f"cannot write into {copy}/build: File too large; build in a copy" in line
+
+
+@pytest.mark.parametrize("place", [".", "build", "llmhard"])
+def test_a_folder_that_cannot_be_written(copy, place):
+    def without_the_rights_of_root():
+        ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE: permissions count
+
+    if place == "build":
+        (copy / "build").mkdir()
+    (copy / place).chmod(0o555)
+    done = subprocess.run(
+        BUILD, cwd=copy, env=ENV, capture_output=True, text=True, check=False,
+        preexec_fn=without_the_rights_of_root,
+    )  # fmt: skip
+    (copy / place).chmod(0o755)
+    line = refused((done.returncode, done.stdout, done.stderr))
+    shown = copy / ("build" if place == "." else place)
+    assert f"cannot write into {shown}: Permission denied; build in a copy" in line
+
+
+def test_an_editable_installation_prints_nothing(translated, tmp_path):
+    # As `make build` does it, in an environment that finds the build tools of this one.
+    copy = tmp_path / "copy"
+    shutil.copytree(translated, copy)
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (packages / "outer.pth").write_text(str(Path(setuptools.__file__).parent.parent))
+    pip = [sys.executable, "-m", "pip", "--python", tmp_path / "venv", "install", "--quiet"]
+    command = [*pip, "--no-deps", "--no-index", "--no-build-isolation", "--editable", copy]
+    result = run(command, tmp_path, ENV | {"CC": compiler(tmp_path, MAKE)})
+    assert result == (0, "", "")
+    where = "from importlib.util import find_spec; print(find_spec('llmhard').origin)"
+    code, out, err = run([tmp_path / "venv" / "bin" / "python", "-c", where], tmp_path)
+    assert (code, out, err) == (0, f"{copy}/llmhard/__init__.py\n", "")
+    broken = run(command, tmp_path, ENV | {"CC": "false"})
+    assert broken[0] == 1
+    assert "the compiler 'false' fails. It needs a C compiler" in broken[2]

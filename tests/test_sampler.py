@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmhard.autograd import Vector, no_grad
 from llmhard.model import GPT, Config, KVCache
-from llmhard.sampler import Reader, Sampling, choices, choose, generate
+from llmhard.sampler import MODELS_OWN, Reader, Sampling, choices, choose, generate
 from llmhard.tokenizer import BOS
 
 # Far enough apart to differ, near enough that no probability underflows to 0.
@@ -42,6 +42,11 @@ def kept(probabilities):
 def test_temperature_divides_the_logits(logits, temperature):
     found = sampled(logits, temperature=temperature)
     assert found == pytest.approx(plain(logits, temperature), rel=1e-9)
+
+
+@given(logit_lists)
+def test_the_models_own_probabilities_are_the_softmax_of_its_logits(logits):
+    assert MODELS_OWN.probabilities(Vector(logits)) == pytest.approx(plain(logits), rel=1e-9)
 
 
 @given(logit_lists, temperatures, st.integers(0, 15), top_ps)
@@ -324,6 +329,14 @@ def test_each_choice_has_the_probabilities_that_it_was_drawn_with(tiny):
         tokens.append(token)
 
 
+def test_the_reader_has_the_logits_that_a_choice_was_made_from(tiny):
+    reader, tokens = Reader(tiny.model), [1]
+    for choice in choices(reader, random.Random(3), Sampling(1.5, top_k=9), tokens):
+        assert reader.logits.data == pytest.approx(logits_after(tiny.model, tokens).data, rel=1e-9)
+        tokens = [*tokens, choice.token]
+    assert len(tokens) > 3
+
+
 def test_a_choice_is_made_when_it_is_asked_for(tiny):
     rng = random.Random(1)
     before = rng.getstate()
@@ -465,6 +478,16 @@ def test_a_reader_writes_what_the_model_writes(tiny):
         sampling = Sampling(1.5, top_k=seed % 3 * 4)
         afresh = generate(tiny.model, random.Random(seed), sampling, prompt)
         assert generate(reader, random.Random(seed), sampling, prompt) == afresh
+
+
+def test_a_reader_that_has_read_nothing_has_no_logits(tiny):
+    reader = Reader(tiny.model)
+    with pytest.raises(IndexError, match="no token"):
+        reader.logits  # noqa: B018 - the property computes
+    assert reader.read(BOS) is reader.logits
+    reader.restart()
+    with pytest.raises(IndexError, match="no token"):
+        reader.logits  # noqa: B018
 
 
 def test_two_readers_do_not_disturb_each_other(tiny):

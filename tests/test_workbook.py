@@ -543,16 +543,16 @@ def test_the_next_file_is_named_as_seen_from_here(call, unsolved, monkeypatch):
     ("place", "arguments", "command"),
     [
         (".", ["check"], "check my-gpt"),
-        (".", ["check", "06"], "check my-gpt"),
+        (".", ["check", "06"], "check 06 my-gpt"),
         (".", ["check", "mygtp"], "check my-gpt"),
-        (".", ["check", "06", "mygtp"], "check my-gpt"),
+        (".", ["check", "06", "mygtp"], "check 06 my-gpt"),
         (".", ["check", "my-gpt/inner"], "check my-gpt"),
         (".", ["check", "."], "check my-gpt"),
         (".", ["workbook"], "workbook my-gpt"),
         ("other", ["check"], "workbook my-gpt"),  # nobody looks into the folders beside
         ("other", ["check", "../mygpt"], "check ../my-gpt"),
         ("my-gpt", ["check", "my-gpt"], "check"),
-        ("my-gpt", ["check", "03", "mygtp"], "check"),
+        ("my-gpt", ["check", "03", "mygtp"], "check 03"),
         ("my-gpt", ["workbook", "my-gpt"], "workbook"),
         ("my-gpt", ["workbook", "other"], "workbook"),
         ("my-gpt", ["workbook", "a/b/c"], "workbook"),
@@ -579,7 +579,7 @@ def test_the_advice_is_right(call, unsolved):
     assert call(*advice.split())[0] == 1
     shutil.copytree(unsolved / "my-gpt", unsolved / "two words")
     _, _, err = call("check", "twowords")
-    assert "there is one in two words (others: my-gpt): llmhard check 'two words'" in err
+    assert "two words is one (others: my-gpt): llmhard check 'two words'" in err
 
 
 def test_a_workbook_elsewhere_can_be_laid_out_from_inside_one(call, unsolved, monkeypatch):

@@ -7,40 +7,61 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
+from llmhard import signals
 from llmhard.cli import check, evaluate, finetune, info, sample, train, workbook
 from llmhard.cli.common import Parser, UsageError, complain, program
 from llmhard.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 if a check fails, 2 for bad input, 130: Ctrl-C."""
+    """Run a command; returns the exit code.
+
+    0, 1 if a check fails, 2 for bad input, 130, 143 or 129 for Ctrl-C, SIGTERM or SIGHUP, 141 if
+    nobody reads the output any more.
+    """
+    with signals.raised():
+        try:
+            code = _run(arguments)
+            if sys.stdout:  # None if it was closed before the start
+                sys.stdout.flush()
+        except UsageError as error:
+            return _end(2, str(error))
+        except MemoryError:
+            return _end(2, "there is not enough memory for a model of this size")
+        except KeyboardInterrupt as interrupt:
+            code = interrupt.code if isinstance(interrupt, signals.Interrupted) else 130
+            return _end(code, str(interrupt) or "interrupted")
+        except BrokenPipeError:  # whoever reads our output has seen enough
+            _write_no_more()
+            return _end(141)
+        except OSError as error:  # the disk that stdout is redirected to is full, for one
+            _write_no_more()
+            return _end(2, f"cannot write the output: {error.strerror}")
+        return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows as \u...
             stream.reconfigure(errors="backslashreplace")
-    try:
-        options = _parser(program()).parse_args(arguments)
-        code: int = options.run(options) or 0
-        if sys.stdout:  # None if it was closed before the start
-            sys.stdout.flush()
-    except UsageError as error:
-        complain(str(error))
-        return 2
-    except MemoryError:
-        complain("there is not enough memory for a model of this size")
-        return 2
-    except KeyboardInterrupt as interrupt:
-        complain(str(interrupt) or "interrupted")
-        return 130
-    except BrokenPipeError:
-        # Whoever reads our output has seen enough; keep Python's exit from complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:  # the disk that stdout is redirected to is full, for one
-        complain(f"cannot write the output: {error.strerror}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
+    options = _parser(program()).parse_args(arguments)
+    code: int = options.run(options) or 0
     return code
+
+
+def _end(code: int, message: str = "") -> int:
+    signals.ending()
+    if message:
+        complain(message)
+    return code
+
+
+def _write_no_more() -> None:
+    """Keep Python's exit from complaining that it cannot write the rest of the output."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Commands(Parser):

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     if lab is not None and not lab.isdecimal():
         lab, given = given, lab  # the folder, alone or first
     numbers = list(LABS) if lab is None else [_number(lab)]
-    folder = workbook.find(given, "check")
+    folder = workbook.find(given, "check", *([] if lab is None else [lab]))
     if find_spec("hypothesis") is None:
         raise UsageError("check needs hypothesis: python -m pip install hypothesis")
     from llmhard.workbook.grading import grade, told

@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=HelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} {whole(f'(see {self.prog} --help)')}")
+        raise UsageError(f"{plainly(message)} {whole(f'(see {self.prog} --help)')}")
 
     def parse_known_args(  # type: ignore[override]
         self,
@@ -63,6 +63,25 @@ class Parser(argparse.ArgumentParser):
         if isinstance(action, argparse._SubParsersAction):
             self.error(f"there is no command {value!r}; {instead}")
         raise argparse.ArgumentError(action, f"there is no {value!r}; {instead}")
+
+
+# What argparse says of an argument, and how a person would.
+_PLAINLY = (
+    (r"^argument (\S+): (?=(?:an?|the) )", r"\1 must be "),
+    (r"^argument (\S+): expected one argument$", r"\1 needs a value"),
+    (r"^argument (\S+): ", r"\1: "),
+)
+
+
+def plainly(message: str) -> str:
+    """Return a message of argparse's as a sentence.
+
+    >>> plainly("argument --steps: a whole number of at least 1, not 'x'")
+    "--steps must be a whole number of at least 1, not 'x'"
+    """
+    for theirs, ours in _PLAINLY:
+        message = re.sub(theirs, ours, message)
+    return message
 
 
 def program() -> str:
@@ -108,7 +127,8 @@ def _say(message: str, prefix: str) -> None:
 def aside(message: str) -> None:
     """What is for a person to see and not part of the output: lines on stderr."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
-        print(message, file=sys.stderr)
+        with suppress(OSError, ValueError):  # a full disk, a terminal that is gone
+            print(message, file=sys.stderr)
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from typing import Any
 from llmhard import corpus
 from llmhard.checkpoint import Task
 from llmhard.cli.common import UsageError, add_model_option, read_model
+from llmhard.cli.outputs import Outputs
 from llmhard.cli.training import (
     Job,
     add_output_options,
     add_recipe_options,
     changed_recipe,
-    check_outputs,
     encode,
+    fact,
     kept,
     read_text,
     say_what_the_text_is,
@@ -24,6 +25,7 @@ from llmhard.cli.training import (
     tell_of_long,
 )
 from llmhard.recipe import FINE_TUNING
+from llmhard.terminal import whole
 from llmhard.trainer import Trainer
 
 DEFAULT_OUT = "finetuned.safetensors"
@@ -70,11 +72,12 @@ def add_parser(commands: Any, program: str) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
-    say = silence if options.quiet else print
+def run(options: argparse.Namespace) -> int:
+    say = silence if options.quiet else fact
     out = Path(DEFAULT_OUT if options.out is None else options.out)
     data = str(corpus.questions_path()) if options.data is None else options.data
-    check_outputs(out, options.plot, data)
+    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force)
+    outputs.check({"the model to go on with": options.model, "the sentences (--data)": data})
     recipe = changed_recipe(FINE_TUNING, options)
     saved = read_model(options.model)
     tokenizer = saved.tokenizer
@@ -84,27 +87,13 @@ def run(options: argparse.Namespace) -> None:
     if not encoded.training:
         raise UsageError(f"no {tokenizer.document} of {text.name} is left to train on")
     keep = kept(options, encoded)
-    say(f"model       {options.model}, {saved.model.config.n_parameters():,} parameters")
+    say("model", f"{whole(options.model)}, {saved.model.config.n_parameters():,} parameters")
     say_what_the_text_is(say, tokenizer, text, encoded)
     if encoded.skipped:
-        say(f"skipped     {encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
-    tell_of_long(tokenizer, encoded, saved.model.config.block_size)
+        say("skipped", f"{encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
+    tell_of_long(tokenizer, encoded, saved.model.config.block_size, advice=False)
     trainer = Trainer(
         saved.model, encoded.training, recipe, options.seed, encoded.held_out, keep=keep
     )
-    Job(
-        task=Task(
-            tokenizer,
-            saved.records,
-            encoded.record,
-            text.path,
-            options.skip_unknown,
-            str(out),
-        ),
-        trainer=trainer,
-        checkpoint_path=out.with_suffix(".checkpoint"),
-        checkpoint_every=options.checkpoint_every,
-        plot=options.plot,
-        quiet=options.quiet,
-        watch=options.watch,
-    ).run()
+    task = Task(tokenizer, saved.records, encoded.record, text.path, options.skip_unknown, out.name)
+    return Job(task, trainer, outputs, options.quiet, options.watch).run()

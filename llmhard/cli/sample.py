@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import random
+from pathlib import Path
 from typing import Any
 
-from llmhard.cli.common import UsageError, add_model_option, aside, at_least_one, read_model
-from llmhard.cli.writing import CANDIDATES, Writer, add_choice_options, legend, sampling_of
+from llmhard.cli.common import UsageError, add_model_option, at_least_one, read_model
+from llmhard.cli.writing import CANDIDATES, Writer, add_choice_options, sampling_of
 from llmhard.sampler import Reader
 
 SENTENCES = 20
@@ -49,17 +50,26 @@ def add_parser(commands: Any, program: str) -> None:
         "--show-probs",
         metavar="K",
         nargs="?",
-        type=at_least_one,
+        type=_candidates,
         const=CANDIDATES,
-        help=f"show before each choice the K likeliest words (default: {CANDIDATES}) and their "
-        f"probabilities, after temperature, top-k and top-p; on stderr, so that a pipe or a file "
-        f"gets the sentences only",
+        help=f"show before each choice the K likeliest words (default: {CANDIDATES}), the model's "
+        f"own probabilities and what temperature, top-k and top-p make of them; on stderr, so that "
+        f"a pipe or a file gets the sentences only",
     )
     command.add_argument(
         "--interactive",
         action="store_true",
         help="ask for beginnings and go on with them; /help there lists what can be changed",
     )
+
+
+def _candidates(text: str) -> int:
+    try:
+        return at_least_one(text)
+    except argparse.ArgumentTypeError as error:
+        if Path(text).suffix != ".safetensors":
+            raise
+        raise argparse.ArgumentTypeError(f"{error}; give the model before it") from None
 
 
 def run(options: argparse.Namespace) -> None:
@@ -81,8 +91,7 @@ def run(options: argparse.Namespace) -> None:
             interactive.run(writer, options.n or 1)
             return
         prompt = saved.tokenizer.encode(options.prompt)
-        if writer.candidates:
-            aside(legend(writer.sampling))
+        writer.show_legend()
         for _ in range(options.n or SENTENCES):
             writer.write(prompt)
     except (ValueError, ArithmeticError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 from collections import Counter
 from dataclasses import replace
@@ -10,15 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from llmhard import corpus
-from llmhard.checkpoint import Checkpoint, Task
-from llmhard.cli.common import UsageError, at_least_one, complain, explained
+from llmhard.checkpoint import Checkpoint, Task, is_file_name
+from llmhard.cli.common import (
+    UsageError,
+    add_plain_or_option,
+    at_least_one,
+    complain,
+    explained,
+    in_options,
+)
+from llmhard.cli.outputs import Outputs
 from llmhard.cli.training import (
     Job,
     add_output_options,
     add_recipe_options,
     changed_recipe,
-    check_outputs,
     encode,
+    fact,
     kept,
     read_text,
     say_what_the_text_is,
@@ -27,9 +36,14 @@ from llmhard.cli.training import (
 )
 from llmhard.model import GPT, Config
 from llmhard.recipe import PRESETS
+from llmhard.terminal import whole
 from llmhard.tokenizer import TOKENIZERS, Tokenizer
 from llmhard.trainer import Trainer
 
+SENTENCES = "the sentences (--data)"
+CHANGEABLE = (  # when a run is resumed
+    "data", "resume", "out", "force", "checkpoint_every", "plot", "quiet", "watch", "run",
+)  # fmt: skip
 DEFAULT_OUT = "model.safetensors"
 DEFAULT_PRESET = "thorough"
 DEFAULT_TOKENIZER = "word"
@@ -55,17 +69,18 @@ def add_parser(commands: Any, program: str) -> None:
             f"  {program} train\n"
             f"  {program} train --watch\n"
             f"  {program} train --steps 1000 --seed 1 --out small.safetensors\n"
-            f"  {program} train --data my_sentences.txt --n-embd 64\n"
-            f"  {program} train --data my_names.txt --tokenizer char\n"
+            f"  {program} train my_sentences.txt --n-embd 64\n"
+            f"  {program} train my_names.txt --tokenizer char\n"
             f"  {program} train --checkpoint-every 1000 --plot losses.png\n"
-            f"  {program} train --resume model.checkpoint"
+            f"  {program} train --resume model.safetensors.checkpoint"
         ),
     )
     command.set_defaults(run=run)
-    command.add_argument(
-        "--data",
-        metavar="FILE",
-        help="sentences, one a line; - is standard input (default: the 30,000 bundled ones)",
+    add_plain_or_option(
+        command,
+        "data",
+        None,
+        "sentences, one a line; - is standard input (default: the 30,000 bundled ones)",
     )
     command.add_argument(
         "--tokenizer",
@@ -104,18 +119,17 @@ def add_parser(commands: Any, program: str) -> None:
         sizes.add_argument(flag, metavar="N", type=at_least_one, help=help_text)
 
 
-def run(options: argparse.Namespace) -> None:
-    job = _resumed(options) if options.resume is not None else _begun(options)
-    job.run()
+def run(options: argparse.Namespace) -> int:
+    job = _begun(options) if options.resume is None else _resumed(options)
+    return job.run()
 
 
 def _begun(options: argparse.Namespace) -> Job:
-    """A training from the beginning."""
-    say = silence if options.quiet else print
+    """A training run from the beginning."""
+    say = silence if options.quiet else fact
     out = Path(DEFAULT_OUT if options.out is None else options.out)
-    check_outputs(
-        out, options.plot, str(corpus.default_path()) if options.data is None else options.data
-    )
+    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force)
+    outputs.check({SENTENCES: options.data or str(corpus.default_path())})
     recipe = changed_recipe(PRESETS[options.preset or DEFAULT_PRESET], options)
     text = read_text(options.data)
 
@@ -125,31 +139,25 @@ def _begun(options: argparse.Namespace) -> Job:
     try:
         config = Config(tokenizer.vocab_size, **sizes)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(in_options(str(error))) from None
     seed = DEFAULT_SEED if options.seed is None else options.seed
     rng = random.Random(seed)
     encoded = encode(tokenizer, text, rng, made_of_it=True)
     keep = kept(options, encoded)
     say_what_the_text_is(say, tokenizer, text, encoded)
     units = f"{len(tokenizer.words):,} {tokenizer.unit}s"
-    say(f"vocabulary  {tokenizer.vocab_size:,} tokens: {units} and BOS")
-    say(f"parameters  {config.n_parameters():,}")
+    say("vocabulary", f"{tokenizer.vocab_size:,} tokens: {units} and BOS")
+    say("parameters", f"{config.n_parameters():,}")
     if config.n_parameters() > MAX_PARAMETERS:
         raise UsageError(
             f"a model of {config.n_parameters():,} parameters is too large to train here"
         )
     tell_of_many_words(tokenizer, text.sentences)
-    tell_of_long(tokenizer, encoded, config.block_size)
+    tell_of_long(tokenizer, encoded, config.block_size, advice=True)
     model = GPT.initialize(config, rng)
-    return Job(
-        task=Task(tokenizer, (), encoded.record, text.path, False, str(out)),
-        trainer=Trainer(model, encoded.training, recipe, seed, encoded.held_out, keep=keep),
-        checkpoint_path=out.with_suffix(".checkpoint"),
-        checkpoint_every=options.checkpoint_every,
-        plot=options.plot,
-        quiet=options.quiet,
-        watch=options.watch,
-    )
+    task = Task(tokenizer, (), encoded.record, text.path, False, out.name)
+    trainer = Trainer(model, encoded.training, recipe, seed, encoded.held_out, keep=keep)
+    return Job(task, trainer, outputs, options.quiet, options.watch)
 
 
 def tell_of_many_words(tokenizer: Tokenizer, sentences: list[str]) -> None:
@@ -168,28 +176,56 @@ def tell_of_many_words(tokenizer: Tokenizer, sentences: list[str]) -> None:
 
 
 def _resumed(options: argparse.Namespace) -> Job:
-    """A training that a checkpoint goes on with."""
+    """A training run that goes on from a checkpoint."""
     path = Path(options.resume)
-    free = ("data", "resume", "out", "checkpoint_every", "plot", "quiet", "watch", "run")
     for name, value in vars(options).items():
-        if name not in free and value is not None:
+        if name not in CHANGEABLE and value is not None:
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"--resume goes on with the checkpoint's settings; leave out {flag}")
     with explained(f"cannot resume from {path}"):
         checkpoint = Checkpoint(path)
     task = checkpoint.task
-    if options.data is None and task.data_path is None:
-        raise UsageError("this training read standard input; give the same sentences with --data")
-    text = read_text(task.data_path if options.data is None else options.data)
+    data = _sentences_of(task) if options.data is None else options.data
+    out = _place_of(task, path) if options.out is None else Path(options.out)
+    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force, resumed=path)
+    outputs.check({SENTENCES: data})
+    text = read_text(data)
     if corpus.fingerprint(text.sentences) != task.data.sha256:
-        raise UsageError(f"the sentences in {text.name} are not those that the training began with")
-    task = task if options.out is None else replace(task, out=options.out)
-    out = Path(task.out)
-    check_outputs(out, options.plot, text.path)
+        raise UsageError(
+            f"the sentences in {text.name} are not those that the training run began with; "
+            f"say where those are with --data"
+        )
+    task = replace(task, out=out.name)
     encoded = encode(task.tokenizer, text, random.Random(checkpoint.seed), task.skip_unknown)
     trainer = checkpoint.trainer(encoded.training, encoded.held_out)
-    if not options.quiet:
-        print(f"resuming    {path}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
-    return Job(
-        task, trainer, path, options.checkpoint_every, options.plot, options.quiet, options.watch
-    )
+    say = silence if options.quiet else fact
+    say("resuming", f"{whole(str(path))}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
+    say("saving to", whole(str(out)))
+    return Job(task, trainer, outputs, options.quiet, options.watch)
+
+
+def _sentences_of(task: Task) -> str:
+    """Where a checkpoint says that its sentences are."""
+    if task.data_path is None:
+        raise UsageError(
+            "this training run read standard input; give the same sentences with --data"
+        )
+    if not Path(task.data_path).is_file():  # nor a device or a pipe: it may be anybody's checkpoint
+        raise UsageError(
+            f"the sentences of this training run are not in {task.data_path} any more; "
+            f"say where they are with --data"
+        )
+    return task.data_path
+
+
+def _place_of(task: Task, path: Path) -> Path:
+    """Where a checkpoint says that its model goes: a new file in the current folder, or nowhere."""
+    if not is_file_name(task.out):
+        raise UsageError(
+            f"{path} would save its model in another folder, as {task.out}; "
+            f"say where to save it with --out"
+        )
+    out = Path(task.out)
+    if os.path.lexists(out):
+        raise UsageError(f"{path} would replace {out}; say --out {out} if it may, or another name")
+    return out

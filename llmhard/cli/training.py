@@ -1,49 +1,50 @@
-"""What the commands that train share: progress, checkpoints, Ctrl-C, saving, reporting."""
+"""What the commands that train share: options, the text, the run from its first step to its end."""
 
 from __future__ import annotations
 
 import argparse
 import random
-import signal
 import sys
-import tempfile
-import textwrap
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from shutil import get_terminal_size
-from types import FrameType
 from typing import get_args
 
 from llmhard import checkpoint, corpus, curves, model_file
 from llmhard.checkpoint import Task
 from llmhard.cli.common import (
     UsageError,
+    advised,
     at_least_one,
     complain,
     explained,
     from_zero,
+    in_options,
     positive,
     share,
     what_is_kept,
 )
-from llmhard.cli.progress import progress
+from llmhard.cli.outputs import Outputs, Target
+from llmhard.cli.progress import pace, progress
 from llmhard.cli.watch import Watch
 from llmhard.recipe import Recipe
+from llmhard.signals import ENDING, Held, Interrupted
+from llmhard.terminal import columns, unfailing_streams, whole, wrap
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import LAST_STEPS, Keep, Trainer
-from llmhard.training_record import CurvePoint, DataRecord, rise
+from llmhard.training_record import CurvePoint, DataRecord, TrainingRecord, rise
 from llmhard.version import __version__
 
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C; the message says how to go on."""
+Say = Callable[[str, str], None]
 
 
-def silence(_: str) -> None:
+def fact(name: str, what: str) -> None:
+    """Print a name and, in a column of its own, what there is to say of it."""
+    print("\n".join(wrap(what, columns(), f"{name:<12}", " " * 12)))
+
+
+def silence(_name: str, _what: str) -> None:
     pass
 
 
@@ -70,10 +71,15 @@ def add_recipe_options(command: argparse.ArgumentParser, defaults: str) -> None:
 def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
     command.add_argument("--out", metavar="FILE", help=f"where to save the model (default: {out})")
     command.add_argument(
+        "--force",
+        action="store_true",
+        help="replace what is in the way of the model, its checkpoint or the picture",
+    )
+    command.add_argument(
         "--checkpoint-every",
         metavar="N",
         type=at_least_one,
-        help="save the state of the training after each N steps; Ctrl-C saves it in any case",
+        help="save the state of the run after each N steps; Ctrl-C saves it in any case",
     )
     command.add_argument(
         "--plot", metavar="FILE", type=Path, help="draw the losses as a picture (needs matplotlib)"
@@ -101,7 +107,7 @@ def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
     try:
         return replace(base, **{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(in_options(str(error))) from None
 
 
 def kept(options: argparse.Namespace, encoded: Encoded) -> Keep:
@@ -188,45 +194,37 @@ def encode(
     return Encoded(training, held_out, skipped, record)
 
 
-def say_what_the_text_is(
-    say: Callable[[str], None], tokenizer: Tokenizer, text: Text, encoded: Encoded
-) -> None:
+def say_what_the_text_is(say: Say, tokenizer: Tokenizer, text: Text, encoded: Encoded) -> None:
     """How many sentences, or lines, there are, and what the tokenizer makes of them."""
     aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
-    say(f"{tokenizer.document + 's':<12}{len(text.sentences):,}{aside}")
+    say(f"{tokenizer.document}s", f"{len(text.sentences):,}{aside}")
+    if not encoded.held_out:
+        say("held out", f"none: {why_none_is_held_out(text.sentences, tokenizer.document)}")
     if changes := tokenizer.changes(text.sentences):
-        say(f"text        {changes}")
+        say("text", changes)
 
 
-def tell_of_long(tokenizer: Tokenizer, encoded: Encoded, block_size: int) -> None:
-    long = sum(len(document) > block_size + 1 for document in encoded.training)
+def why_none_is_held_out(sentences: Sequence[str], document: str) -> str:
+    fewest = round(1 / corpus.HELD_OUT_SHARE)
+    if len(sentences) < fewest:
+        return f"that takes at least {fewest} {document}s"
+    return f"each {document} makes up more than a tenth of the text"
+
+
+def tell_of_long(tokenizer: Tokenizer, encoded: Encoded, block_size: int, advice: bool) -> None:
+    """Say how many documents are longer than the context and, as `advice`, which one holds them."""
+    lengths = [len(document) - 1 for document in (*encoded.training, *encoded.held_out)]
+    long = sum(length > block_size for length in lengths)
     if long:
         one, many = f"1 {tokenizer.document} is", f"{long:,} {tokenizer.document}s are"
-        sentences_are = one if long == 1 else many
-        complain(
-            f"{sentences_are} longer than the context of {block_size} tokens; "
+        message = (
+            f"{one if long == 1 else many} longer than the context of {block_size} tokens; "
             f"only the beginning is learned"
         )
-
-
-def check_outputs(out: Path, plot: Path | None, data: str | None) -> None:
-    """Find out before the training whether its results can be saved."""
-    _check_writable(out, data)
-    if plot is not None:
-        with explained(f"cannot draw {plot}"):
-            curves.check_plot(plot)
-        _check_writable(plot, data)
-
-
-def _check_writable(out: Path, data: str | None) -> None:
-    with explained(f"cannot write {out}"):
-        if out.exists():
-            if not out.is_file():
-                raise UsageError(f"cannot write {out}: it is not a file")
-            if data is not None and Path(data).exists() and out.samefile(data):
-                raise UsageError(f"cannot write {out}: that is the file with the sentences")
-        with tempfile.TemporaryFile(dir=out.resolve().parent):
-            pass
+        holds = "it" if long == 1 else "them all"
+        complain(
+            f"{message}; --block-size {max(lengths)} would hold {holds}" if advice else message
+        )
 
 
 # ---------------------------------------------------------------- the training itself
@@ -234,100 +232,119 @@ def _check_writable(out: Path, data: str | None) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """A training to be run to its end: what, and what happens on the way."""
+    """A training run: what is learned and how, and what is said and written on the way."""
 
     task: Task
     trainer: Trainer
-    checkpoint_path: Path
-    checkpoint_every: int | None
-    plot: Path | None
+    outputs: Outputs
     quiet: bool
     watch: bool
 
-    def run(self) -> None:
-        """Train, save the model and say how it went."""
-        say = silence if self.quiet else print
-        trainer, out = self.trainer, Path(self.task.out)
-        began, steps_before = time.perf_counter(), trainer.step
+    def run(self) -> int:
+        """Train, save the model and say how it went; returns the exit code.
+
+        Raises Interrupted after a signal that asks the program to end. What was learned is then in
+        a checkpoint or, if all steps were done, in the model.
+        """
+        self.outputs.check_room(self.trainer)
+        with unfailing_streams():
+            return self._run()
+
+    def _run(self) -> int:
+        trainer, steps_before = self.trainer, self.trainer.step
+        model, state = Target(self.outputs.out), Target(self.outputs.checkpoint)
+        if self.outputs.goes_on:
+            state.adopt()
         watch = Watch(self.task.tokenizer) if self.watch else None
-        with progress(trainer, self.quiet) as show, _noticing_ctrl_c() as ctrl_c:
-
-            def on_step(trainer: Trainer) -> None:
-                show(trainer)
-                if watch and trainer.step < trainer.recipe.steps:
-                    watch.show(trainer.step, trainer.current)
-                due = self.checkpoint_every and trainer.step % self.checkpoint_every == 0
-                if trainer.step < trainer.recipe.steps and (due or ctrl_c.is_set()):
-                    with explained(f"cannot write the checkpoint {self.checkpoint_path}"):
-                        checkpoint.save(self.checkpoint_path, self.task, trainer)
-                if ctrl_c.is_set() and trainer.step < trainer.recipe.steps:
-                    raise Interrupted(
-                        f"interrupted after step {trainer.step:,} of {trainer.recipe.steps:,}; "
-                        f"to go on: llmhard train --resume {self.checkpoint_path}"
-                    )
-
-            try:
-                if watch and trainer.step == 0:
-                    watch.show(0, trainer.model)
-                trainer.run(on_step)
-            except ArithmeticError as error:  # TrainingDivergedError, or logits not finite at once
-                raise UsageError(f"{error}; {out} is as it was") from None
-        seconds = time.perf_counter() - began
-
-        record = checkpoint.record(self.task, trainer, __version__)
-        saved = model_file.SavedModel(
-            trainer.model, self.task.tokenizer, (*self.task.earlier, record)
-        )
-        with explained(f"cannot write {out}"):
-            model_file.save(out, saved)
-        if self.checkpoint_every or steps_before:
-            self.checkpoint_path.unlink(missing_ok=True)
+        with Held() as signals:
+            began = time.perf_counter()
+            self._train(watch, state, signals)
+            seconds = time.perf_counter() - began
+            record = checkpoint.record(self.task, trainer, __version__)
+            records = (*self.task.earlier, record)
+            saved = model_file.SavedModel(trainer.model, self.task.tokenizer, records)
+            with explained(f"cannot write {model.path}"):
+                model.write(lambda path: model_file.save(path, saved))
+            state.remove()
+            if signals.number is not None:
+                what = ENDING[signals.number]
+                raise Interrupted(signals.number, f"{what} after the model was saved: {model.path}")
         if watch:
             watch.show_end(record.kept_step, trainer.model)
         if not self.quiet:
-            print(curves.text(record.curve), end="")
-        last = min(LAST_STEPS, len(trainer.losses))
-        say(f"loss        {record.final_loss:.4f} nats a token, mean of the last {last} steps")
+            self._report(record, trainer.step - steps_before, seconds)
+            fact("saved", whole(str(model.path)))
+        if self.outputs.plot:
+            with explained(f"cannot draw {self.outputs.plot}"):
+                curves.plot(record.curve, self.outputs.plot)
+            if not self.quiet:
+                fact("drawn", whole(str(self.outputs.plot)))
+        return 0 if model.path == self.outputs.out else 2
+
+    def _train(self, watch: Watch | None, state: Target, signals: Held) -> None:
+        """Take the steps that are left."""
+        with progress(self.trainer, self.quiet) as show:
+
+            def on_step(trainer: Trainer) -> None:
+                show(trainer)
+                if trainer.step == trainer.recipe.steps:
+                    return
+                if watch:
+                    watch.show(trainer.step, trainer.current)
+                due = self.outputs.every and trainer.step % self.outputs.every == 0
+                if due or signals.number is not None:
+                    failure = self._save_state(state)
+                    if signals.number is not None:
+                        raise self._interrupted(signals.number, state, failure)
+                    if failure:
+                        complain(f"{failure}; the training run goes on")
+
+            try:
+                if watch and self.trainer.step == 0:
+                    watch.show(0, self.trainer.model)
+                self.trainer.run(on_step)
+            except ArithmeticError as error:  # TrainingDivergedError, or logits not finite at once
+                raise UsageError(f"{error}; {self.outputs.out} is as it was") from None
+
+    def _save_state(self, state: Target) -> str:
+        """Write the checkpoint; returns what went wrong, or nothing."""
+        try:
+            state.write(lambda path: checkpoint.save(path, self.task, self.trainer))
+        except OSError as error:
+            return f"cannot write the checkpoint {state.path}: {error.strerror}"
+        return ""
+
+    def _interrupted(self, number: int, state: Target, failure: str) -> Interrupted:
+        step, steps = self.trainer.step, self.trainer.recipe.steps
+        message = f"{ENDING[number]} after step {step:,} of {steps:,}; "
+        if failure:
+            return Interrupted(number, message + failure)
+        command = ["train", "--resume", str(state.path)]
+        out = self.outputs.out
+        if out.parent != Path() or out.exists():  # a checkpoint alone does not decide on these
+            command += ["--out", str(out)]
+        if self.task.data_path is None:
+            command += ["--data", "FILE"]
+        return Interrupted(number, f"{message}to go on: {advised(*command)}")
+
+    def _report(self, record: TrainingRecord, steps: int, seconds: float) -> None:
+        print(curves.text(record.curve), end="")
+        last = min(LAST_STEPS, len(self.trainer.losses))
+        fact("loss", f"{record.final_loss:.4f} nats a token, mean of the last {last} steps")
         if record.kept_validation is not None:
-            held_out = f"{len(trainer.held_out)} held-out {self.task.tokenizer.document}s"
-            say(f"validation  {record.kept_validation:.4f} on {held_out}")
+            number, document = len(self.trainer.held_out), self.task.tokenizer.document
+            held_out = f"{number:,} held-out {document}" + "s" * (number > 1)
+            fact("validation", f"{record.kept_validation:.4f} on {held_out}")
         if risen := rise(record.curve):
-            say(overfitting(*risen))
-        say(f"kept        {what_is_kept(record)}")
-        speed = (trainer.step - steps_before) / seconds
-        say(f"time        {seconds:.2f} s, {speed:,.0f} steps a second")
-        say(f"saved       {out}")
-        if self.plot:
-            with explained(f"cannot draw {self.plot}"):
-                curves.plot(record.curve, self.plot)
-            say(f"drawn       {self.plot}")
+            fact("overfitting", overfitting(*risen))
+        fact("kept", what_is_kept(record))
+        fact("time", f"{seconds:.2f} s, {pace(steps, seconds)}")
 
 
 def overfitting(low: CurvePoint, last: CurvePoint) -> str:
     """What it means that the validation loss has risen between these points, for people."""
-    meaning = (
-        f"overfitting lowest at step {low.step:,}, rising since ({low.validation:.2f} to "
+    return (
+        f"lowest at step {low.step:,}, rising since ({low.validation:.2f} to "
         f"{last.validation:.2f}): the model learns the sentences by heart; fewer --steps or more "
         f"text would help"
     )
-    return textwrap.fill(meaning, get_terminal_size().columns, subsequent_indent=" " * 12)
-
-
-@contextmanager
-def _noticing_ctrl_c() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that a step can be finished; the second one stops at once."""
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-
-    def notice(_number: int, _frame: FrameType | None) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    before = signal.signal(signal.SIGINT, notice)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,11 @@ def refuse_place(folder: Path) -> None:
         )
 
 
-def find(given: str | None, command: str) -> Path:
+def find(given: str | None, *command: str) -> Path:
     """Return the workbook in a folder, or the one around the current folder.
 
-    Raises UsageError if there is none; the message names those nearby and how the command is
-    given one of them, or says how to lay one out.
+    Raises UsageError if there is none; the message names those nearby and how the command, in
+    words, is given one of them, or says how to lay one out.
     """
     from llmhard.workbook import is_workbook, workbook_around
 
@@ -113,7 +113,7 @@ def _here() -> Path:
         return Path.cwd()
 
 
-def _instead(folder: Path, command: str) -> str:
+def _instead(folder: Path, command: Sequence[str]) -> str:
     """What to do when the folder is no workbook."""
     nearby = {place.resolve(): str(place) for place in _nearby(folder)}.values()
     if not nearby:
@@ -122,7 +122,8 @@ def _instead(folder: Path, command: str) -> str:
     meant = closest(str(folder), nearby) or next(iter(nearby))
     others = [whole(name) for name in nearby if name != meant]
     more = f" (others: {', '.join(others)})" if others else ""
-    return f"there is one in {whole(meant)}{more}: {advised(command, *named(Path(meant)))}"
+    one = "the current folder" if meant == "." else whole(meant)
+    return f"{one} is one{more}: {advised(*command, *named(Path(meant)))}"
 
 
 def _nearby(folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""What `sample` and its prompt share: how to choose, writing a sentence, showing the choices."""
+"""What `sample` and its prompt share: the options that choose, and writing a sentence."""
 
 from __future__ import annotations
 
@@ -8,61 +8,76 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 
-from llmhard.cli.common import aside
-from llmhard.sampler import Choice, Reader, Sampling, choices
+from llmhard.cli import probabilities
+from llmhard.cli.common import from_zero, not_negative
+from llmhard.sampler import MODELS_OWN, Reader, Sampling, choices
+from llmhard.terminal import cells, columns, is_terminal, wrap
 from llmhard.tokenizer import BOS, Tokenizer
 
 CANDIDATES = 5
 PAUSE = 0.08  # seconds between words, for a person to watch; the model needs far less than that
+INDENT = "  "  # of the second line of a sentence, where a terminal is too narrow for one
 
-WIDTH, WORD = 80, 20  # columns of what --show-probs writes, of a word in it
-BAR = 40  # characters that stand for the probability 1
-END = "(end)"
+
+# ---------------------------------------------------------------- options
 
 
 def add_choice_options(command: argparse._ActionsContainer, dashes: str = "--") -> None:
-    """The options that decide which word is chosen, under names that begin with `dashes`."""
+    """Add the options that decide which word is chosen, under names that begin with `dashes`."""
     command.add_argument(
         f"{dashes}temperature",
         metavar="T",
-        type=float,
+        type=not_negative,
         default=Sampling.temperature,
         help="below 1 plays safe, above 1 dares more, 0 is greedy (default: %(default)s)",
     )
     command.add_argument(
         f"{dashes}top-k",
         metavar="K",
-        type=int,
+        type=from_zero,
         default=Sampling.top_k,
         help="choose among the K likeliest tokens; 0 is all (default: %(default)s)",
     )
     command.add_argument(
         f"{dashes}top-p",
         metavar="P",
-        type=float,
+        type=_top_p,
         default=Sampling.top_p,
         help="choose among the likeliest tokens that make up P; 1 is all (default: %(default)s)",
     )
     command.add_argument(
         f"{dashes}seed",
         metavar="N",
-        type=int,
+        type=_seed,
         help="the same number writes the same sentences (default: new ones each time)",
     )
 
 
 def sampling_of(options: argparse.Namespace) -> Sampling:
-    """Raises ValueError if a setting is out of range."""
+    """Return the settings that those options give."""
     return Sampling(options.temperature, options.top_k, options.top_p)
 
 
-def legend(sampling: Sampling) -> str:
-    """What the numbers of `candidates_text` are."""
-    return (
-        f"(probabilities after temperature {sampling.temperature:g}, top-k {sampling.top_k}, "
-        f"top-p {sampling.top_p:g}; > is chosen)"
-    )
+def _top_p(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"a number above 0 and at most 1, not {text!r:.40}")
+    return number
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number, not {text!r:.40}") from None
+
+
+# ---------------------------------------------------------------- sentences
 
 
 @dataclass
@@ -83,61 +98,69 @@ class Writer:
 
     def write(self, prompt: Sequence[int]) -> None:
         """Write a sentence. Raises ValueError and ArithmeticError as `choices` does."""
-        pause = PAUSE if self.stream and sys.stdout and sys.stdout.isatty() else 0.0
-        tokens, written = list(prompt), ""
+        pause = PAUSE if self.stream and is_terminal(sys.stdout) else 0.0
+        table = self._table() if self.candidates else None
+        tokens, sentence = list(prompt), Sentence()
         try:
             for choice in choices(self.reader, self.rng, self.sampling, prompt):
-                if self.candidates:
-                    aside(candidates_text(self.tokenizer, tokens, choice, self.candidates))
+                if table:
+                    own = MODELS_OWN.probabilities(self.reader.logits)
+                    probabilities.show(table.step(tokens, choice.token, own, choice.probabilities))
                 if choice.token == BOS:
                     break
                 tokens.append(choice.token)
-                if self.stream and not self.candidates:
-                    before, written = written, self.tokenizer.decode(tokens)
-                    print(written[len(before) :], end="", flush=True)
+                if self.stream and not table:
+                    sentence.extend(self.tokenizer.decode(tokens))
                 if pause:
                     time.sleep(pause)
         except (KeyboardInterrupt, ArithmeticError):
-            if written:  # what is said about it begins on a line of its own
+            if sentence.text:  # what is said about it begins on a line of its own
                 print(flush=True)
             raise
-        rest = self.tokenizer.decode(tokens)[len(written) :]
-        print(rest, flush=self.stream or self.candidates > 0)
+        sentence.end(self.tokenizer.decode(tokens), flush=self.stream or table is not None)
+
+    def show_legend(self) -> None:
+        """Write what the numbers are that `write` shows, if it shows any."""
+        if self.candidates:
+            probabilities.show(self._table().legend())
+
+    def _table(self) -> probabilities.Table:
+        width = columns(sys.stderr)
+        return probabilities.Table(self.tokenizer, self.sampling, self.candidates, width)
 
 
-def candidates_text(tokenizer: Tokenizer, tokens: Sequence[int], choice: Choice, count: int) -> str:
-    """The sentence so far and the `count` likeliest to follow it, the chosen one marked.
+class Sentence:
+    """A sentence on stdout, as a whole or piece by piece.
 
-    A line has the mark, the rank, the probability, the word and a bar. The chosen one is there in
-    any case, those with the probability 0 are not.
+    On a terminal that is too narrow for it, it goes on below, with the word that did not fit.
     """
-    p = choice.probabilities
-    digits = len(str(len(p)))
-    lines = [f"{_last_columns(tokenizer.decode(tokens), WIDTH - 4)} ...".lstrip()]
-    for rank, token in enumerate(sorted(range(len(p)), key=lambda token: -p[token]), start=1):
-        mark = ">" if token == choice.token else " "
-        if mark == ">" or (rank <= count and p[token]):
-            number = f"{p[token]:.4f}" if p[token] >= 0.00005 else f"{p[token]:6.0e}"
-            word = _column(END if token == BOS else tokenizer.decode([token]))
-            bar = "#" * round(p[token] * BAR)
-            lines.append(f"{mark} {rank:{digits}}  {number}  {word}  {bar}".rstrip())
-    return "\n".join(lines)
 
+    def __init__(self) -> None:
+        self.text = ""  # written so far
+        self._columns = columns(sys.stdout) if is_terminal(sys.stdout) else None
+        self._last = ""  # of the lines on the terminal
 
-def _column(word: str) -> str:
-    """The word in a column of its own; white space, a token of characters, in quotes."""
-    from rich.cells import cell_len, set_cell_size  # a Chinese character is two columns wide
+    def extend(self, text: str) -> None:
+        """Write the rest of the text, at once; it begins with what is written already."""
+        rest, self.text = text[len(self.text) :], text
+        print(self._laid_out(rest), end="", flush=True)
 
-    shown = word if word.strip() else repr(word)
-    if cell_len(shown) > WORD:
-        shown = set_cell_size(shown, WORD - 3) + "..."
-    return set_cell_size(shown, WORD)
+    def end(self, text: str, flush: bool) -> None:
+        """Write the rest of the text and end it."""
+        if not self.text and self._columns and cells(text) > self._columns:
+            text = "\n".join(wrap(text, self._columns, rest=INDENT))
+        print(text[len(self.text) :], flush=flush)
 
-
-def _last_columns(text: str, width: int) -> str:
-    from rich.cells import cell_len
-
-    text = text[-width:]
-    while cell_len(text) > width:
-        text = text[1:]
-    return text
+    def _laid_out(self, rest: str) -> str:
+        """Return what to write for it: the word is taken back if it goes on over the edge."""
+        self._last += rest
+        if not self._columns or cells(self._last) <= self._columns:
+            return rest
+        before, space, word = self._last.rpartition(" ")
+        if not space or not before.strip():  # one word that is wider than the terminal
+            return rest
+        self._last = INDENT + word
+        if rest.startswith(" "):
+            return f"\n{self._last}"
+        shown = cells(word) - cells(rest)
+        return "\b" * shown + " " * shown + f"\n{self._last}"

@@ -1,0 +1,124 @@
+"""What a training run writes: where, whether that is possible, and what if it no longer is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmhard import files
+from llmhard.cli.common import complain
+from llmhard.cli.paths import (
+    ITS_CHECKPOINT,
+    MODEL_OUT,
+    PICTURE,
+    check_checkpoint_place,
+    check_collisions,
+    check_model_place,
+    check_picture_place,
+    check_room,
+    checkpoint_path,
+)
+from llmhard.trainer import Trainer
+
+PICTURE_SIZE = 200_000  # bytes, more than the curves take in any format
+DESCRIPTION_SIZE = 200_000  # of what a model file holds beside the parameters
+COPIES = 5  # of the parameters in a checkpoint: model, Adam's m and v, average, best
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the model goes, its checkpoint, and a picture of the curves if one is wanted.
+
+    `every` is the number of steps between checkpoints, `resumed` the checkpoint that the run goes
+    on from. Without `force` nothing is replaced but models and pictures of our own.
+    """
+
+    out: Path
+    plot: Path | None = None
+    every: int | None = None
+    force: bool = False
+    resumed: Path | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        return checkpoint_path(self.out)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run goes on from its own checkpoint, and not from one elsewhere."""
+        return self.resumed is not None and self.resumed.resolve() == self.checkpoint.resolve()
+
+    def check(self, reads: Mapping[str, str]) -> None:
+        """Raise UsageError, before anything begins, if a file would be lost or not be written.
+
+        `reads` are the files that the run reads; the keys say what they are.
+        """
+        if self.resumed and not self.goes_on:
+            reads = {**reads, "the checkpoint to go on with (--resume)": str(self.resumed)}
+        check_collisions(
+            reads, {MODEL_OUT: self.out, ITS_CHECKPOINT: self.checkpoint, PICTURE: self.plot}
+        )
+        check_model_place(self.out, self.force)
+        check_checkpoint_place(self.checkpoint, self.goes_on, self.force)
+        check_room(self.out, 0)
+        check_room(self.checkpoint, 0)
+        if self.plot is not None:
+            check_picture_place(self.plot, self.force)
+            check_room(self.plot, PICTURE_SIZE)
+
+    def check_room(self, trainer: Trainer) -> None:
+        """Raise UsageError if there is no room for the files that this run will write."""
+        parameters = 8 * trainer.model.config.n_parameters()
+        check_room(self.out, parameters + DESCRIPTION_SIZE)
+        if self.every:
+            losses = 8 * trainer.recipe.steps
+            check_room(self.checkpoint, COPIES * parameters + losses + DESCRIPTION_SIZE)
+
+
+class Target:
+    """A file that a run writes, perhaps several times, and never over somebody else's.
+
+    What was there in the beginning may be replaced. If something else has come since, or the place
+    is gone, the run writes elsewhere and says so; `path` is where it has written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp = files.stamp(path)
+        self._is_ours = False
+
+    def adopt(self) -> None:
+        """Take what is there for our own: this run wrote it before it was interrupted."""
+        self._is_ours = True
+
+    def write(self, write: Callable[[Path], None]) -> None:
+        """Let `write` write the file. Raises OSError if there is no place for it anywhere."""
+        if os.path.lexists(self.path) and files.stamp(self.path) != self._stamp:
+            other = files.free_name(self.path)
+            complain(f"{self.path} has changed since the run began; writing {other} instead")
+            self.path = other
+        try:
+            write(self.path)
+        except OSError as error:
+            self.path = self._elsewhere(write, error)
+        self._stamp, self._is_ours = files.stamp(self.path), True
+
+    def remove(self) -> None:
+        """Remove the file if this run wrote it and nobody has changed it since."""
+        if self._is_ours and files.stamp(self.path) == self._stamp:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    def _elsewhere(self, write: Callable[[Path], None], error: OSError) -> Path:
+        """Let it be written in the first folder that can be. Raises the error if none can."""
+        for folder in (Path.cwd, Path.home, lambda: Path(tempfile.gettempdir())):
+            with suppress(OSError, RuntimeError):  # RuntimeError: nobody's home
+                other = files.free_name(folder() / self.path.name)
+                write(other)
+                complain(f"cannot write {self.path}: {error.strerror}; writing {other} instead")
+                return other
+        raise error

@@ -1,0 +1,162 @@
+"""Which files a training run reads and writes: that none is another one, or somebody else's."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import sys
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import combinations
+from pathlib import Path
+
+from llmhard import curves, files
+from llmhard.cli.common import UsageError, advised, explained
+from llmhard.model_file import CHECKPOINT, MODEL
+from llmhard.tensor_file import is_kind
+from llmhard.terminal import whole
+
+MODEL_OUT, ITS_CHECKPOINT, PICTURE = "the model (--out)", "its checkpoint", "the picture (--plot)"
+STANDARD_INPUT = "-"
+FORCE = "or replace it with --force"
+BEGINNING = 4096  # bytes that tell whether a file is a text
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Return where a run that saves its model in `out` keeps its checkpoint: a name of its own."""
+    return Path(f"{out}.checkpoint")
+
+
+def check_collisions(reads: Mapping[str, str], writes: Mapping[str, Path | None]) -> None:
+    """Raise UsageError if a file to be written is also read, or written under another name.
+
+    The keys say what a file is. Files are the same by identity: under other names, through links,
+    as the file that a standard stream leads to.
+    """
+    read, written = {}, {}
+    for what, path in reads.items():
+        with suppress(OSError, RuntimeError):  # who reads it will explain that
+            read[what] = identity(path)
+    for what, place in writes.items():
+        if place is not None:
+            with explained(f"cannot write {place}"):
+                written[what] = identity(place)
+    streams = {
+        "standard output": _stream_identity(sys.stdout),
+        "standard error": _stream_identity(sys.stderr),
+    }
+    pairs = [*combinations(written.items(), 2)]
+    pairs += [(w, other) for w in written.items() for other in [*read.items(), *streams.items()]]
+    for (what, one), (other, two) in pairs:
+        if one & two:
+            option = "--plot" if what == PICTURE else "--out"
+            raise UsageError(
+                f"{writes[what]} would be {what} and {other} at the same time; "
+                f"choose another {option}"
+            )
+
+
+def identity(path: str | os.PathLike[str]) -> set[object]:
+    """Return what two names of the same file have in common; "-" is standard input.
+
+    Raises OSError or RuntimeError if links lead nowhere or a folder may not be entered.
+    """
+    if path == STANDARD_INPUT:
+        return _stream_identity(sys.stdin)
+    resolved = str(Path(path).resolve())
+    found: set[object] = {resolved}
+    if sys.platform in ("win32", "darwin"):  # where Text.txt and text.txt are one file
+        found.add(unicodedata.normalize("NFC", resolved).casefold())
+    if Path(path).exists():
+        status = Path(path).stat()
+        found.add((status.st_dev, status.st_ino))
+    return found
+
+
+def _stream_identity(stream: object) -> set[object]:
+    """The same for a standard stream; nothing in common with anything if it leads to no file."""
+    try:
+        status = os.fstat(stream.fileno())  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):  # closed, or replaced by something without
+        return set()
+    return {(status.st_dev, status.st_ino)} if stat.S_ISREG(status.st_mode) else set()
+
+
+# ---------------------------------------------------------------- what may be replaced
+
+
+def check_model_place(path: Path, force: bool) -> None:
+    """Raise UsageError if the model cannot be saved there, or would replace something else."""
+    if not _is_there(path, "--out") or force:
+        return
+    if is_kind(path, CHECKPOINT):
+        raise UsageError(
+            f"{path} is a checkpoint, an interrupted training run; to go on with it: "
+            f"{advised('train', '--resume', path)}; to save a model, choose another --out, {FORCE}"
+        )
+    if not is_kind(path, MODEL):
+        learn = f"to learn from it: {advised('train', path)}; " if _is_text(path) else ""
+        raise UsageError(
+            f"{path} is there already, and it is no model; {learn}"
+            f"to save the model, choose another --out, {FORCE}"
+        )
+
+
+def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
+    """Raise UsageError if the checkpoint cannot be saved there, or would replace something else.
+
+    `resumed` says that the run goes on from what is there.
+    """
+    if not _is_there(path, "the checkpoint") or force or resumed:
+        return
+    if is_kind(path, CHECKPOINT):
+        raise UsageError(
+            f"there is a checkpoint of an interrupted training run, {path}; to go on with it: "
+            f"{advised('train', '--resume', path)}; to begin anew, choose another --out, {FORCE}"
+        )
+    raise UsageError(
+        f"the checkpoint would replace {path}, which is none; choose another --out, {FORCE}"
+    )
+
+
+def check_picture_place(path: Path, force: bool) -> None:
+    """Raise UsageError if the curves cannot be drawn there, or would replace something else."""
+    with explained(f"cannot draw {path}"):
+        curves.check_plot(path)
+    if _is_there(path, "--plot") and not force and not curves.is_plot(path):
+        raise UsageError(
+            f"{path} is there already and not drawn by llmhard; choose another --plot, {FORCE}"
+        )
+
+
+def check_room(path: Path, size: int) -> None:
+    """Raise UsageError if a file of so many bytes cannot be written there."""
+    with explained(f"cannot write {path}"):
+        if not path.parent.exists():
+            make = whole(shlex.join(["mkdir", "-p", str(path.parent)]))
+            raise UsageError(
+                f"cannot write {path}: there is no folder {path.parent}; to make it: {make}"
+            )
+        files.remove_leftovers(path)
+        files.check_room(path, size)
+
+
+def _is_there(path: Path, what: str) -> bool:
+    """Whether there is a file that holds something. Raises UsageError if it cannot be replaced."""
+    with explained(f"cannot write {path}"):
+        if not path.exists():
+            return False
+        if not path.is_file():
+            raise UsageError(f"cannot write {path}: it is not a file; choose another {what}")
+        status = path.stat()
+    if not status.st_mode & 0o222:
+        raise UsageError(f"cannot write {path}: it is read-only; choose another {what}")
+    return status.st_size > 0
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    return b"\0" not in beginning or beginning.startswith((b"\xff\xfe", b"\xfe\xff"))

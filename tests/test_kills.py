@@ -1,0 +1,175 @@
+"""Signals at random moments of runs with checkpoints: nothing is broken, foreign or different.
+
+LLMHARD_KILLS=2000 python -m pytest tests/test_kills.py    ten times as many
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from llmhard import cli, model_file
+from llmhard.checkpoint import Checkpoint
+
+CHECKOUT = Path(cli.__file__).parents[2]
+ENV = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+KILLS = int(os.environ.get("LLMHARD_KILLS", "200"))
+SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+
+SMALL = ["--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--block-size", "8"]
+TEXT = [f"the {a} {b} the {c}" for a in ["cat", "dog", "cow"] for b in ["saw", "bit"]
+        for c in ["hen", "fox", "owl"]]  # fmt: skip
+BEGINNINGS = {
+    "train": ["train", "text.txt", "--steps", "1500", *SMALL, "--out", "m.safetensors"],
+    "finetune": ["finetune", "--model", "base.safetensors", "--data", "text.txt", "--steps", "1500",
+                 "--batch-size", "1", "--out", "m.safetensors"],
+}  # fmt: skip
+OPTIONS = ["--checkpoint-every", "10", "--quiet"]
+PICTURE = ["--plot", "m.svg"]  # takes long to load, so seldom
+FOREIGN = {
+    "notes.txt": b"a person's own\n",
+    "m.checkpoint": b"not a checkpoint of this run\n",
+    "m-2.safetensors": b"another model\n",
+    ".llmhard-mine": b"not a leftover\n",
+}
+
+
+def run(arguments, folder):
+    return subprocess.Popen(
+        [sys.executable, "-m", "llmhard", *arguments],
+        cwd=folder, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """For each command a folder as it is before a run, the model of a run that nobody interrupted,
+    and how long that took."""
+    runs = {}
+    for command, arguments in BEGINNINGS.items():
+        folder = tmp_path_factory.mktemp(command)
+        base = [
+            "train",
+            "text.txt",
+            "--steps",
+            "10",
+            *SMALL,
+            "--quiet",
+            "--out",
+            "base.safetensors",
+        ]
+        (folder / "text.txt").write_text("\n".join(TEXT))
+        assert run([*base, "--quiet"], folder).wait(60) == 0
+        before = {path.name: path.read_bytes() for path in folder.iterdir()} | FOREIGN
+        began = time.monotonic()
+        assert run([*arguments, *OPTIONS], folder).wait(60) == 0
+        seconds = time.monotonic() - began
+        runs[command] = before, (folder / "m.safetensors").read_bytes(), seconds
+    return runs
+
+
+@dataclass
+class Chain:
+    """A run that is interrupted again and again, and goes on each time until it ends."""
+
+    command: str
+    folder: Path
+    before: dict[str, bytes]
+    rng: random.Random
+    longest: float  # seconds until a signal
+    kills: list[signal.Signals] = field(default_factory=list)
+    resumed: int = 0
+
+    def follow(self, most):
+        """Interrupt it so many times, at the most; then let it end."""
+        for name, content in self.before.items():
+            (self.folder / name).write_bytes(content)
+        while True:
+            if self.checkpoint.exists():
+                arguments = ["train", "--resume", self.checkpoint.name]
+                self.resumed += 1
+            else:
+                arguments = BEGINNINGS[self.command]
+            process = run(
+                [*arguments, *OPTIONS, *(PICTURE if self.rng.random() < 0.1 else [])], self.folder
+            )
+            if len(self.kills) == most:
+                assert process.communicate(timeout=120) == ("", "")
+                assert process.returncode == 0
+                return
+            if self.interrupt(process):
+                return
+
+    @property
+    def checkpoint(self):
+        return self.folder / "m.safetensors.checkpoint"
+
+    @property
+    def unfinished(self):
+        return {p.name for p in self.folder.glob(".llmhard-*")} - set(FOREIGN)
+
+    def interrupt(self, process):
+        """Interrupt a run; true if it has ended before that."""
+        number = self.rng.choice(SIGNALS)
+        try:
+            process.communicate(timeout=self.rng.uniform(0.05, self.longest))
+            assert process.returncode == 0
+        except subprocess.TimeoutExpired:
+            before = self.unfinished
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+            self.kills.append(number)
+            assert process.returncode in (128 + number, -number, 0), err
+            assert process.returncode != 0 or number != signal.SIGKILL
+            if process.returncode == 128 + number and number != signal.SIGINT:
+                assert err.count("\n") == 1, err
+            if number != signal.SIGKILL:
+                assert self.unfinished <= before, "only SIGKILL leaves unfinished files"
+        for name, content in self.before.items():
+            assert (self.folder / name).read_bytes() == content, f"{name} was touched"
+        if self.checkpoint.exists():
+            Checkpoint(self.checkpoint)
+        if (self.folder / "m.safetensors").exists():
+            model_file.load(self.folder / "m.safetensors")
+            return True
+        return False
+
+
+@pytest.mark.parametrize("command", BEGINNINGS)
+def test_kills_at_random_moments(command, whole, tmp_path):
+    before, model, seconds = whole[command]
+    kills, chains, number = [], [], 0
+
+    def follow(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        chain = Chain(command, folder, before, random.Random(f"{command} {number}"), 1.3 * seconds)
+        chain.follow(most=10)
+        return chain
+
+    with ThreadPoolExecutor(2) as pool:
+        while len(kills) < KILLS // len(BEGINNINGS):
+            for chain in pool.map(follow, range(number, number + 2)):
+                chains.append(chain)
+                kills += chain.kills
+            number += 2
+    for chain in chains:
+        left = {path.name for path in chain.folder.iterdir()} - set(before) - chain.unfinished
+        assert left - {"m.svg"} == {"m.safetensors"}
+        assert (chain.folder / "m.safetensors").read_bytes() == model
+        # The next run of the same output removes what SIGKILL has left in the last moment.
+        end = [*BEGINNINGS[command], *OPTIONS, "--steps", "1"]
+        assert run(end, chain.folder).wait(60) == 0
+        assert chain.unfinished == set()
+    counts = {number.name: kills.count(number) for number in SIGNALS}
+    resumed = sum(chain.resumed for chain in chains)
+    print(f"{command}: {len(kills)} kills {counts}, {len(chains)} runs resumed {resumed} times")
+    assert all(counts.values())
+    assert resumed > len(chains)
