@@ -27,7 +27,7 @@ except ImportError as error:
         else f"llmhard: the engine cannot be loaded ({error}); run: "
         f"python setup.py build_ext --inplace --force"
     )
-    if sys.argv[0] == "-m" or starting.is_program():  # a person at a prompt, not an import
+    if sys.argv[:1] == ["-m"] or starting.is_program():  # a person at a prompt, not an import
         raise SystemExit(message) from None
     raise ImportError(message) from None
 

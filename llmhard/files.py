@@ -59,19 +59,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     is then as it was.
     """
     path = Path(path).resolve()  # through a link to the file itself
-    old = path.stat() if path.exists() else None
-    with Held(brief=True), _temporary(path, stat.S_IMODE(old.st_mode) if old else 0o666) as file:
-        descriptor, name = file
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        if old and sys.platform != "win32":
-            with suppress(OSError):  # only root may give files away
-                os.fchown(descriptor, old.st_uid, old.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
-        os.fsync(descriptor)
-        if sys.platform == "win32":  # which replaces no open files
-            os.close(descriptor)
+    with Held(brief=True), _unfinished(path) as (name, descriptor):
+        left = memoryview(content)
+        while left:  # the system may write a part only
+            left = left[os.write(descriptor, left) :]
+        _pass_on_permissions(path, descriptor)
+        _finish(descriptor)
         name.replace(path)
         _sync(path.parent)
 
@@ -79,7 +72,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 def check_room(path: str | os.PathLike[str], size: int) -> None:
     """Raise OSError if no file of so many bytes can be written in the folder of this path."""
     path = Path(path).resolve()
-    with Held(brief=True), _temporary(path, 0o600) as (descriptor, _):
+    with Held(brief=True), _unfinished(path) as (_, descriptor):
         if hasattr(os, "posix_fallocate"):  # it knows quotas and limits, too
             os.posix_fallocate(descriptor, 0, max(size, 1))
         elif disk_usage(path.parent).free < size:
@@ -120,19 +113,36 @@ def free_name(path: Path) -> Path:
 
 
 @contextmanager
-def _temporary(path: Path, mode: int) -> Iterator[tuple[int, Path]]:
+def _unfinished(path: Path) -> Iterator[tuple[Path, int]]:
     """A new file beside the path, locked while it is written; it is gone after the block."""
     name = path.with_name(_prefix(path) + secrets.token_hex(4))
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666
     binary = getattr(os, "O_BINARY", 0)
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, mode)
     try:
         with suppress(OSError):  # some file systems know no locks
             _lock(descriptor)
-        yield descriptor, name
+        yield name, descriptor
     finally:
         with suppress(OSError):  # closed already
             os.close(descriptor)
         name.unlink(missing_ok=True)
+
+
+def _pass_on_permissions(path: Path, descriptor: int) -> None:
+    """Give a file the owner and the permissions of the one that it will replace."""
+    if path.exists() and sys.platform != "win32":
+        old = path.stat()
+        with suppress(OSError):  # only root may give files away
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+
+
+def _finish(descriptor: int) -> None:
+    """See to it that all of a file is on the disk."""
+    os.fsync(descriptor)
+    if sys.platform == "win32":  # which renames no open file
+        os.close(descriptor)
 
 
 def _prefix(path: Path) -> str:

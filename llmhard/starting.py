@@ -18,10 +18,12 @@ import time
 
 def is_program() -> bool:
     """Return whether the package is imported as the program: python -m llmhard, or llmhard."""
-    if sys.argv[0] == "-m":  # as long as Python looks for the module that it is to run
-        module = sys.orig_argv[-len(sys.argv)]  # it stands before the program's own arguments
-        return module == "llmhard" or (module[0] == "-" and module.endswith("mllmhard"))
-    return os.path.basename(sys.argv[0]) in ("llmhard", "llmhard.exe")  # noqa: PTH119
+    name, *arguments = sys.argv or [""]
+    if name != "-m":  # which it is as long as Python looks for the module that it is to run
+        return os.path.basename(name) in ("llmhard", "llmhard.exe")  # noqa: PTH119
+    before = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
+    module = before[-1] if before else ""
+    return module == "llmhard" or (module.startswith("-") and module.endswith("mllmhard"))
 
 
 def _leave(code: int = 130, said: str = "interrupted") -> None:

@@ -112,9 +112,9 @@ def interrupted_at_each(spy, command, step=1):
 @pytest.mark.parametrize(
     ("program", "command", "step", "least"),
     [
-        (MODULE, ["train", "--data", "no.txt"], 2, 40),
-        (SCRIPT, ["sample"], 3, 25),
-        (MODULE, ["--version"], 4, 15),
+        (MODULE, ["train", "--data", "no.txt"], 3, 25),
+        (SCRIPT, ["sample"], 4, 20),
+        (MODULE, ["--version"], 6, 10),
     ],
 )
 def test_at_the_imports(program, command, step, least):
@@ -236,6 +236,12 @@ def test_a_program_that_imports_the_package_keeps_its_handlers(folder, command):
         (folder / name).write_text(code)
     (folder / "package" / "__init__.py").write_text(code)
     assert run([sys.executable, *command]) == (0, "kept\n", "")
+
+
+@pytest.mark.parametrize("arguments", [[], [""], ["-m"], ["-m", *"abcdefgh"]])
+def test_strange_arguments_of_a_program_that_imports_the_package(arguments):
+    code = f"import sys; sys.argv = {arguments}; import llmhard; print(len(llmhard.__all__))"
+    assert run([sys.executable, "-c", code]) == (0, f"{len(llmhard.__all__)}\n", "")
 
 
 @pytest.mark.parametrize(
