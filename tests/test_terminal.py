@@ -129,9 +129,9 @@ def test_help(tmp_path, command, columns):
 
 
 def test_where_the_help_of_an_option_is(tmp_path):
-    assert "\n  --data FILE\n      sentences, one a line;" in show(["train", "-h"], tmp_path, 40)
+    assert "\n  --out FILE\n      where to save the model" in show(["train", "-h"], tmp_path, 40)
     wide = show(["train", "-h"], tmp_path, 80)
-    assert "\n  --data FILE           sentences, one a line;" in wide
+    assert "\n  --out FILE            where to save the model" in wide
     assert show(["train", "-h"], tmp_path, 200) == wide, "nobody reads lines of 200 columns"
 
 
@@ -147,6 +147,8 @@ def test_a_command_on_several_lines_is_the_same_command(words, columns):
     pasted = "\n".join(lines).replace("\\\n", "")
     assert shlex.split(pasted) == shlex.split(command)
     assert all(line.startswith("  ") for line in lines)
+    if columns >= 2 + 4 + max(map(len, shlex.split(command))) + 2 + 2:  # indents, quotes, backslash
+        assert all(len(line) <= columns for line in lines)
 
 
 def test_a_comment_comes_before_a_command_that_is_too_long():

@@ -67,11 +67,16 @@ def command_lines(command: str, columns: int, indent: str) -> list[str]:
         return [indent + command]
     command, _, comment = command.partition("  # ")
     lines = wrap(comment.strip(), columns, f"{indent}# ", f"{indent}# ") if comment else []
-    line, words = indent, PART.findall(command)
-    for number, word in enumerate(words):
-        room = columns - 2 * (number < len(words) - 1)  # for the backslash
-        if line.strip() and cells(f"{line} {word}") > room:
-            lines.append(f"{line} \\")
-            line = f"{indent}    "
-        line += f" {word}" if line.strip() else word
+    further, backslash = f"{indent}    ", " \\"
+    parts: list[str] = []
+    for part in PART.findall(command):
+        together = cells(further + part + backslash) <= columns
+        parts += [part] if together else re.findall(WORD, part)
+    line = indent
+    for number, part in enumerate(parts, start=1):
+        room = columns - (0 if number == len(parts) else cells(backslash))
+        if line.strip() and cells(f"{line} {part}") > room:
+            lines.append(line + backslash)
+            line = further
+        line += f" {part}" if line.strip() else part
     return [*lines, line]
