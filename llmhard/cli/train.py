@@ -16,9 +16,9 @@ from llmhard.cli.common import (
     UsageError,
     add_plain_or_option,
     at_least_one,
-    complain,
     explained,
     in_options,
+    notify,
 )
 from llmhard.cli.outputs import Outputs
 from llmhard.cli.training import (
@@ -168,7 +168,7 @@ def tell_of_many_words(tokenizer: Tokenizer, sentences: list[str]) -> None:
     counts = Counter(word for sentence in sentences for word in tokenizer.split(sentence))
     once = sum(count == 1 for count in counts.values())
     if words > MANY_WORDS or 2 * once > words:
-        complain(
+        notify(
             f"{words:,} different words are many for this text: {once:,} occur only once, and "
             f"each occurs {counts.total() / words:.1f} times on average; more text, or a larger "
             f"--n-embd with more --steps, may help; --tokenizer char needs few tokens for any text"

@@ -21,6 +21,7 @@ from llmhard.cli.common import (
     explained,
     from_zero,
     in_options,
+    notify,
     positive,
     share,
     what_is_kept,
@@ -140,7 +141,7 @@ def read_text(path: str | None) -> Text:
     source = corpus.default_path() if path is None else path
     name = "standard input" if source == "-" else str(source)
     if source == "-" and sys.stdin and sys.stdin.isatty():
-        complain("type the sentences, one a line; Ctrl-D at the beginning of a line ends them")
+        notify("type the sentences, one a line; Ctrl-D at the beginning of a line ends them")
     with explained(f"cannot read sentences from {name}"):
         sentences = corpus.read_sentences(source)
     if source == "-":
@@ -222,9 +223,7 @@ def tell_of_long(tokenizer: Tokenizer, encoded: Encoded, block_size: int, advice
             f"only the beginning is learned"
         )
         holds = "it" if long == 1 else "them all"
-        complain(
-            f"{message}; --block-size {max(lengths)} would hold {holds}" if advice else message
-        )
+        notify(f"{message}; --block-size {max(lengths)} would hold {holds}" if advice else message)
 
 
 # ---------------------------------------------------------------- the training itself
