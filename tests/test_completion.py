@@ -106,7 +106,9 @@ def test_the_help_says_how_to_install_each(tmp_path):
     for line in (
         'eval "$(llmhard completion bash)"',
         'eval "$(llmhard completion zsh)"',
-        "~/.config/fish/completions/llmhard.fish",
+        "llmhard completion fish | source  # in ~/.config/fish/config.fish",
+        "llmhard completion bash > ~/.llmhard.bash",
+        'llmhard completion zsh > "${fpath[1]}/_llmhard"',
     ):
         assert line in out
     assert "python -m llmhard has no completion of its own" in " ".join(out.split())

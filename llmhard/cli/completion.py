@@ -24,7 +24,7 @@ def add_parser(commands: Any, parser_of: Callable[[str], argparse.ArgumentParser
             f"examples:\n"
             f'  eval "$({NAME} completion bash)"  # in ~/.bashrc\n'
             f'  eval "$({NAME} completion zsh)"  # in ~/.zshrc, after compinit\n'
-            f"  {NAME} completion fish > ~/.config/fish/completions/{NAME}.fish\n"
+            f"  {NAME} completion fish | source  # in ~/.config/fish/config.fish\n"
             f"  {NAME} completion bash > ~/.{NAME}.bash  # faster: source it in ~/.bashrc\n"
             f'  {NAME} completion zsh > "${{fpath[1]}}/_{NAME}"  # faster: zsh finds it there'
         ),
