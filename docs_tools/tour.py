@@ -28,6 +28,7 @@ import pyte
 
 from docs_tools.session import ROOT
 from llmhard import cli
+from llmhard.workbook import SOLUTIONS
 
 WIDTHS = (40, 80)
 TALL = 1500  # lines of a screen, so that nothing scrolls away
@@ -137,7 +138,7 @@ TOUR: dict[str, list[str | Stop]] = {
         "llmhard workbook mygpt",
         "llmhard check 02 mygtp",
         "llmhard check 02 mygpt",
-        f"cp {ROOT}/llmhard/workbook/solutions/tokenizer.py mygpt/; cd mygpt; llmhard check 02",
+        'cp "$SOLUTIONS/tokenizer.py" mygpt/; cd mygpt; llmhard check 02',
         "cd mygpt; sed -i 's/i + 1 for/i for/' tokenizer.py; llmhard check",
         "cd mygpt; llmhard check 05",
         "cd mygpt; llmhard workbook",
@@ -220,6 +221,7 @@ class Terminal:
             "LC_ALL": "C.UTF-8",
             "HOME": str(self.folder),
             "XDG_STATE_HOME": str(self.folder / ".state"),
+            "SOLUTIONS": str(SOLUTIONS),  # a lab that is done
         }
 
 

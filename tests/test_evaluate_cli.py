@@ -151,7 +151,7 @@ def test_it_begins_with_what_a_newcomer_should_know(both):
         opening = samples["varieties"]["openings"]
         assert f"accepts {100 * samples['accepted']['value']:.1f} % of what it writes." in short
         assert f"begin with {opening['model']:,} different pairs of words" in short
-        assert f"of the grammar's own with {opening['grammar']:,}." in short
+        assert f"of the grammar's own begin with {opening['grammar']:,}." in short
     fresh = found["fresh"]
     assert f"it loses {fresh['model']['value']:.2f} nats a token" in short
     assert f"the gap is {100 * fresh['gap_share']['value']:.1f} %." in short

@@ -170,7 +170,7 @@ def test_an_interrupted_fine_tuning_goes_on(call, tiny_file, new_text, monkeypat
         (["--lr", "0"], "--lr"),
         (["--steps", "0"], "--steps"),
         (["--weight-decay", "-1"], "--weight-decay"),
-        (["--average", "1.01"], "--average: a number from 0 to 1, not '1.01'"),
+        (["--average", "1.01"], "--average must be a number from 0 to 1, not '1.01'"),
         (["--average", "nan"], "--average"),
         (["--average", "half"], "--average"),
     ],

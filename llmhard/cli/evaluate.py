@@ -258,8 +258,8 @@ def _in_short(evaluation: Evaluation) -> Iterator[str]:
             line = f"{at} the grammar accepts {share} of what it writes."
             if openings := samples.varieties.get("openings"):
                 line += (
-                    f" Those sentences begin with {openings.model:,} different pairs of words, as "
-                    f"many of the grammar's own with {openings.grammar:,}."
+                    f" Those sentences begin with {openings.model:,} different pairs of words; as "
+                    f"many sentences of the grammar's own begin with {openings.grammar:,}."
                 )
             yield line
         elif samples.new:
