@@ -1,4 +1,5 @@
-"""Compile pyx/*.pyx into llmhard/. What else there is to say about the package: pyproject.toml.
+"""Compile pyx/llmhard/engine/*.pyx into llmhard/engine/. Everything else about the package is in
+pyproject.toml.
 
 LLMHARD_ARCH=native    compile for this machine's own instruction set (in-place builds do)
 LLMHARD_ARCH=portable  compile for every machine of this kind (wheels do)
@@ -47,6 +48,9 @@ from setuptools.errors import BaseError, CCompilerError
 SAFE_MATH = ["-fno-math-errno", "-fno-trapping-math"]
 NATIVE = ["-march=native", "-mprefer-vector-width=512"]
 
+# The engine's modules, each one importing from those before it only.
+MODULES = ["node", "operation", "indexing", "tape", "optimizer", "recording", "values"]
+
 ROOM = 16 << 20  # bytes: more than the C code, the object file or the module takes
 INSTALL = (
     f"Debian and Ubuntu: sudo apt install gcc python3.{sys.version_info[1]}-dev, "
@@ -56,7 +60,7 @@ INSTALL = (
 
 
 class BuildEngine(build_ext):
-    """Compile: leave a module behind, or end with one line that says what to do."""
+    """Compile: leave all modules behind, or none and one line that says what to do."""
 
     def run(self):
         places = [self.build_lib, "."] if self.inplace else [self.build_lib]
@@ -69,20 +73,26 @@ class BuildEngine(build_ext):
                 if not Path(engine.sources[0]).is_file():
                     raise BaseError(f"{engine.sources[0]} is missing; take a whole checkout")
                 engine.extra_compile_args = flags
-                engine.sources = translated(engine.sources)
+            sources = translated(self.extensions)
+            for engine, source in zip(self.extensions, sources, strict=True):
+                engine.sources = [source]
+            self.parallel = self.parallel or os.cpu_count()
             with whole(*modules):
                 super().run()
                 for module in modules:
                     if not module.is_file() or not module.stat().st_size:
                         raise BaseError(f"the compiler {compiler()!r} has not made {module}")
+            if self.inplace:  # an engine of one module, from before, would hide autograd.py
+                for old in Path("llmhard").glob("autograd.*.so"):
+                    old.unlink()
 
 
-def translated(sources):
-    """Return the names of the C files that Cython makes of the sources."""
-    made = [Path("build/cython", source).with_suffix(".c") for source in sources]
+def translated(extensions):
+    """Return the names of the C files that Cython makes of the extensions' sources."""
+    made = [Path("build/cython", engine.sources[0]).with_suffix(".c") for engine in extensions]
     with whole(*made):
         cythonize(
-            sources,
+            extensions,
             include_path=["pyx"],
             build_dir="build/cython",
             compiler_directives={
@@ -185,10 +195,11 @@ setuptools.setup(
     cmdclass={"build_ext": BuildEngine},
     ext_modules=[
         setuptools.Extension(
-            "llmhard.autograd",
-            ["pyx/autograd.pyx"],
+            f"llmhard.engine.{name}",
+            [f"pyx/llmhard/engine/{name}.pyx"],
             # Only a named libm gives exp, log and pow in their current versions.
             libraries=[] if os.name == "nt" else ["m"],
         )
+        for name in MODULES
     ],
 )

@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Self, overload
+from typing import overload
+
+from llmhard.engine.indexing import Index
 
 class DomainError(ValueError, ArithmeticError): ...
 
@@ -122,46 +123,4 @@ class Matrix:
     def __getitem__(self, index: slice | tuple[slice, slice]) -> Matrix: ...
     def __matmul__(self, other: Vector) -> Vector: ...
 
-class Index:
-    value: int
-    def __init__(self, value: int) -> None: ...
-    def __index__(self) -> int: ...
-    def __int__(self) -> int: ...
-
-class Tape:
-    @property
-    def root(self) -> Value | Vector: ...
-    def __init__(self, root: Value | Vector, after: Tape | None = None) -> None: ...
-    def __len__(self) -> int: ...
-    def forward(self) -> None: ...
-    def backward(self) -> None: ...
-
-class no_grad:
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
 def concat(parts: Iterable[Vector | Value]) -> Vector: ...
-def adam_update(
-    parameters: Sequence[Value | Vector | Matrix],
-    means: Sequence[Value | Vector | Matrix],
-    squares: Sequence[Value | Vector | Matrix],
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    t: int,
-    weight_decay: float = 0.0,
-    tape: Tape | None = None,
-) -> None: ...
-def average_update(
-    means: Sequence[Value | Vector | Matrix],
-    parameters: Sequence[Value | Vector | Matrix],
-    *,
-    share: float,
-) -> None: ...

@@ -1,6 +1,9 @@
 """The optimizer's step, for all parameters, and the mean over steps; llmhard/adam.py and
 llmhard/average.py keep their state."""
-from kernels cimport LEAF, AdamStep, adam, adam_products
+from llmhard.engine.kernels cimport LEAF, AdamStep, adam, adam_products
+from llmhard.engine.node cimport Handle, Node, clock, need_grad, size, wrote_data
+from llmhard.engine.operation cimport backward_matrix, point
+from llmhard.engine.tape cimport Tape
 
 
 def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
@@ -19,7 +22,6 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     sooner. Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
     or numbers differ or t is below 1, TypeError if one is no handle, and what backward() raises.
     """
-    global visits
     cdef Handle p, m, v
     cdef AdamStep step
     cdef Node *matrix
@@ -41,7 +43,7 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
         tape.begin_backward()
         with nogil:
             tape.run_backward()
-    visits += 1         # from here on the mark of a matrix whose products are still to be added up
+    clock.visits += 1   # from here on the mark of a matrix whose products are still to be added up
     if tape is not None:
         first = 0
         while first < tape.n_products:
@@ -50,11 +52,11 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
             if matrix.used or matrix.cols % 32 or tape.has_leaf_vector(first, end):
                 backward_matrix(tape.products + first, end - first, tape.pointers)
             else:
-                matrix.visit, matrix.place = visits, first
+                matrix.visit, matrix.place = clock.visits, first
             first = end
     for i in range(len(ps)):
         p, m, v = ps[i], ms[i], vs[i]
-        if p.node.visit == visits:
+        if p.node.visit == clock.visits:
             p.node.visit = 0
             first = p.node.place
             end = tape.same_matrix(first)
@@ -65,13 +67,13 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
         else:
             adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, &step)
             p.node.used = False
-        p.changed()
-        m.changed()
-        v.changed()
+        wrote_data(p.node)
+        wrote_data(m.node)
+        wrote_data(v.node)
     first = 0
     while tape is not None and first < tape.n_products:
         end = tape.same_matrix(first)
-        if tape.products[first].inputs[0].visit == visits:      # it is not among the parameters
+        if tape.products[first].inputs[0].visit == clock.visits:    # it is not a parameter
             backward_matrix(tape.products + first, end - first, tape.pointers)
         first = end
 
@@ -99,7 +101,7 @@ def average_update(means, parameters, *, double share):
         m, p = mean.node.data, parameter.node.data
         for j in range(size(mean.node)):
             m[j] += share * (p[j] - m[j])
-        mean.changed()
+        wrote_data(mean.node)
 
 
 cdef int check_leaf(object handle, object like) except -1:

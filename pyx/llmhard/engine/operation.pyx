@@ -1,47 +1,20 @@
-"""What each operation does with a node: compute it, go backward through it, look inside it."""
+"""What each operation does with a node: compute it, go backward through it."""
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from kernels cimport (
+from llmhard.engine.kernels cimport (
     ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
-    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, add_scaled, dot, flush_tiny, lanes, local_1, local_a,
-    local_b, matvecs, matvecs_backward_inputs, matvecs_backward_matrix, run1, run1_backward, run2,
-    run2_backward, run_sum, set_mode, softmax, softmax_backward, value1, value2, vecmat,
-    vecmat_backward,
+    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs,
+    matvecs_backward_matrix, run1, run1_backward, run2, run2_backward, run_sum, softmax,
+    softmax_backward, value1, value2, vecmat, vecmat_backward,
 )
+from llmhard.engine.node cimport Node, storage
 
 NAMES = {
     LEAF: "", CUSTOM: "custom", ADD: "+", SUB: "-", MUL: "*", DIV: "/", POW: "**", NEG: "neg",
     EXP: "exp", LOG: "log", RELU: "relu", TANH: "tanh", SQRT: "sqrt", SUM: "sum", DOT: "dot",
     MATVEC: "dot", VECMAT: "dot", SOFTMAX: "softmax", GATHER: "copy",
 }
-
-
-cdef inline bint is_single(Node *node) noexcept nogil:
-    """One scalar computed from single scalars: it remembers its local gradients."""
-    return node.rank == 0 and CUSTOM <= node.op <= SQRT
-
-
-cdef inline uint64_t computed(Node *node) noexcept nogil:
-    """When the data was last computed."""
-    if node.program is not NULL and node.program.computed > node.computed:
-        return node.program.computed
-    return node.computed
-
-
-cdef inline void find_local(Node *node) noexcept nogil:
-    """The local gradients of a single Value, from the data of its inputs."""
-    cdef double a = node.inputs[0].data[0]
-    cdef double b
-    cdef unsigned int mode = flush_tiny()
-    if node.op <= POW:
-        b = node.inputs[1].data[0]
-        node.local[0] = local_a(node.op, a, b)
-        node.local[1] = (0.0 if node.op == POW and node.inputs[1].constant
-                         else local_b(node.op, a, b))
-    else:
-        node.local[0] = local_1(node.op, a, node.data[0])
-    set_mode(mode)
 
 
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:
@@ -197,58 +170,3 @@ cdef int check_unchanged(Node *node) except -1:
             f"recorded (by .data = ..., a training step or a replay), so its gradient would be "
             f"wrong: compute the result again, then call backward()")
     return 0
-
-
-cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
-    """The node that computed a Value's scalar, and which of its scalars it is."""
-    cdef Node *owner = storage(node)
-    index[0] = node.data - owner.data
-    return owner
-
-
-cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
-    if run.rank == 0:
-        return handle(run)
-    return handle(view(run, 0, 1, 1, 1, run.data + row * run.stride + col))
-
-
-cdef list inputs_of(Node *value):
-    """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
-    cdef Py_ssize_t i, j = 0
-    cdef Node *node = origin(value, &i)
-    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
-    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
-    cdef int op = node.op
-    cdef double x, y
-    check_unchanged(node)
-    if op == LEAF:
-        return []
-    if is_single(node):
-        if node.program is not NULL:
-            find_local(node)
-        return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
-    if op <= POW:
-        x, y = a.data[i * a.rank], b.data[i * b.rank]
-        return [(scalar(a, 0, i), local_a(op, x, y)),
-                (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
-    if op <= SQRT:
-        return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
-    if op == SUM:
-        return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
-    if op == DOT:
-        return ([(scalar(a, 0, j), b.data[j]) for j in range(a.cols)]
-                + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
-    if op == MATVEC:
-        return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
-                + [(scalar(b, 0, j), a.data[i * a.stride + j]) for j in range(a.cols)])
-    if op == VECMAT:
-        return ([(scalar(a, 0, j), b.data[j * b.stride + i]) for j in range(b.rows)]
-                + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
-    if op == SOFTMAX:
-        return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
-                for j in range(a.cols)]
-    for j in range(node.n_inputs):
-        if i < node.inputs[j].cols:
-            break
-        i -= node.inputs[j].cols
-    return [(scalar(node.inputs[j], 0, i), 1.0)]

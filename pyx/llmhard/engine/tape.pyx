@@ -1,13 +1,20 @@
 """The tape: everything below a root, in an order of computing, to be run again and backward."""
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.number cimport PyNumber_AsSsize_t
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from kernels cimport (
+from llmhard.engine.kernels cimport (
     ADD, CUSTOM, DIV, EXP, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SQRT, SUB, TANH, VIEW,
     flush_tiny, lanes, local_1, local_a, local_b, set_mode, value1, value2,
+)
+from llmhard.engine.indexing cimport Index, offset_of
+from llmhard.engine.node cimport (
+    BY_NODE, Handle, Node, Program, Step, clock, need_grad, release_program, size, storage,
+)
+from llmhard.engine.operation cimport (
+    backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
+    is_single,
 )
 
 
@@ -32,33 +39,6 @@ cdef double *input_data(Node *input, double **plain) noexcept:
 
 
 @cython.final
-cdef class Index:
-    """A whole number that may change between replays: `matrix[Index(3)]` is a row, `vector[...]`
-    an element, and a Tape that is replayed after `index.value = 5` shows row 5 instead.
-
-    Unlike an int it does not count from the end. Elsewhere it can be used like one.
-    """
-    cdef Py_ssize_t where
-
-    def __init__(self, value):
-        self.value = value
-
-    @property
-    def value(self):
-        return self.where
-
-    @value.setter
-    def value(self, value):
-        self.where = PyNumber_AsSsize_t(value, IndexError)
-
-    def __index__(self):
-        return self.where
-
-    def __repr__(self):
-        return f"Index({self.where})"
-
-
-@cython.final
 cdef class Tape:
     """All that a Value or Vector was computed from, ready to be computed again: forward() with
     what the leaves' `.data` and the Indexes hold by now, backward() for the gradients of that.
@@ -79,19 +59,6 @@ cdef class Tape:
     Tape(root, after=tape) leaves out what is on the other Tape (or on the one that it comes after),
     taking those numbers as given; such a Tape has no backward().
     """
-    cdef readonly Handle root
-    cdef Tape after
-    cdef Node **nodes           # the operations, inputs before what is computed from them
-    cdef Node **products        # the matvecs with a leaf matrix, those of one matrix together
-    cdef Node **leaves          # those that get a gradient in other ways than from a product
-    cdef double **pointers      # for backward_matrix: two for each product
-    cdef lanes *scratch         # for forward_matvecs
-    cdef Node **selects         # those with an Index
-    cdef Py_ssize_t count, room, n_products, n_leaves, n_selects, n_cols
-    cdef bint has_custom        # an operation that only Python knows is on the tape
-    cdef uint64_t zeroed        # the value of `grad_writes` when forward() set inner grads to 0
-    cdef Program *program       # NULL before the first forward()
-
     def __cinit__(self, Handle root not None, Tape after=None):
         if root.node.rank == 2:
             raise TypeError("a Tape leads to a Value or a Vector, not to a Matrix")
@@ -118,9 +85,9 @@ cdef class Tape:
     cdef int visit(self, Node *node) except -1:
         """Put an operation on the tape, unless it is there. Leaves and still views stay off."""
         cdef Node **grown
-        if node.visit == visits:
+        if node.visit == clock.visits:
             return 0
-        node.visit = visits
+        node.visit = clock.visits
         need_grad(node)
         if node.op == VIEW:
             self.visit(node.base)       # not itself a view
@@ -138,16 +105,15 @@ cdef class Tape:
 
     cdef int collect(self, Node *root) except -1:
         """Find everything that root depends on; the tape itself is the list of what to look at."""
-        global visits
         cdef Py_ssize_t done = 0
         cdef Node *node
         cdef Tape earlier = self.after
         cdef Py_ssize_t j
         cdef int i
-        visits += 1
+        clock.visits += 1
         while earlier is not None:
             for j in range(earlier.count):
-                earlier.nodes[j].visit = visits
+                earlier.nodes[j].visit = clock.visits
             earlier = earlier.after
         self.visit(root)
         while done < self.count:
@@ -159,7 +125,6 @@ cdef class Tape:
 
     cdef int sort(self, Py_ssize_t deepest) except -1:
         """Order by depth; at one depth, the products with one matrix stand together, last."""
-        global visits
         cdef Py_ssize_t i, k, first, last, place
         cdef Node *node
         cdef Node *m
@@ -182,7 +147,7 @@ cdef class Tape:
                 last = first
                 while last < self.count and by_depth[last].depth == by_depth[first].depth:
                     last += 1
-                visits += 1
+                clock.visits += 1
                 place = first
                 for i in range(first, last):
                     node = by_depth[i]
@@ -191,8 +156,8 @@ cdef class Tape:
                         place += 1
                         continue
                     m = node.inputs[0]
-                    if m.visit != visits:
-                        m.visit, m.tally = visits, 0
+                    if m.visit != clock.visits:
+                        m.visit, m.tally = clock.visits, 0
                     m.tally += 1
                 if place - first <= 32:
                     for i in range(first + 1, place):
@@ -221,19 +186,18 @@ cdef class Tape:
 
     cdef int gather_products(self) except -1:
         """List the products with each leaf matrix: its gradient is added up once, at the end."""
-        global visits
         cdef Py_ssize_t i, place = 0
         cdef Node *node
         cdef Node *m
-        visits += 1
+        clock.visits += 1
         for i in range(self.count):
             node = self.nodes[i]
             if node.op == MATVEC:
                 m = node.inputs[0]
                 self.n_products += 1
                 self.n_cols = max(self.n_cols, m.cols)
-                if m.visit != visits:
-                    m.visit, m.tally = visits, 0
+                if m.visit != clock.visits:
+                    m.visit, m.tally = clock.visits, 0
                 m.tally += 1
         if self.n_products == 0:
             return 0
@@ -256,13 +220,12 @@ cdef class Tape:
         return 0
 
     cdef int gather_leaves(self) except -1:
-        global visits
         cdef Node **grown
         cdef Node *node
         cdef Node *owner
         cdef Py_ssize_t i, room = 0
         cdef int j
-        visits += 1
+        clock.visits += 1
         for i in range(self.count):
             node = self.nodes[i]
             if node.index is not NULL:
@@ -276,10 +239,10 @@ cdef class Tape:
                 self.n_selects += 1
             for j in range(node.n_inputs):
                 owner = storage(node.inputs[j])
-                if (owner.op != LEAF or owner.constant or owner.visit == visits
+                if (owner.op != LEAF or owner.constant or owner.visit == clock.visits
                         or node.op == MATVEC and node.inputs[0] == owner and j == 0):
                     continue
-                owner.visit = visits
+                owner.visit = clock.visits
                 if self.n_leaves == room:
                     room = 2 * room + 16
                     grown = <Node **>PyMem_Realloc(self.leaves, room * sizeof(Node *))
@@ -290,7 +253,7 @@ cdef class Tape:
                 self.n_leaves += 1
         return 0
 
-    cdef inline Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
+    cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
         """Where the products with the matrix of nodes[first], at its depth, end."""
         cdef Node *node = self.nodes[first]
         cdef Py_ssize_t i = first + 1
@@ -307,7 +270,6 @@ cdef class Tape:
         TypeError if there is a Value(data, children, local_grads), which only Python can compute.
         Numbers for which a function is undefined give inf or nan here (IEEE 754), no exception.
         """
-        global changes
         cdef Py_ssize_t i
         cdef uint64_t now
         cdef Node *node
@@ -321,12 +283,12 @@ cdef class Tape:
             node.offset = offset_of(<Index>node.index, node.inputs[0])
         if self.program is NULL:
             self.compile()
-        changes += 1                # what is computed from these numbers elsewhere is stale now
-        now = changes               # other threads go on counting
+        clock.changes += 1          # what is computed from these numbers elsewhere is stale now
+        now = clock.changes         # other threads go on counting
         with nogil:
             self.run_forward(now)
         self.program.computed = now
-        self.zeroed = grad_writes
+        self.zeroed = clock.grad_writes
 
     cdef int compile(self) except -1:
         """Move the single Values that depend on single Values only into a Program."""
@@ -413,7 +375,7 @@ cdef class Tape:
                 self.clear(node, now)
             i += 1
 
-    cdef inline void clear(self, Node *node, uint64_t now) noexcept nogil:
+    cdef void clear(self, Node *node, uint64_t now) noexcept nogil:
         node.computed = now
         if node.base is NULL:
             memset(node.grad, 0, size(node) * sizeof(double))
@@ -431,20 +393,19 @@ cdef class Tape:
             self.run_products()
 
     cdef int begin_backward(self) except -1:
-        global grad_writes
         cdef Py_ssize_t i
         cdef Node *node
         if self.root.node.rank != 0 or self.after is not None:
             raise TypeError("backward() starts from a single Value, and from a whole Tape")
-        if self.program is NULL or self.program.computed != changes:
+        if self.program is NULL or self.program.computed != clock.changes:
             self.check()
-        if self.program is NULL or self.zeroed != grad_writes:
+        if self.program is NULL or self.zeroed != clock.grad_writes:
             for i in range(self.count):
                 node = self.nodes[i]
                 node.has_grad = True
                 if node.base is NULL:
                     memset(node.grad, 0, size(node) * sizeof(double))
-        grad_writes += 1
+        clock.grad_writes += 1
         return 0
 
     cdef int check(self) except -1:
@@ -510,7 +471,7 @@ cdef class Tape:
             i -= 1
         set_mode(mode)
 
-    cdef inline Py_ssize_t same_matrix(self, Py_ssize_t first) noexcept nogil:
+    cdef Py_ssize_t same_matrix(self, Py_ssize_t first) noexcept nogil:
         """Where the products with the matrix of products[first] end."""
         cdef Py_ssize_t i = first + 1
         while (i < self.n_products
@@ -539,9 +500,8 @@ cdef class Tape:
         cdef Node *node
         cdef list earlier = []
         cdef bytes kept
-        global grad_writes
         self.check()
-        grad_writes += 1
+        clock.grad_writes += 1
         # An inner scalar that has a gradient from before would pass it on a second time.
         for i in range(self.count):
             node = self.nodes[i]

@@ -1,4 +1,4 @@
-"""The autograd engine: Value, Vector and Matrix, and the walk that differentiates them.
+"""Value, Vector and Matrix: the numbers that remember how they were computed.
 
 Every number of a computation is a *scalar* with `data` and `grad`. Scalars live in *nodes*: a
 `Value` made by `a * b` is a node of one scalar, the result of `matrix @ vector` is a node whose
@@ -11,74 +11,32 @@ can have no cycle, since inputs are older than what is computed from them.
 """
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
-from cpython.mem cimport PyMem_Realloc
-from cpython.number cimport PyNumber_AsSsize_t
 from libc.math cimport floor, isfinite, isinf
-from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from kernels cimport (
-    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SELECT, SOFTMAX,
-    SQRT, SUB, SUM, TANH, VECMAT, lanes, value1, value2,
+from llmhard.engine.indexing cimport Index, position, select, span
+from llmhard.engine.kernels cimport (
+    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SOFTMAX, SQRT, SUB,
+    SUM, TANH, VECMAT, local_1, local_a, local_b, value1, value2,
 )
+from llmhard.engine.node cimport (
+    Handle, Node, constant, discard, link, need_grad, new_node, release, storage, view, wrote_data,
+    wrote_grad,
+)
+from llmhard.engine.operation cimport check_unchanged, find_local, is_single
+from llmhard.engine.recording cimport finish, scratch_for
+from llmhard.engine.tape cimport Tape
 
 from numbers import Real
 
-include "node.pxi"
-include "operation.pxi"
-include "tape.pxi"
-include "adam.pxi"
+from llmhard.engine.operation import NAMES
 
 
 class DomainError(ValueError, ArithmeticError):
     """A logarithm, root or power that is not a real number."""
 
 
-cdef int not_recording = 0      # how many `with no_grad()` blocks we are in
 cdef Node *adopted = NULL       # the node for the handle that is being made
-
-
-cdef class no_grad:
-    """`with no_grad():` computes without recording, so that nothing is kept for backward().
-
-    Results are leaves: they have data but neither children nor, later, a gradient to pass on.
-    """
-
-    def __enter__(self):
-        global not_recording
-        not_recording += 1
-        return self
-
-    def __exit__(self, *exception):
-        global not_recording
-        not_recording -= 1
-
-
-cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
-    """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
-    cdef int i
-    node.computed = changes
-    forward(node, scratch)
-    if not_recording:
-        for i in range(node.n_inputs):
-            release(node.inputs[i])
-        node.op, node.n_inputs, node.depth = LEAF, 0, 0
-    return node
-
-
-cdef lanes *columns = NULL      # room for the columns of a matrix, while the GIL is held
-cdef Py_ssize_t n_columns = 0
-
-
-cdef lanes *scratch_for(Py_ssize_t n) except NULL:
-    global columns, n_columns
-    cdef lanes *grown
-    if n > n_columns:
-        grown = <lanes *>PyMem_Realloc(columns, n * sizeof(lanes))
-        if grown is NULL:
-            raise MemoryError()
-        columns, n_columns = grown, n
-    return columns
 
 
 cdef object handle(Node *node):
@@ -181,14 +139,12 @@ cdef int check_domain1(int op, double a) except -1:
     return 0
 
 
-cdef class Handle:
-    """What Value, Vector and Matrix share: a node kept alive, arithmetic, elementwise functions.
+cdef class Arithmetic(Handle):
+    """What Value, Vector and Matrix share: arithmetic and elementwise functions.
 
     `+ - * / **` work between Values, Vectors and plain numbers. Between a Vector and a Value or
     number, the single one is used for every element; two Vectors must have the same length.
-    Two handles are equal when they stand for the same scalars, not when the numbers agree.
     """
-    cdef Node *node
     cdef bint ready     # has the node that it will keep
 
     def __cinit__(self):
@@ -197,10 +153,6 @@ cdef class Handle:
         self.node = adopted if self.ready else new_node(LEAF, 0, 1, 1, 0)
         adopted = NULL
         self.node.refs += 1
-
-    def __dealloc__(self):
-        if self.node is not NULL:
-            release(self.node)
 
     cdef int adopt(self, Node *node) except -1:
         """For __init__: a second one would pull the scalars from under those who use them."""
@@ -212,31 +164,6 @@ cdef class Handle:
         self.node = node
         self.ready = True
         return 0
-
-    cdef int changed(self) except -1:
-        global changes
-        changes += 1
-        storage(self.node).changed = changes
-        return 0
-
-    def __eq__(self, other):
-        cdef Node *mine = self.node
-        cdef Node *theirs
-        if not isinstance(other, Handle):
-            return NotImplemented
-        theirs = (<Handle>other).node
-        if mine.op == SELECT or theirs.op == SELECT:    # what they show may change
-            return mine is theirs
-        return (storage(mine) is storage(theirs) and mine.data is theirs.data
-                and mine.rank == theirs.rank and mine.rows == theirs.rows
-                and mine.cols == theirs.cols)
-
-    def __hash__(self):
-        # not the address of the data, which a Tape may move
-        cdef Node *owner = storage(self.node)
-        if self.node.op == SELECT:
-            return hash(<uintptr_t>self.node)
-        return hash((<uintptr_t>owner, self.node.data - owner.data))
 
     def __add__(self, other):
         return elementwise2(ADD, self, other)
@@ -296,7 +223,7 @@ cdef class Handle:
         return elementwise1(SQRT, self)
 
 
-cdef class Value(Handle):
+cdef class Value(Arithmetic):
     """One number that remembers how it was computed.
 
     Value(data) makes a leaf. Arithmetic on Values records the operation, so that backward() can
@@ -345,7 +272,7 @@ cdef class Value(Handle):
         if self.node.constant:
             raise TypeError("this is a plain number in a formula; make it a Value to change it")
         self.node.data[0] = number(value)
-        self.changed()
+        wrote_data(self.node)
 
     @property
     def grad(self):
@@ -414,7 +341,7 @@ cdef class Value(Handle):
         return f"Value(data={self.data}, grad={self.grad})"
 
 
-cdef class Vector(Handle):
+cdef class Vector(Arithmetic):
     """A run of neighbouring scalars, each of them a Value: `vector[3]` is one.
 
     Vector([1.0, 2.0]) makes leaves; Vector([value, ...]) copies single Values into a run, and
@@ -449,7 +376,7 @@ cdef class Vector(Handle):
     @data.setter
     def data(self, values):
         assign(self.node.data, values, self.node.cols)
-        self.changed()
+        wrote_data(self.node)
 
     @property
     def grad(self):
@@ -524,7 +451,7 @@ cdef class Vector(Handle):
         return f"Vector({listing(self.data)}, length {len(self)})"
 
 
-cdef class Matrix(Handle):
+cdef class Matrix(Arithmetic):
     """Rows of neighbouring scalars: `matrix[2]` is a Vector, `matrix[2][0]` a Value.
 
     Matrix([[1.0, 2.0], [3.0, 4.0]]) makes leaves; Matrix([vector, ...]) copies Vectors into rows,
@@ -687,6 +614,63 @@ def concat(parts):
     return handle(gather(parts, 1))
 
 
+# ================================================================ looking inside
+
+cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
+    """The node that computed a Value's scalar, and which of its scalars it is."""
+    cdef Node *owner = storage(node)
+    index[0] = node.data - owner.data
+    return owner
+
+
+cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
+    if run.rank == 0:
+        return handle(run)
+    return handle(view(run, 0, 1, 1, 1, run.data + row * run.stride + col))
+
+
+cdef list inputs_of(Node *value):
+    """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
+    cdef Py_ssize_t i, j = 0
+    cdef Node *node = origin(value, &i)
+    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef double x, y
+    check_unchanged(node)
+    if op == LEAF:
+        return []
+    if is_single(node):
+        if node.program is not NULL:
+            find_local(node)
+        return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
+    if op <= POW:
+        x, y = a.data[i * a.rank], b.data[i * b.rank]
+        return [(scalar(a, 0, i), local_a(op, x, y)),
+                (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
+    if op <= SQRT:
+        return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
+    if op == SUM:
+        return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
+    if op == DOT:
+        return ([(scalar(a, 0, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
+    if op == MATVEC:
+        return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[i * a.stride + j]) for j in range(a.cols)])
+    if op == VECMAT:
+        return ([(scalar(a, 0, j), b.data[j * b.stride + i]) for j in range(b.rows)]
+                + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
+    if op == SOFTMAX:
+        return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
+                for j in range(a.cols)]
+    for j in range(node.n_inputs):
+        if i < node.inputs[j].cols:
+            break
+        i -= node.inputs[j].cols
+    return [(scalar(node.inputs[j], 0, i), 1.0)]
+
+
 # ================================================================ small helpers
 
 cdef int assign(double *to, object values, Py_ssize_t n) except -1:
@@ -710,26 +694,6 @@ cdef list table(object rows, Py_ssize_t n_rows, Py_ssize_t n_cols):
     if len(checked) != n_rows or any([len(row) != n_cols for row in checked]):
         raise ValueError(f"{n_rows} rows of {n_cols} numbers are needed here")
     return checked
-
-
-cdef (Py_ssize_t, Py_ssize_t) span(slice index, Py_ssize_t length) except *:
-    start, stop, step = index.indices(length)
-    if step != 1 or stop <= start:
-        raise IndexError(f"a slice shows at least one neighbouring element: "
-                         f"[{start}:{stop}:{step}] of {length} does not")
-    return start, stop
-
-
-cdef Py_ssize_t position(object index, Py_ssize_t length, int rank) except -1:
-    cdef Py_ssize_t i = PyNumber_AsSsize_t(index, IndexError)
-    if i < -length or i >= length:
-        raise outside(i, length, rank)
-    return i + length if i < 0 else i
-
-
-cdef object outside(Py_ssize_t i, Py_ssize_t length, int rank):
-    return IndexError(f"index {i} is outside a {'Matrix' if rank == 2 else 'Vector'} of "
-                      f"{length}{' rows' if rank == 2 else ''}")
 
 
 cdef str listing(list numbers):
