@@ -36,7 +36,7 @@ lint: .venv/extra-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx build/pyx
 
 # Run all labs and write what they show into docs/.
 docs-update: .venv/extra-docs

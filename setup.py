@@ -15,6 +15,8 @@ if sys.version_info < (3, 11):  # noqa: UP036
     )
 
 import os
+import re
+import runpy
 import subprocess
 import sysconfig
 import tempfile
@@ -24,6 +26,7 @@ from pathlib import Path
 
 try:
     import setuptools
+    from Cython import Tempita
     from Cython.Build import cythonize
     from Cython.Compiler.Errors import CompileError as TranslationError
 except ImportError as missing:
@@ -48,8 +51,19 @@ from setuptools.errors import BaseError, CCompilerError
 SAFE_MATH = ["-fno-math-errno", "-fno-trapping-math"]
 NATIVE = ["-march=native", "-mprefer-vector-width=512"]
 
-# The engine's modules, each one importing from those before it only.
-MODULES = ["node", "operation", "indexing", "tape", "optimizer", "recording", "values"]
+SOURCES = Path("pyx/llmhard/engine")
+FILLED = Path("build", SOURCES)  # the sources that are made of templates (*.in)
+# The engine's modules; each one imports from those before it only.
+MODULES = [
+    "node",
+    "functions",
+    "operation",
+    "indexing",
+    "tape",
+    "optimizer",
+    "recording",
+    "values",
+]
 
 ROOM = 16 << 20  # bytes: more than the C code, the object file or the module takes
 INSTALL = (
@@ -69,13 +83,14 @@ class BuildEngine(build_ext):
         with explained():
             flags = compiler_flags(self.inplace)
             check_room("build", *(module.parent for module in modules))
+            fill_templates()
             for engine in self.extensions:
                 if not Path(engine.sources[0]).is_file():
                     raise BaseError(f"{engine.sources[0]} is missing; take a whole checkout")
                 engine.extra_compile_args = flags
-            sources = translated(self.extensions)
-            for engine, source in zip(self.extensions, sources, strict=True):
-                engine.sources = [source]
+            translated = translate(self.extensions)
+            for engine, file in zip(self.extensions, translated, strict=True):
+                engine.sources = [file]
             self.parallel = self.parallel or os.cpu_count()
             with whole(*modules):
                 super().run()
@@ -87,13 +102,45 @@ class BuildEngine(build_ext):
                     old.unlink()
 
 
-def translated(extensions):
-    """Return the names of the C files that Cython makes of the extensions' sources."""
+def source(module):
+    """Return the name of the file that a module is compiled from."""
+    is_filled = Path(SOURCES, f"{module}.pyx.in").is_file()
+    return str(Path(FILLED if is_filled else SOURCES, f"{module}.pyx"))
+
+
+def read_table(file):
+    """Return the operations with two operands, and those with one."""
+    if not file.is_file():
+        raise BaseError(f"{file} is missing; take a whole checkout")
+    try:
+        table = runpy.run_path(str(file))
+        return table["BINARY"], table["UNARY"]
+    except Exception as error:  # whatever may be wrong with a row
+        raise BaseError(f"{file} is no table of operations: {error}") from None
+
+
+def fill_templates():
+    """Write what follows from the table of operations: Cython sources, and stubs for Python."""
+    binary, unary = read_table(Path(SOURCES, "operations.py"))
+    formulas = " ".join(formula for row in binary + unary for formula in row.formulas)
+    functions = sorted(set(re.findall(r"(\w+)\(", formulas)))
+    for template in SOURCES.glob("*.in"):
+        text = Tempita.sub(template.read_text(), binary=binary, unary=unary, functions=functions)
+        folder = Path("llmhard/engine") if ".pyi" in template.suffixes else FILLED
+        file = folder / template.stem
+        if not file.is_file() or file.read_text() != text:  # else it keeps its time
+            folder.mkdir(parents=True, exist_ok=True)
+            with whole(file):
+                file.write_text(text)
+
+
+def translate(extensions):
+    """Make C files of the extensions' sources; returns their names."""
     made = [Path("build/cython", engine.sources[0]).with_suffix(".c") for engine in extensions]
     with whole(*made):
         cythonize(
             extensions,
-            include_path=["pyx"],
+            include_path=["pyx", "build/pyx"],
             build_dir="build/cython",
             compiler_directives={
                 "language_level": 3,
@@ -196,7 +243,7 @@ setuptools.setup(
     ext_modules=[
         setuptools.Extension(
             f"llmhard.engine.{name}",
-            [f"pyx/llmhard/engine/{name}.pyx"],
+            [source(name)],
             # Only a named libm gives exp, log and pow in their current versions.
             libraries=[] if os.name == "nt" else ["m"],
         )

@@ -955,7 +955,9 @@ def test_ctrl_c_while_saving(call, folder, sentences_file, monkeypatch, moment):
 # ---------------------------------------------------------------- a checkout that is not built
 
 
-ENGINE = ["indexing", "node", "operation", "optimizer", "recording", "tape", "values"]
+ENGINE = [
+    "functions", "indexing", "node", "operation", "optimizer", "recording", "tape", "values",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import setuptools
 
 CHECKOUT = Path(__file__).parent.parent
 SOURCES = Path("pyx", "llmhard", "engine")
-ENGINE = sorted(path.stem for path in (CHECKOUT / SOURCES).glob("*.pyx"))
+ENGINE = sorted(path.name.split(".")[0] for path in (CHECKOUT / SOURCES).glob("*.pyx*"))
 # Nothing of the surroundings may decide what is built, found or imported.
 ENV = {k: v for k, v in os.environ.items() if k not in ("LLMHARD_ARCH", "PYTHONPATH", "CFLAGS")}
 
@@ -310,9 +310,9 @@ def translated(checkout, tmp_path_factory):
         BUILD, place, ENV | {"CC": compiler(place.parent, "probe or sys.exit(1)\n" + MAKE)}
     )
     assert code == 1
-    made = Path("build", "cython", "pyx", "llmhard", "engine")
-    assert sorted(path.stem for path in (place / made).glob("*.c")) == ENGINE
-    old = place / "build" / "temp.linux-x86_64-cpython-310" / made
+    made = Path("build", "cython")
+    assert sorted(path.stem for path in (place / made).rglob("*.c")) == ENGINE
+    old = place / "build" / "temp.linux-x86_64-cpython-310" / made / SOURCES
     old.mkdir(parents=True)
     (old / "node.o").write_text("an object of another Python")
     (place / "llmhard/engine/node.cpython-310-x86_64-linux-gnu.so").write_text("its module")
@@ -367,10 +367,31 @@ def test_a_source_that_cython_refuses(translated, tmp_path):
 
 @pytest.mark.parametrize("name", ENGINE)
 def test_a_checkout_without_a_source(copy, tmp_path, name):
-    (copy / SOURCES / f"{name}.pyx").unlink()
+    for source in (copy / SOURCES).glob(f"{name}.pyx*"):
+        source.unlink()
     line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
     assert line == f"llmhard: not built: {SOURCES}/{name}.pyx is missing; take a whole checkout\n"
     assert modules(copy) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("BINARY = [", "BINARIES = ["), "'BINARY'"),
+        (("BINARY = [", "BINARY = (["), "'(' was never closed"),
+        (('Operation("tanh", "tanh(a)", ', "Operation("), "missing 1 required"),
+        (("UNARY = [", "UNARY = [misspelt, "), "name 'misspelt' is not defined"),
+    ],
+)
+def test_a_table_of_operations_that_is_none(copy, tmp_path, change, why):
+    table = copy / SOURCES / "operations.py"
+    table.write_text(table.read_text().replace(*change))
+    line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
+    assert line.startswith(f"llmhard: not built: {SOURCES}/operations.py is no table of operations")
+    assert why in line
+    table.unlink()
+    line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
+    assert line.startswith(f"llmhard: not built: {SOURCES}/operations.py is missing")
 
 
 def test_the_engine_of_one_module_that_was_before_goes(translated, tmp_path):

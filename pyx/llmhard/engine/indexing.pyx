@@ -3,7 +3,7 @@ cimport cython
 from cpython.number cimport PyNumber_AsSsize_t
 from cpython.ref cimport Py_INCREF, PyObject
 
-from llmhard.engine.kernels cimport SELECT
+from llmhard.engine.elementwise cimport SELECT
 from llmhard.engine.node cimport Node, clock, link, view
 from llmhard.engine.operation cimport forward
 

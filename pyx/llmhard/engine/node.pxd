@@ -2,6 +2,8 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
+from llmhard.engine.elementwise cimport Step
+
 cdef struct Node:
     # What computing needs, in one cache line.
     signed char op
@@ -23,8 +25,8 @@ cdef struct Node:
     Node *base              # a view's scalars belong to this node; NULL: they are our own
     Py_ssize_t offset       # of a SELECT: where in its input it begins
     PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
-    uint64_t changed        # the value of `changes` when data was last assigned to
-    uint64_t computed       # the value of `changes` when data was last computed
+    uint64_t changed        # the value of `clock.changes` when data was last assigned to
+    uint64_t computed       # the value of `clock.changes` when data was last computed
     uint64_t visit          # the last traversal that came here
     int depth               # more than that of every input; 0 for leaves
     int tally, place        # of a matrix: for putting together the operations that use it
@@ -35,21 +37,11 @@ cdef struct Node:
 
 # A replayed Tape keeps its single Values together, in the order of computing. They stay there
 # as long as the Tape or one of their nodes is left.
-cdef struct Step:
-    int op                  # BY_NODE: what it is stands in the node, not here
-    bint plain_exponent     # which gets no gradient
-    double *a               # the inputs' data; their grads stand right behind
-    double *b
-    double own[2]           # data and grad
-
 cdef struct Program:
-    Py_ssize_t refs
-    uint64_t computed       # the value of `changes` when it was last run
-    Step *steps
+    Py_ssize_t refs         # the Tape, and each node whose numbers are here
+    uint64_t computed       # the value of `clock.changes` when it was last run
+    Step *steps             # one for each operation on the Tape
     double *plain           # the plain numbers among the inputs, each with room for a grad
-
-cdef enum:
-    BY_NODE = -1
 
 cdef enum:
     CACHE_LINE = 64             # bytes; also the widest vector register

@@ -4,7 +4,7 @@ from cpython.ref cimport Py_DECREF
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 
-from llmhard.engine.kernels cimport LEAF, SELECT, VIEW
+from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW
 
 
 cdef inline double *aligned(void *block) noexcept:

@@ -1,9 +1,10 @@
 """What each operation does with a node, as the modules above see it."""
 from libc.stdint cimport uint64_t
 
-from llmhard.engine.kernels cimport (
-    CUSTOM, POW, SQRT, flush_tiny, lanes, local_1, local_a, local_b, set_mode,
+from llmhard.engine.elementwise cimport (
+    CUSTOM, POW, is_binary, is_unary, local_1, local_a, local_b,
 )
+from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport Node
 
 cdef void forward(Node *node, lanes *scratch) noexcept nogil
@@ -17,7 +18,7 @@ cdef int check_unchanged(Node *node) except -1
 
 cdef inline bint is_single(Node *node) noexcept nogil:
     """One scalar computed from single scalars: it remembers its local gradients."""
-    return node.rank == 0 and CUSTOM <= node.op <= SQRT
+    return node.rank == 0 and (node.op == CUSTOM or is_binary(node.op) or is_unary(node.op))
 
 
 cdef inline uint64_t computed(Node *node) noexcept nogil:
@@ -32,7 +33,7 @@ cdef inline void find_local(Node *node) noexcept nogil:
     cdef double a = node.inputs[0].data[0]
     cdef double b
     cdef unsigned int mode = flush_tiny()
-    if node.op <= POW:
+    if is_binary(node.op):
         b = node.inputs[1].data[0]
         node.local[0] = local_a(node.op, a, b)
         node.local[1] = (0.0 if node.op == POW and node.inputs[1].constant

@@ -2,18 +2,21 @@
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from llmhard.engine.elementwise cimport (
+    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, VIEW, is_binary,
+    is_linear, is_unary, run1, run1_backward, run2, run2_backward, value1, value2,
+)
 from llmhard.engine.kernels cimport (
-    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
-    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs,
-    matvecs_backward_matrix, run1, run1_backward, run2, run2_backward, run_sum, softmax,
-    softmax_backward, value1, value2, vecmat, vecmat_backward,
+    POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
+    run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
 )
 from llmhard.engine.node cimport Node, storage
 
-NAMES = {
-    LEAF: "", CUSTOM: "custom", ADD: "+", SUB: "-", MUL: "*", DIV: "/", POW: "**", NEG: "neg",
-    EXP: "exp", LOG: "log", RELU: "relu", TANH: "tanh", SQRT: "sqrt", SUM: "sum", DOT: "dot",
-    MATVEC: "dot", VECMAT: "dot", SOFTMAX: "softmax", GATHER: "copy",
+from llmhard.engine.functions import SYMBOLS
+
+NAMES = SYMBOLS | {
+    LEAF: "", CUSTOM: "custom", SUM: "sum", DOT: "dot", MATVEC: "dot", VECMAT: "dot",
+    SOFTMAX: "softmax", GATHER: "copy",
 }
 
 
@@ -43,15 +46,13 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
         node.data = a.data + node.offset
         if node.base.grad is not NULL:
             node.grad = node.base.grad + (node.data - node.base.data)
-    elif op <= CUSTOM:
-        return
-    elif op <= POW:
+    elif is_binary(op):
         if node.rank == 0:
             out[0] = value2(op, a.data[0], b.data[0])
             find_local(node)
         else:
             run2(op, node.cols, out, a.data, a.rank, b.data, b.rank)
-    elif op <= SQRT:
+    elif is_unary(op):
         if node.rank == 0:
             out[0] = value1(op, a.data[0])
             find_local(node)
@@ -67,7 +68,7 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
         vecmat(b.rows, b.cols, b.stride, out, a.data, b.data)
     elif op == SOFTMAX:
         softmax(node.cols, out, a.data)
-    else:
+    elif op == GATHER:
         for i in range(node.n_inputs):
             n = node.inputs[i].cols
             memcpy(out, node.inputs[i].data, n * sizeof(double))
@@ -119,10 +120,10 @@ cdef void backward(Node *node) noexcept nogil:
             find_local(node)
         for i in range(node.n_inputs):
             node.inputs[i].grad[0] += node.local[i] * g[0]
-    elif op <= POW:
+    elif is_binary(op):
         run2_backward(op, node.cols, g, a.data, a.rank, a.grad, b.data, b.rank,
                       NULL if op == POW and b.constant else b.grad)
-    elif op <= SQRT:
+    elif is_unary(op):
         run1_backward(op, node.cols, node.data, g, a.data, a.grad)
     elif op == SUM:
         for i in range(a.cols):
@@ -134,7 +135,7 @@ cdef void backward(Node *node) noexcept nogil:
         vecmat_backward(b.rows, b.cols, b.stride, g, a.data, a.grad, b.data, b.grad)
     elif op == SOFTMAX:
         softmax_backward(node.cols, node.data, g, a.grad)
-    else:
+    elif op == GATHER:
         for i in range(node.n_inputs):
             n = node.inputs[i].cols
             add_scaled(n, node.inputs[i].grad, 1.0, g)
@@ -143,8 +144,9 @@ cdef void backward(Node *node) noexcept nogil:
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
     """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
-    return (is_single(node) and node.program is NULL or node.op <= SUB or node.op == NEG
-            or node.op == SUM or node.op == GATHER)
+    cdef int op = node.op
+    return (is_single(node) and node.program is NULL or is_linear(op) or op == LEAF or op == VIEW
+            or op == SELECT or op == CUSTOM or op == SUM or op == GATHER)
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:

@@ -1,6 +1,7 @@
 """The optimizer's step, for all parameters, and the mean over steps; llmhard/adam.py and
 llmhard/average.py keep their state."""
-from llmhard.engine.kernels cimport LEAF, AdamStep, adam, adam_products
+from llmhard.engine.elementwise cimport LEAF
+from llmhard.engine.kernels cimport AdamStep, adam, adam_products
 from llmhard.engine.node cimport Handle, Node, clock, need_grad, size, wrote_data
 from llmhard.engine.operation cimport backward_matrix, point
 from llmhard.engine.tape cimport Tape

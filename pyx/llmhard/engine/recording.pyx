@@ -1,7 +1,8 @@
 """Recording: whether a new node keeps what it was computed from."""
 from cpython.mem cimport PyMem_Realloc
 
-from llmhard.engine.kernels cimport LEAF, lanes
+from llmhard.engine.elementwise cimport LEAF
+from llmhard.engine.kernels cimport lanes
 from llmhard.engine.node cimport Node, clock, release
 from llmhard.engine.operation cimport forward
 

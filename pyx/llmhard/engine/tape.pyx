@@ -4,29 +4,18 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from llmhard.engine.kernels cimport (
-    ADD, CUSTOM, DIV, EXP, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SQRT, SUB, TANH, VIEW,
-    flush_tiny, lanes, local_1, local_a, local_b, set_mode, value1, value2,
+from llmhard.engine.elementwise cimport (
+    BY_NODE, CUSTOM, LEAF, MATVEC, POW, VIEW, Step, backward_step, forward_step,
 )
 from llmhard.engine.indexing cimport Index, offset_of
+from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    BY_NODE, Handle, Node, Program, Step, clock, need_grad, release_program, size, storage,
+    Handle, Node, Program, clock, need_grad, release_program, size, storage,
 )
 from llmhard.engine.operation cimport (
     backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
     is_single,
 )
-
-
-cdef inline void backward2(int op, Step *step) noexcept nogil:
-    cdef double a = step.a[0], b = step.b[0], g = step.own[1]
-    step.a[1] += local_a(op, a, b) * g
-    if op != POW or not step.plain_exponent:
-        step.b[1] += local_b(op, a, b) * g
-
-
-cdef inline void backward1(int op, Step *step) noexcept nogil:
-    step.a[1] += local_1(op, step.a[0], step.own[0]) * step.own[1]
 
 
 cdef double *input_data(Node *input, double **plain) noexcept:
@@ -340,28 +329,8 @@ cdef class Tape:
         while i < count:
             step = &steps[i]
             step.own[1] = 0.0
-            if step.op == ADD:
-                step.own[0] = value2(ADD, step.a[0], step.b[0])
-            elif step.op == SUB:
-                step.own[0] = value2(SUB, step.a[0], step.b[0])
-            elif step.op == MUL:
-                step.own[0] = value2(MUL, step.a[0], step.b[0])
-            elif step.op == DIV:
-                step.own[0] = value2(DIV, step.a[0], step.b[0])
-            elif step.op == POW:
-                step.own[0] = value2(POW, step.a[0], step.b[0])
-            elif step.op == NEG:
-                step.own[0] = value1(NEG, step.a[0])
-            elif step.op == EXP:
-                step.own[0] = value1(EXP, step.a[0])
-            elif step.op == LOG:
-                step.own[0] = value1(LOG, step.a[0])
-            elif step.op == RELU:
-                step.own[0] = value1(RELU, step.a[0])
-            elif step.op == TANH:
-                step.own[0] = value1(TANH, step.a[0])
-            elif step.op == SQRT:
-                step.own[0] = value1(SQRT, step.a[0])
+            if step.op != BY_NODE:
+                forward_step(step)
             else:
                 node = self.nodes[i]
                 if node.op == MATVEC:
@@ -432,28 +401,8 @@ cdef class Tape:
             if steps is not NULL:
                 step = &steps[i]
                 op = step.op
-            if op == ADD:
-                backward2(ADD, step)
-            elif op == SUB:
-                backward2(SUB, step)
-            elif op == MUL:
-                backward2(MUL, step)
-            elif op == DIV:
-                backward2(DIV, step)
-            elif op == POW:
-                backward2(POW, step)
-            elif op == NEG:
-                backward1(NEG, step)
-            elif op == EXP:
-                backward1(EXP, step)
-            elif op == LOG:
-                backward1(LOG, step)
-            elif op == RELU:
-                backward1(RELU, step)
-            elif op == TANH:
-                backward1(TANH, step)
-            elif op == SQRT:
-                backward1(SQRT, step)
+            if op != BY_NODE:
+                backward_step(step)
             else:
                 node = self.nodes[i]
                 if node.op == MATVEC:

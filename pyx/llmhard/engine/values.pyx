@@ -11,14 +11,14 @@ can have no cycle, since inputs are older than what is computed from them.
 """
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
-from libc.math cimport floor, isfinite, isinf
 from libc.string cimport memcpy
 
-from llmhard.engine.indexing cimport Index, position, select, span
-from llmhard.engine.kernels cimport (
-    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SOFTMAX, SQRT, SUB,
-    SUM, TANH, VECMAT, local_1, local_a, local_b, value1, value2,
+from llmhard.engine.elementwise cimport (
+    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SOFTMAX, SUM, VECMAT, is_binary, is_unary, local_1,
+    local_a, local_b,
 )
+from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
+from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
     Handle, Node, constant, discard, link, need_grad, new_node, release, storage, view, wrote_data,
     wrote_grad,
@@ -30,10 +30,6 @@ from llmhard.engine.tape cimport Tape
 from numbers import Real
 
 from llmhard.engine.operation import NAMES
-
-
-class DomainError(ValueError, ArithmeticError):
-    """A logarithm, root or power that is not a real number."""
 
 
 cdef Node *adopted = NULL       # the node for the handle that is being made
@@ -115,32 +111,8 @@ cdef object elementwise1(int op, Handle x):
     return handle(finish(node))
 
 
-cdef int check_domain2(int op, double a, double b) except -1:
-    """Single Values refuse what plain Python numbers refuse; runs give inf or nan (IEEE 754)."""
-    if op == DIV and b == 0.0:
-        raise ZeroDivisionError(f"division of {a} by zero")
-    if op == POW:
-        if a == 0.0 and b < 0.0 and isfinite(b):
-            raise ZeroDivisionError(f"zero cannot be raised to the negative power {b}")
-        if a < 0.0 and isfinite(a) and isfinite(b) and b != floor(b):
-            raise DomainError(f"{a} ** {b} is not a real number")
-        if isfinite(a) and isfinite(b) and isinf(value2(op, a, b)):
-            raise OverflowError(f"{a} ** {b} is too large for a float")
-    return 0
-
-
-cdef int check_domain1(int op, double a) except -1:
-    if op == LOG and a <= 0.0:
-        raise DomainError(f"log({a}) is undefined: log needs a positive number")
-    if op == SQRT and a < 0.0:
-        raise DomainError(f"sqrt({a}) is not a real number")
-    if op == EXP and isfinite(a) and isinf(value1(op, a)):
-        raise OverflowError(f"exp({a}) is too large for a float")
-    return 0
-
-
-cdef class Arithmetic(Handle):
-    """What Value, Vector and Matrix share: arithmetic and elementwise functions.
+cdef class Arithmetic(Functions):
+    """What Value, Vector and Matrix share: a node, arithmetic, elementwise functions.
 
     `+ - * / **` work between Values, Vectors and plain numbers. Between a Vector and a Value or
     number, the single one is used for every element; two Vectors must have the same length.
@@ -165,62 +137,11 @@ cdef class Arithmetic(Handle):
         self.ready = True
         return 0
 
-    def __add__(self, other):
-        return elementwise2(ADD, self, other)
+    cdef object apply1(self, int op):
+        return elementwise1(op, self)
 
-    def __radd__(self, other):
-        return elementwise2(ADD, other, self)
-
-    def __sub__(self, other):
-        return elementwise2(SUB, self, other)
-
-    def __rsub__(self, other):
-        return elementwise2(SUB, other, self)
-
-    def __mul__(self, other):
-        return elementwise2(MUL, self, other)
-
-    def __rmul__(self, other):
-        return elementwise2(MUL, other, self)
-
-    def __truediv__(self, other):
-        return elementwise2(DIV, self, other)
-
-    def __rtruediv__(self, other):
-        return elementwise2(DIV, other, self)
-
-    def __pow__(self, other, modulo):
-        if modulo is not None:
-            return NotImplemented
-        return elementwise2(POW, self, other)
-
-    def __rpow__(self, other, modulo):
-        if modulo is not None:
-            return NotImplemented
-        return elementwise2(POW, other, self)
-
-    def __neg__(self):
-        return elementwise1(NEG, self)
-
-    def exp(self):
-        """e to the power of each element; a single Value raises OverflowError above 709.78."""
-        return elementwise1(EXP, self)
-
-    def log(self):
-        """The natural logarithm; a single Value raises DomainError unless positive."""
-        return elementwise1(LOG, self)
-
-    def relu(self):
-        """max(0, x); the local gradient at 0 is 0."""
-        return elementwise1(RELU, self)
-
-    def tanh(self):
-        """The hyperbolic tangent."""
-        return elementwise1(TANH, self)
-
-    def sqrt(self):
-        """The square root; a single Value raises DomainError if negative."""
-        return elementwise1(SQRT, self)
+    cdef object apply2(self, int op, object x, object y):
+        return elementwise2(op, x, y)
 
 
 cdef class Value(Arithmetic):
@@ -644,11 +565,11 @@ cdef list inputs_of(Node *value):
         if node.program is not NULL:
             find_local(node)
         return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
-    if op <= POW:
+    if is_binary(op):
         x, y = a.data[i * a.rank], b.data[i * b.rank]
         return [(scalar(a, 0, i), local_a(op, x, y)),
                 (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
-    if op <= SQRT:
+    if is_unary(op):
         return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
     if op == SUM:
         return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
