@@ -58,6 +58,7 @@ MODULES = [
     "node",
     "functions",
     "operation",
+    "traversal",
     "indexing",
     "tape",
     "optimizer",

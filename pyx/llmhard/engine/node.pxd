@@ -27,9 +27,7 @@ cdef struct Node:
     PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
     uint64_t changed        # the value of `clock.changes` when data was last assigned to
     uint64_t computed       # the value of `clock.changes` when data was last computed
-    uint64_t visit          # the last traversal that came here
     int depth               # more than that of every input; 0 for leaves
-    int tally, place        # of a matrix: for putting together the operations that use it
     void *data_block        # what to free: data and grad begin at the next cache line
     void *grad_block
     Program *program        # where data and grad of a single Value on a replayed Tape live
@@ -50,7 +48,6 @@ cdef enum:
 cdef struct Clock:
     uint64_t changes        # how often the data of any leaf was assigned to
     uint64_t grad_writes    # how often anything but a Tape's forward() wrote to grads
-    uint64_t visits         # how many traversals there have been
 
 cdef Clock clock
 
@@ -85,4 +82,13 @@ cdef inline Py_ssize_t size(Node *node) noexcept nogil:
 
 
 cdef class Handle:
-    cdef Node *node
+    cdef Node *node         # NULL until __init__, or who makes the handle, gives it one
+
+cdef int give_scalar(Handle handle) except -1
+
+
+cdef inline Node *node_of(Handle handle) except NULL:
+    """The node of a handle; if __init__ was never called, a leaf of its own, 0.0."""
+    if handle.node is NULL:
+        give_scalar(handle)
+    return handle.node

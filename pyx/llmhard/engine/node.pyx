@@ -133,6 +133,12 @@ cdef void wrote_grad(Node *node) noexcept:
     storage(node).used = True
 
 
+cdef int give_scalar(Handle handle) except -1:
+    handle.node = new_node(LEAF, 0, 1, 1, 0)
+    handle.node.refs = 1
+    return 0
+
+
 cdef class Handle:
     """A Python object that keeps one node alive.
 
@@ -143,11 +149,11 @@ cdef class Handle:
             release(self.node)
 
     def __eq__(self, other):
-        cdef Node *mine = self.node
+        cdef Node *mine = node_of(self)
         cdef Node *theirs
         if not isinstance(other, Handle):
             return NotImplemented
-        theirs = (<Handle>other).node
+        theirs = node_of(<Handle>other)
         if mine.op == SELECT or theirs.op == SELECT:    # what they show may change
             return mine is theirs
         return (storage(mine) is storage(theirs) and mine.data is theirs.data
@@ -156,7 +162,8 @@ cdef class Handle:
 
     def __hash__(self):
         # not the address of the data, which a Tape may move
-        cdef Node *owner = storage(self.node)
-        if self.node.op == SELECT:
-            return hash(<uintptr_t>self.node)
-        return hash((<uintptr_t>owner, self.node.data - owner.data))
+        cdef Node *node = node_of(self)
+        cdef Node *owner = storage(node)
+        if node.op == SELECT:
+            return hash(<uintptr_t>node)
+        return hash((<uintptr_t>owner, node.data - owner.data))

@@ -1,21 +1,31 @@
 """The tape: everything below a root, in an order of computing, to be run again and backward."""
 cimport cython
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from llmhard.engine.elementwise cimport (
-    BY_NODE, CUSTOM, LEAF, MATVEC, POW, VIEW, Step, backward_step, forward_step,
+    BY_NODE, CUSTOM, LEAF, MATVEC, POW, Step, backward_step, forward_step,
 )
 from llmhard.engine.indexing cimport Index, offset_of
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    Handle, Node, Program, clock, need_grad, release_program, size, storage,
+    Handle, Node, Program, clock, node_of, release_program, size, storage,
 )
 from llmhard.engine.operation cimport (
     backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
     is_single,
 )
+from llmhard.engine.traversal cimport (
+    Mark, Marks, NodeList, append, collect, find, group, is_first, sort,
+)
+
+
+cdef void *allocated(size_t n_bytes) except NULL:
+    cdef void *block = PyMem_Malloc(n_bytes)
+    if block is NULL:
+        raise MemoryError()
+    return block
 
 
 cdef double *input_data(Node *input, double **plain) noexcept:
@@ -49,206 +59,114 @@ cdef class Tape:
     taking those numbers as given; such a Tape has no backward().
     """
     def __cinit__(self, Handle root not None, Tape after=None):
-        if root.node.rank == 2:
+        if node_of(root).rank == 2:
             raise TypeError("a Tape leads to a Value or a Vector, not to a Matrix")
         self.root = root
         self.after = after
-        self.collect(root.node)
-        self.sort(root.node.depth)
-        self.gather_products()
-        self.gather_leaves()
+        self.find_operations()
+        self.find_products()
+        self.find_leaves()
 
     def __dealloc__(self):
-        PyMem_Free(self.nodes)
-        PyMem_Free(self.products)
-        PyMem_Free(self.leaves)
-        PyMem_Free(self.selects)
+        PyMem_Free(self.nodes.items)
+        PyMem_Free(self.products.items)
+        PyMem_Free(self.leaves.items)
+        PyMem_Free(self.selects.items)
+        PyMem_Free(self.groups)
         PyMem_Free(self.pointers)
         PyMem_Free(self.scratch)
         if self.program is not NULL:
             release_program(self.program)
 
     def __len__(self):
-        return self.count
+        return self.nodes.count
 
-    cdef int visit(self, Node *node) except -1:
-        """Put an operation on the tape, unless it is there. Leaves and still views stay off."""
-        cdef Node **grown
-        if node.visit == clock.visits:
-            return 0
-        node.visit = clock.visits
-        need_grad(node)
-        if node.op == VIEW:
-            self.visit(node.base)       # not itself a view
-        elif node.op != LEAF:
-            if self.count == self.room:
-                grown = <Node **>PyMem_Realloc(self.nodes, (2 * self.room + 64) * sizeof(Node *))
-                if grown is NULL:
-                    raise MemoryError()
-                self.nodes = grown
-                self.room = 2 * self.room + 64
-            self.nodes[self.count] = node
-            self.count += 1
-            self.has_custom |= node.op == CUSTOM
-        return 0
-
-    cdef int collect(self, Node *root) except -1:
-        """Find everything that root depends on; the tape itself is the list of what to look at."""
-        cdef Py_ssize_t done = 0
-        cdef Node *node
+    cdef int find_operations(self) except -1:
+        """Put everything that root depends on onto the tape, but not what is on earlier tapes."""
+        cdef Marks seen = Marks(NULL, 0, 0)
         cdef Tape earlier = self.after
-        cdef Py_ssize_t j
-        cdef int i
-        clock.visits += 1
-        while earlier is not None:
-            for j in range(earlier.count):
-                earlier.nodes[j].visit = clock.visits
-            earlier = earlier.after
-        self.visit(root)
-        while done < self.count:
-            node = self.nodes[done]
-            for i in range(node.n_inputs):
-                self.visit(node.inputs[i])
-            done += 1
-        return 0
-
-    cdef int sort(self, Py_ssize_t deepest) except -1:
-        """Order by depth; at one depth, the products with one matrix stand together, last."""
-        cdef Py_ssize_t i, k, first, last, place
-        cdef Node *node
-        cdef Node *m
-        cdef Node **unsorted = self.nodes
-        cdef Node **by_depth = <Node **>PyMem_Malloc((self.count + 1) * sizeof(Node *))
-        cdef Py_ssize_t *ends = <Py_ssize_t *>PyMem_Calloc(deepest + 2, sizeof(Py_ssize_t))
+        cdef Py_ssize_t i
         try:
-            if by_depth is NULL or ends is NULL:
-                raise MemoryError()
-            for i in range(self.count):
-                ends[unsorted[i].depth + 1] += 1
-            for i in range(deepest + 1):
-                ends[i + 1] += ends[i]
-            for i in range(self.count):
-                node = unsorted[i]
-                by_depth[ends[node.depth]] = node
-                ends[node.depth] += 1
-            first = 0
-            while first < self.count:
-                last = first
-                while last < self.count and by_depth[last].depth == by_depth[first].depth:
-                    last += 1
-                clock.visits += 1
-                place = first
-                for i in range(first, last):
-                    node = by_depth[i]
-                    if node.op != MATVEC:
-                        unsorted[place] = node
-                        place += 1
-                        continue
-                    m = node.inputs[0]
-                    if m.visit != clock.visits:
-                        m.visit, m.tally = clock.visits, 0
-                    m.tally += 1
-                if place - first <= 32:
-                    for i in range(first + 1, place):
-                        node = unsorted[i]
-                        k = i
-                        while k > first and unsorted[k - 1].op > node.op:
-                            unsorted[k] = unsorted[k - 1]
-                            k -= 1
-                        unsorted[k] = node
-                for i in range(first, last):
-                    node = by_depth[i]
-                    if node.op != MATVEC:
-                        continue
-                    m = node.inputs[0]
-                    if m.tally:
-                        m.place = place
-                        place += m.tally
-                        m.tally = 0
-                    unsorted[m.place] = node
-                    m.place += 1
-                first = last
+            while earlier is not None:
+                for i in range(earlier.nodes.count):
+                    is_first(&seen, earlier.nodes.items[i])
+                earlier = earlier.after
+            collect(&self.nodes, &seen, self.root.node)
         finally:
-            PyMem_Free(by_depth)
-            PyMem_Free(ends)
+            PyMem_Free(seen.slots)
+        sort(&self.nodes)
         return 0
 
-    cdef int gather_products(self) except -1:
+    cdef int find_products(self) except -1:
         """List the products with each leaf matrix: its gradient is added up once, at the end."""
-        cdef Py_ssize_t i, place = 0
+        cdef Marks marks = Marks(NULL, 0, 0)
+        cdef NodeList found = NodeList(NULL, 0, 0)
+        cdef Py_ssize_t i, widest = 0, n_products = 0
         cdef Node *node
-        cdef Node *m
-        clock.visits += 1
-        for i in range(self.count):
-            node = self.nodes[i]
-            if node.op == MATVEC:
-                m = node.inputs[0]
-                self.n_products += 1
-                self.n_cols = max(self.n_cols, m.cols)
-                if m.visit != clock.visits:
-                    m.visit, m.tally = clock.visits, 0
-                m.tally += 1
-        if self.n_products == 0:
-            return 0
-        self.scratch = <lanes *>PyMem_Malloc(self.n_cols * sizeof(lanes))
-        self.products = <Node **>PyMem_Malloc(self.n_products * sizeof(Node *))
-        self.pointers = <double **>PyMem_Malloc(2 * self.n_products * sizeof(double *))
-        if self.scratch is NULL or self.products is NULL or self.pointers is NULL:
-            raise MemoryError()
-        for i in range(self.count):
-            node = self.nodes[i]
-            if node.op == MATVEC and node.inputs[0].op == LEAF:
-                m = node.inputs[0]
-                if m.tally:
-                    m.place = place
-                    place += m.tally
-                    m.tally = 0
-                self.products[m.place] = node
-                m.place += 1
-        self.n_products = place
+        try:
+            for i in range(self.nodes.count):
+                node = self.nodes.items[i]
+                if node.op == MATVEC:
+                    n_products += 1
+                    widest = max(widest, node.inputs[0].cols)
+                    if node.inputs[0].op == LEAF:
+                        append(&found, node)
+            if n_products:
+                self.scratch = <lanes *>allocated(widest * sizeof(lanes))
+                self.pointers = <double **>allocated(2 * n_products * sizeof(double *))
+            if found.count:
+                self.products.items = <Node **>allocated(found.count * sizeof(Node *))
+                self.products.count = group(&marks, found.items, found.count, self.products.items)
+                self.groups = <Group *>allocated(marks.count * sizeof(Group))
+                self.list_groups()
+        finally:
+            PyMem_Free(marks.slots)
+            PyMem_Free(found.items)
         return 0
 
-    cdef int gather_leaves(self) except -1:
-        cdef Node **grown
+    cdef void list_groups(self) noexcept:
+        """Note where the products with each matrix begin and how many there are."""
+        cdef Py_ssize_t i
+        cdef Node *node
+        cdef Group *last = NULL
+        for i in range(self.products.count):
+            node = self.products.items[i]
+            if last is NULL or last.matrix is not node.inputs[0]:
+                last = &self.groups[self.n_groups]
+                self.n_groups += 1
+                last.matrix, last.products, last.count = node.inputs[0], &self.products.items[i], 0
+                last.has_leaf_vector = False
+            last.count += 1
+            last.has_leaf_vector |= storage(node.inputs[1]).op == LEAF
+
+    cdef int find_leaves(self) except -1:
+        """List the leaves that get a gradient not from a product, and the nodes with an Index."""
+        cdef Marks seen = Marks(NULL, 0, 0)
+        cdef Py_ssize_t i
         cdef Node *node
         cdef Node *owner
-        cdef Py_ssize_t i, room = 0
         cdef int j
-        clock.visits += 1
-        for i in range(self.count):
-            node = self.nodes[i]
-            if node.index is not NULL:
-                if self.n_selects % 64 == 0:
-                    grown = <Node **>PyMem_Realloc(self.selects,
-                                                   (self.n_selects + 64) * sizeof(Node *))
-                    if grown is NULL:
-                        raise MemoryError()
-                    self.selects = grown
-                self.selects[self.n_selects] = node
-                self.n_selects += 1
-            for j in range(node.n_inputs):
-                owner = storage(node.inputs[j])
-                if (owner.op != LEAF or owner.constant or owner.visit == clock.visits
-                        or node.op == MATVEC and node.inputs[0] == owner and j == 0):
-                    continue
-                owner.visit = clock.visits
-                if self.n_leaves == room:
-                    room = 2 * room + 16
-                    grown = <Node **>PyMem_Realloc(self.leaves, room * sizeof(Node *))
-                    if grown is NULL:
-                        raise MemoryError()
-                    self.leaves = grown
-                self.leaves[self.n_leaves] = owner
-                self.n_leaves += 1
+        try:
+            for i in range(self.nodes.count):
+                node = self.nodes.items[i]
+                self.has_custom |= node.op == CUSTOM
+                if node.index is not NULL:
+                    append(&self.selects, node)
+                for j in range(1 if node.op == MATVEC else 0, node.n_inputs):
+                    owner = storage(node.inputs[j])
+                    if owner.op == LEAF and not owner.constant and is_first(&seen, owner):
+                        append(&self.leaves, owner)
+        finally:
+            PyMem_Free(seen.slots)
         return 0
 
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
         """Where the products with the matrix of nodes[first], at its depth, end."""
-        cdef Node *node = self.nodes[first]
+        cdef Node *node = self.nodes.items[first]
         cdef Py_ssize_t i = first + 1
-        while (i < self.count and self.nodes[i].op == MATVEC
-               and self.nodes[i].inputs[0] == node.inputs[0]
-               and self.nodes[i].depth == node.depth):
+        while (i < self.nodes.count and self.nodes.items[i].op == MATVEC
+               and self.nodes.items[i].inputs[0] == node.inputs[0]
+               and self.nodes.items[i].depth == node.depth):
             i += 1
         return i
 
@@ -264,11 +182,11 @@ cdef class Tape:
         cdef Node *node
         if self.has_custom:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
-        for i in range(self.n_selects):
-            node = self.selects[i]
+        for i in range(self.selects.count):
+            node = self.selects.items[i]
             offset_of(<Index>node.index, node.inputs[0])
-        for i in range(self.n_selects):
-            node = self.selects[i]
+        for i in range(self.selects.count):
+            node = self.selects.items[i]
             node.offset = offset_of(<Index>node.index, node.inputs[0])
         if self.program is NULL:
             self.compile()
@@ -291,16 +209,16 @@ cdef class Tape:
         if program is NULL:
             raise MemoryError()
         program.refs = 1
-        program.steps = <Step *>PyMem_Calloc(self.count + 1, sizeof(Step))
-        program.plain = <double *>PyMem_Calloc(2 * self.count + 1, 2 * sizeof(double))
+        program.steps = <Step *>PyMem_Calloc(self.nodes.count + 1, sizeof(Step))
+        program.plain = <double *>PyMem_Calloc(2 * self.nodes.count + 1, 2 * sizeof(double))
         if program.steps is NULL or program.plain is NULL:
             release_program(program)
             raise MemoryError()
         self.program = program
-        for i in range(self.count):
-            shared |= self.nodes[i].program is not NULL
-        for i in range(self.count):
-            node = self.nodes[i]
+        for i in range(self.nodes.count):
+            shared |= self.nodes.items[i].program is not NULL
+        for i in range(self.nodes.count):
+            node = self.nodes.items[i]
             node.has_grad = True
             step = &program.steps[i]
             step.op = BY_NODE
@@ -312,17 +230,17 @@ cdef class Tape:
                 node.program = program
                 program.refs += 1
         plain = program.plain
-        for i in range(self.count):
+        for i in range(self.nodes.count):
             step = &program.steps[i]
             if step.op != BY_NODE:
-                node = self.nodes[i]
+                node = self.nodes.items[i]
                 step.plain_exponent = node.op == POW and node.inputs[1].constant
                 step.a = input_data(node.inputs[0], &plain)
                 step.b = input_data(node.inputs[node.n_inputs - 1], &plain)
         return 0
 
     cdef void run_forward(self, uint64_t now) noexcept nogil:
-        cdef Py_ssize_t end, i = 0, count = self.count
+        cdef Py_ssize_t end, i = 0, count = self.nodes.count
         cdef Node *node
         cdef Step *steps = self.program.steps
         cdef Step *step
@@ -332,12 +250,12 @@ cdef class Tape:
             if step.op != BY_NODE:
                 forward_step(step)
             else:
-                node = self.nodes[i]
+                node = self.nodes.items[i]
                 if node.op == MATVEC:
                     end = self.batch(i)
-                    forward_matvecs(self.nodes + i, end - i, self.scratch)
+                    forward_matvecs(self.nodes.items + i, end - i, self.scratch)
                     while i < end:
-                        self.clear(self.nodes[i], now)
+                        self.clear(self.nodes.items[i], now)
                         i += 1
                     continue
                 forward(node, NULL)
@@ -356,31 +274,77 @@ cdef class Tape:
         data was changed in place since it was computed, TypeError if the root is a Vector or
         the Tape comes after another.
         """
-        self.begin_backward()
-        with nogil:
-            self.run_backward()
-            self.run_products()
+        self.check_root()
+        self.differentiate(False, NULL)
 
-    cdef int begin_backward(self) except -1:
-        cdef Py_ssize_t i
-        cdef Node *node
+    cdef int backward_but_for(self, Marks *parameters) except -1:
+        """backward(), but leave out the gradients of marked matrices that left_out then gives."""
+        self.check_root()
+        self.differentiate(False, parameters)
+        return 0
+
+    cdef int accumulate(self) except -1:
+        """backward() for Value.backward(): what inner scalars' grads held already is kept, too."""
+        self.differentiate(True, NULL)
+        return 0
+
+    cdef int check_root(self) except -1:
         if self.root.node.rank != 0 or self.after is not None:
             raise TypeError("backward() starts from a single Value, and from a whole Tape")
-        if self.program is NULL or self.program.computed != clock.changes:
-            self.check()
-        if self.program is NULL or self.zeroed != clock.grad_writes:
-            for i in range(self.count):
-                node = self.nodes[i]
-                node.has_grad = True
-                if node.base is NULL:
-                    memset(node.grad, 0, size(node) * sizeof(double))
+        return 0
+
+    cdef int differentiate(self, bint keep, Marks *parameters) except -1:
+        """Go backward once. With `keep`, inner scalars' grads are added to, not replaced."""
+        cdef list earlier = []
+        self.check()
+        if keep:
+            earlier = self.inner_grads()
+        if keep or self.program is NULL or self.zeroed != clock.grad_writes:
+            # An inner scalar that has a gradient from before would pass it on a second time.
+            self.clear_inner_grads()
         clock.grad_writes += 1
+        with nogil:
+            self.run_backward()
+            self.run_products(parameters)
+        self.add_to_inner_grads(earlier)
         return 0
 
     cdef int check(self) except -1:
         cdef Py_ssize_t i
-        for i in range(self.count):
-            check_unchanged(self.nodes[i])
+        if self.program is not NULL and self.program.computed == clock.changes:
+            return 0
+        for i in range(self.nodes.count):
+            check_unchanged(self.nodes.items[i])
+        return 0
+
+    cdef list inner_grads(self):
+        """The grads that inner scalars have from before: pairs of a place on the tape and bytes."""
+        cdef Py_ssize_t i
+        cdef Node *node
+        cdef list grads = []
+        for i in range(self.nodes.count):
+            node = self.nodes.items[i]
+            if node.has_grad and node.base is NULL:
+                grads.append((i, (<char *>node.grad)[:size(node) * sizeof(double)]))
+        return grads
+
+    cdef void clear_inner_grads(self) noexcept:
+        cdef Py_ssize_t i
+        cdef Node *node
+        for i in range(self.nodes.count):
+            node = self.nodes.items[i]
+            if node.base is NULL:
+                memset(node.grad, 0, size(node) * sizeof(double))
+            node.has_grad = True
+
+    cdef int add_to_inner_grads(self, list grads) except -1:
+        cdef Py_ssize_t i, j
+        cdef bytes kept
+        cdef double *grad
+        for i, kept in grads:
+            grad = self.nodes.items[i].grad
+            for j in range(size(self.nodes.items[i])):
+                grad[j] += (<const double *><const char *>kept)[j]
         return 0
 
     cdef void run_backward(self) noexcept nogil:
@@ -391,9 +355,9 @@ cdef class Tape:
         cdef Step *step = NULL
         cdef int op = BY_NODE
         cdef unsigned int mode = flush_tiny()
-        cdef Py_ssize_t first, i = self.count - 1
-        for first in range(self.n_leaves):
-            self.leaves[first].used = True
+        cdef Py_ssize_t first, i = self.nodes.count - 1
+        for first in range(self.leaves.count):
+            self.leaves.items[first].used = True
         root.grad[0] += 1.0
         storage(root).has_grad = True
         storage(root).used = True
@@ -404,68 +368,42 @@ cdef class Tape:
             if op != BY_NODE:
                 backward_step(step)
             else:
-                node = self.nodes[i]
+                node = self.nodes.items[i]
                 if node.op == MATVEC:
                     first = i
-                    while (first > 0 and self.nodes[first - 1].op == MATVEC
-                           and self.nodes[first - 1].inputs[0] == node.inputs[0]
-                           and self.nodes[first - 1].depth == node.depth):
+                    while (first > 0 and self.nodes.items[first - 1].op == MATVEC
+                           and self.nodes.items[first - 1].inputs[0] == node.inputs[0]
+                           and self.nodes.items[first - 1].depth == node.depth):
                         first -= 1
-                    backward_matvecs(self.nodes + first, i + 1 - first)
+                    backward_matvecs(self.nodes.items + first, i + 1 - first)
                     if node.inputs[0].op != LEAF:
-                        backward_matrix(self.nodes + first, i + 1 - first, self.pointers)
+                        backward_matrix(self.nodes.items + first, i + 1 - first, self.pointers)
                     i = first
                 else:
                     backward(node)
             i -= 1
         set_mode(mode)
 
-    cdef Py_ssize_t same_matrix(self, Py_ssize_t first) noexcept nogil:
-        """Where the products with the matrix of products[first] end."""
-        cdef Py_ssize_t i = first + 1
-        while (i < self.n_products
-               and self.products[i].inputs[0] == self.products[first].inputs[0]):
-            i += 1
-        return i
-
-    cdef bint has_leaf_vector(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-        """Whether Adam might move a vector before the product's gradient has been taken."""
+    cdef void run_products(self, Marks *parameters) noexcept nogil:
+        """The gradients of leaf matrices, but for those that the optimizer adds up itself."""
         cdef Py_ssize_t i
-        for i in range(first, end):
-            if storage(self.products[i].inputs[1]).op == LEAF:
-                return True
-        return False
+        cdef Group *products
+        cdef Mark *parameter
+        for i in range(self.n_groups):
+            products = &self.groups[i]
+            parameter = NULL if parameters is NULL else find(parameters, products.matrix)
+            if parameter is NULL or not self.can_stay_out(products):
+                backward_matrix(products.products, products.count, self.pointers)
+            else:
+                parameter.place = i + 1
 
-    cdef void run_products(self) noexcept nogil:
-        cdef Py_ssize_t end, first = 0
-        while first < self.n_products:
-            end = self.same_matrix(first)
-            backward_matrix(self.products + first, end - first, self.pointers)
-            first = end
+    cdef bint can_stay_out(self, Group *products) noexcept nogil:
+        """Whether nothing else adds to the matrix, and no step moves the vectors first."""
+        return not (products.matrix.used or products.matrix.cols % 32 or products.has_leaf_vector)
 
-    cdef int accumulate(self) except -1:
-        """backward() for Value.backward(): what inner scalars' grads held already is kept, too."""
-        cdef Py_ssize_t i, j, n
-        cdef Node *node
-        cdef list earlier = []
-        cdef bytes kept
-        self.check()
-        clock.grad_writes += 1
-        # An inner scalar that has a gradient from before would pass it on a second time.
-        for i in range(self.count):
-            node = self.nodes[i]
-            if node.base is not NULL:
-                continue
-            if node.has_grad:
-                n = size(node) * sizeof(double)
-                earlier.append((i, (<char *>node.grad)[:n]))
-                memset(node.grad, 0, n)
-            node.has_grad = True
-        with nogil:
-            self.run_backward()
-            self.run_products()
-        for i, kept in earlier:
-            node = self.nodes[i]
-            for j in range(size(node)):
-                node.grad[j] += (<const double *><const char *>kept)[j]
-        return 0
+    cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
+        """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""
+        cdef Mark *parameter = find(parameters, matrix)
+        cdef Py_ssize_t place = parameter.place
+        parameter.place = 0
+        return &self.groups[place - 1] if place else NULL

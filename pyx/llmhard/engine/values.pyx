@@ -20,8 +20,8 @@ from llmhard.engine.elementwise cimport (
 from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
-    Handle, Node, constant, discard, link, need_grad, new_node, release, storage, view, wrote_data,
-    wrote_grad,
+    Handle, Node, constant, discard, link, need_grad, new_node, node_of, release, storage, view,
+    wrote_data, wrote_grad,
 )
 from llmhard.engine.operation cimport check_unchanged, find_local, is_single
 from llmhard.engine.recording cimport finish, scratch_for
@@ -32,22 +32,22 @@ from numbers import Real
 from llmhard.engine.operation import NAMES
 
 
-cdef Node *adopted = NULL       # the node for the handle that is being made
-
-
 cdef object handle(Node *node):
-    global adopted
-    adopted = node
+    """A new handle of the node: a Value, Vector or Matrix."""
+    cdef Handle made
     try:
         if node.rank == 0:
-            return Value.__new__(Value)
-        if node.rank == 1:
-            return Vector.__new__(Vector)
-        return Matrix.__new__(Matrix)
+            made = Value.__new__(Value)
+        elif node.rank == 1:
+            made = Vector.__new__(Vector)
+        else:
+            made = Matrix.__new__(Matrix)
     except MemoryError:
-        adopted = NULL
         discard(node)
         raise
+    made.node = node
+    node.refs += 1
+    return made
 
 
 cdef inline bint is_number(object x):
@@ -64,7 +64,7 @@ cdef Node *operand(object x) except? NULL:
     """The node of a Value or Vector, a new constant for a number, NULL for anything else."""
     cdef Node *node
     if isinstance(x, Handle):
-        node = (<Handle>x).node
+        node = node_of(<Handle>x)
         return node if node.rank < 2 else NULL
     if is_number(x):
         return constant(x)
@@ -99,7 +99,7 @@ cdef object elementwise2(int op, object x, object y):
 
 
 cdef object elementwise1(int op, Handle x):
-    cdef Node *a = x.node
+    cdef Node *a = node_of(x)
     cdef Node *node
     if a.rank == 2:
         raise TypeError(f"'{NAMES[op]}' is not defined for a Matrix; apply it to the rows, "
@@ -117,24 +117,13 @@ cdef class Arithmetic(Functions):
     `+ - * / **` work between Values, Vectors and plain numbers. Between a Vector and a Value or
     number, the single one is used for every element; two Vectors must have the same length.
     """
-    cdef bint ready     # has the node that it will keep
-
-    def __cinit__(self):
-        global adopted
-        self.ready = adopted is not NULL
-        self.node = adopted if self.ready else new_node(LEAF, 0, 1, 1, 0)
-        adopted = NULL
-        self.node.refs += 1
-
     cdef int adopt(self, Node *node) except -1:
         """For __init__: a second one would pull the scalars from under those who use them."""
-        if self.ready:
+        if self.node is not NULL:
             discard(node)
             raise TypeError(f"this {type(self).__name__} has its scalars; make a new one instead")
-        node.refs += 1
-        release(self.node)
         self.node = node
-        self.ready = True
+        node.refs += 1
         return 0
 
     cdef object apply1(self, int op):
@@ -169,8 +158,9 @@ cdef class Value(Arithmetic):
             raise TypeError("Value(data, children, local_grads) needs one local gradient, "
                             "a number, for each child")
         if not children:
-            self.adopt(new_node(LEAF, 0, 1, 1, 0))
-            self.node.data[0] = value
+            node = new_node(LEAF, 0, 1, 1, 0)
+            node.data[0] = value
+            self.adopt(node)
             return
         for child in children:
             if not isinstance(child, Value):
@@ -179,36 +169,39 @@ cdef class Value(Arithmetic):
         node = new_node(CUSTOM, 0, 1, 1, len(children))
         node.data[0] = value
         for i in range(<Py_ssize_t>len(children)):
-            link(node, (<Handle>children[i]).node)
+            link(node, node_of(<Handle>children[i]))
             node.local[i] = gradients[i]
         self.adopt(finish(node))
 
     @property
     def data(self):
         """The number, a float. Assigning to it does not change what was computed from it."""
-        return self.node.data[0]
+        return node_of(self).data[0]
 
     @data.setter
     def data(self, value):
-        if self.node.constant:
+        cdef Node *node = node_of(self)
+        if node.constant:
             raise TypeError("this is a plain number in a formula; make it a Value to change it")
-        self.node.data[0] = number(value)
-        wrote_data(self.node)
+        node.data[0] = number(value)
+        wrote_data(node)
 
     @property
     def grad(self):
         """d root / d self, summed over the backward() calls since it was last set; 0.0 at first."""
-        if storage(self.node).grad is NULL:
+        cdef Node *node = node_of(self)
+        if storage(node).grad is NULL:
             return 0.0
-        need_grad(self.node)
-        return self.node.grad[0]
+        need_grad(node)
+        return node.grad[0]
 
     @grad.setter
     def grad(self, value):
         cdef double gradient = number(value)
-        need_grad(self.node)
-        self.node.grad[0] = gradient
-        wrote_grad(self.node)
+        cdef Node *node = node_of(self)
+        need_grad(node)
+        node.grad[0] = gradient
+        wrote_grad(node)
 
     def backward(self):
         """Add the derivative of this Value with respect to each scalar below it to its grad.
@@ -224,12 +217,12 @@ cdef class Value(Arithmetic):
     def op(self):
         """The name of the operation that made this scalar; '' for a leaf."""
         cdef Py_ssize_t index
-        return NAMES[origin(self.node, &index).op]
+        return NAMES[origin(node_of(self), &index).op]
 
     @property
     def children(self):
         """The Values that this one was computed from, a tuple."""
-        return tuple([child for child, _ in inputs_of(self.node)])
+        return tuple([child for child, _ in inputs_of(node_of(self))])
 
     @property
     def local_grads(self):
@@ -238,7 +231,7 @@ cdef class Value(Arithmetic):
         Inside a run they are computed from the data when asked; raises RuntimeError if that was
         changed after the recording.
         """
-        return tuple([local for _, local in inputs_of(self.node)])
+        return tuple([local for _, local in inputs_of(node_of(self))])
 
     # The names that micrograd and microgpt use.
 
@@ -292,31 +285,35 @@ cdef class Vector(Arithmetic):
     @property
     def data(self):
         """The numbers, a new list of floats. Assign as many, in a sequence, to change them."""
-        return [self.node.data[i] for i in range(self.node.cols)]
+        cdef Node *node = node_of(self)
+        return [node.data[i] for i in range(node.cols)]
 
     @data.setter
     def data(self, values):
-        assign(self.node.data, values, self.node.cols)
-        wrote_data(self.node)
+        cdef Node *node = node_of(self)
+        assign(node.data, values, node.cols)
+        wrote_data(node)
 
     @property
     def grad(self):
         """The gradients, a new list of floats. Assign a sequence, or one number for all."""
-        need_grad(self.node)
-        return [self.node.grad[i] for i in range(self.node.cols)]
+        cdef Node *node = node_of(self)
+        need_grad(node)
+        return [node.grad[i] for i in range(node.cols)]
 
     @grad.setter
     def grad(self, values):
-        need_grad(self.node)
-        assign(self.node.grad, values, self.node.cols)
-        wrote_grad(self.node)
+        cdef Node *node = node_of(self)
+        need_grad(node)
+        assign(node.grad, values, node.cols)
+        wrote_grad(node)
 
     def __len__(self):
-        return self.node.cols
+        return node_of(self).cols
 
     def __getitem__(self, index):
         """vector[i] is a Value, vector[i:j] a Vector; both show the same scalars, not copies."""
-        cdef Node *node = self.node
+        cdef Node *node = node_of(self)
         cdef Py_ssize_t start, stop
         if isinstance(index, slice):
             start, stop = span(index, node.cols)
@@ -327,22 +324,22 @@ cdef class Vector(Arithmetic):
         return handle(view(node, 0, 1, 1, 1, node.data + start))
 
     def __iter__(self):
-        return iter([self[i] for i in range(self.node.cols)])
+        return iter([self[i] for i in range(node_of(self).cols)])
 
     def __matmul__(self, other):
         """vector @ vector is the dot product, a Value; vector @ matrix adds up the matrix's rows,
         each times its element: a Vector of `matrix.shape[1]`."""
-        cdef Node *a = self.node
+        cdef Node *a = node_of(self)
         cdef Node *b
         cdef Node *node
         if isinstance(other, Vector):
-            b = (<Handle>other).node
+            b = node_of(<Handle>other)
             if a.cols != b.cols:
                 raise ValueError(f"a dot product needs two Vectors of the same length, "
                                  f"not {a.cols} and {b.cols}")
             node = new_node(DOT, 0, 1, 1, 2)
         elif isinstance(other, Matrix):
-            b = (<Handle>other).node
+            b = node_of(<Handle>other)
             if a.cols != b.rows:
                 raise ValueError(f"vector @ matrix needs one element for each row: "
                                  f"{a.cols} elements, {b.rows} rows")
@@ -356,7 +353,7 @@ cdef class Vector(Arithmetic):
     def sum(self):
         """The sum of the elements, a Value."""
         cdef Node *node = new_node(SUM, 0, 1, 1, 1)
-        link(node, self.node)
+        link(node, node_of(self))
         return handle(finish(node))
 
     def softmax(self):
@@ -364,8 +361,8 @@ cdef class Vector(Arithmetic):
 
         Subtracts the largest element first: the quotient stays the same, and exp cannot overflow.
         """
-        cdef Node *node = new_node(SOFTMAX, 1, 1, self.node.cols, 1)
-        link(node, self.node)
+        cdef Node *node = new_node(SOFTMAX, 1, 1, node_of(self).cols, 1)
+        link(node, node_of(self))
         return handle(finish(node))
 
     def __repr__(self):
@@ -397,7 +394,7 @@ cdef class Matrix(Arithmetic):
             vectors = [row if isinstance(row, Vector) else Vector(row) for row in rows]
         else:
             vectors = None
-        lengths = [(<Handle>row).node.cols if isinstance(row, Vector) else len(row)
+        lengths = [node_of(<Handle>row).cols if isinstance(row, Vector) else len(row)
                    for row in rows]
         cols = lengths[0]
         for length in lengths:
@@ -432,14 +429,15 @@ cdef class Matrix(Arithmetic):
 
     def tobytes(self):
         """The data as row-major float64 bytes (this machine's byte order)."""
-        cdef Node *node = self.node
+        cdef Node *node = node_of(self)
         return b"".join([(<char *>(node.data + r * node.stride))[:node.cols * sizeof(double)]
                          for r in range(node.rows)])
 
     @property
     def shape(self):
         """(rows, columns)"""
-        return self.node.rows, self.node.cols
+        cdef Node *node = node_of(self)
+        return node.rows, node.cols
 
     @property
     def data(self):
@@ -448,7 +446,8 @@ cdef class Matrix(Arithmetic):
 
     @data.setter
     def data(self, rows):
-        for row, values in zip(self, table(rows, self.node.rows, self.node.cols), strict=True):
+        cdef Node *node = node_of(self)
+        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
             row.data = values
 
     @property
@@ -458,18 +457,19 @@ cdef class Matrix(Arithmetic):
 
     @grad.setter
     def grad(self, rows):
+        cdef Node *node = node_of(self)
         if is_number(rows):
-            rows = [[rows] * self.node.cols] * self.node.rows
-        for row, values in zip(self, table(rows, self.node.rows, self.node.cols), strict=True):
+            rows = [[rows] * node.cols] * node.rows
+        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
             row.grad = values
 
     def __len__(self):
-        return self.node.rows
+        return node_of(self).rows
 
     def __getitem__(self, index):
         """matrix[i] is a row, a Vector; matrix[i:j] and matrix[i:j, k:l] are Matrices. All show
         the same scalars, not copies."""
-        cdef Node *node = self.node
+        cdef Node *node = node_of(self)
         cdef Py_ssize_t top, bottom, left = 0, right = node.cols
         if isinstance(index, tuple):
             if len(index) != 2 or not all([isinstance(part, slice) for part in index]):
@@ -487,16 +487,16 @@ cdef class Matrix(Arithmetic):
         return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * node.stride))
 
     def __iter__(self):
-        return iter([self[i] for i in range(self.node.rows)])
+        return iter([self[i] for i in range(node_of(self).rows)])
 
     def __matmul__(self, other):
         """matrix @ vector: the dot product of each row with the vector, `matrix.shape[0]` long."""
-        cdef Node *m = self.node
+        cdef Node *m = node_of(self)
         cdef Node *x
         cdef Node *node
         if not isinstance(other, Vector):
             return NotImplemented
-        x = (<Handle>other).node
+        x = node_of(<Handle>other)
         if m.cols != x.cols:
             raise ValueError(f"matrix @ vector needs one element for each column: "
                              f"{m.cols} columns, {x.cols} elements")
@@ -506,7 +506,7 @@ cdef class Matrix(Arithmetic):
         return handle(finish(node, scratch_for(m.cols)))
 
     def __repr__(self):
-        return f"Matrix({self.node.rows} rows of {self.node.cols})"
+        return f"Matrix({node_of(self).rows} rows of {node_of(self).cols})"
 
 
 cdef Node *gather(list parts, int rank) except NULL:
@@ -514,13 +514,13 @@ cdef Node *gather(list parts, int rank) except NULL:
     cdef Py_ssize_t total = 0
     cdef Node *node
     for part in parts:
-        total += (<Handle>part).node.cols
+        total += node_of(<Handle>part).cols
     if rank == 2:
         node = new_node(GATHER, 2, len(parts), total // len(parts), len(parts))
     else:
         node = new_node(GATHER, 1, 1, total, len(parts))
     for part in parts:
-        link(node, (<Handle>part).node)
+        link(node, node_of(<Handle>part))
     return finish(node)
 
 
