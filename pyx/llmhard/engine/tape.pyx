@@ -5,12 +5,12 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from llmhard.engine.elementwise cimport (
-    BY_NODE, CUSTOM, LEAF, MATVEC, POW, Step, backward_step, forward_step,
+    BY_NODE, CUSTOM, LEAF, MATVEC, POW, SELECT, Step, backward_step, forward_step,
 )
 from llmhard.engine.indexing cimport Index, offset_of
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    Handle, Node, Program, clock, node_of, release_program, size, storage,
+    Handle, Node, Program, clock, node_of, release_program, run_of, set_used, size, storage,
 )
 from llmhard.engine.operation cimport (
     backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
@@ -148,7 +148,7 @@ cdef class Tape:
             for i in range(self.nodes.count):
                 node = self.nodes.items[i]
                 self.has_custom |= node.op == CUSTOM
-                if node.index is not NULL:
+                if node.op == SELECT and run_of(node).index is not NULL:
                     append(&self.selects, node)
                 self.find_matrices_of(&seen, node)
         finally:
@@ -188,10 +188,10 @@ cdef class Tape:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
         for i in range(self.selects.count):
             node = self.selects.items[i]
-            offset_of(<Index>node.index, node.inputs[0])
+            offset_of(<Index>run_of(node).index, node.inputs[0])
         for i in range(self.selects.count):
             node = self.selects.items[i]
-            node.offset = offset_of(<Index>node.index, node.inputs[0])
+            run_of(node).offset = offset_of(<Index>run_of(node).index, node.inputs[0])
         if self.program is NULL:
             self.compile()
         clock.changes += 1          # what is computed from these numbers elsewhere is stale now
@@ -358,10 +358,9 @@ cdef class Tape:
         cdef unsigned int mode = flush_tiny()
         cdef Py_ssize_t first, i = self.nodes.count - 1
         for first in range(self.matrices.count):
-            self.matrices.items[first].used = True
+            run_of(self.matrices.items[first]).used = True
         root.grad[0] += 1.0
-        storage(root).has_grad = True
-        storage(root).used = True
+        set_used(storage(root))
         while i >= 0:
             if steps is not NULL:
                 step = &steps[i]
@@ -400,7 +399,8 @@ cdef class Tape:
 
     cdef bint can_stay_out(self, Group *products) noexcept nogil:
         """Whether nothing else adds to the matrix, and no step moves the vectors first."""
-        return not (products.matrix.used or products.matrix.cols % 32 or products.has_leaf_vector)
+        cdef Node *matrix = products.matrix
+        return not (run_of(matrix).used or matrix.cols % 32 or products.has_leaf_vector)
 
     cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
         """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""
