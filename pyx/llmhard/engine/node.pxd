@@ -14,7 +14,7 @@ cdef struct Node:
     int n_inputs            # of inputs; 0 if op is LEAF or VIEW
     int rows, cols          # the scalars: rows * cols of them (a Value or Vector is one row)
     int refs                # handles, views, and nodes that have this one as an input; 0: free it
-    int depth               # more than that of every input and base; 0 for leaves
+    int depth               # more than that of every input, at least that of base; 0 for leaves
     double *data            # the first scalar: own, a block of memory, base's or program's
     double *grad            # as long as data; NULL until needed; of a freed node, the next to free
     Node **inputs           # input_pair, or if there are more than 2 a block, with local behind it
