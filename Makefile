@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(wildcard pyx/*) setup.py pyproject.toml
+SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
 .PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize corpus clean
 
@@ -36,7 +36,7 @@ lint: .venv/extra-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx build/pyx
 
 # Run all labs and write what they show into docs/.
 docs-update: .venv/extra-docs
@@ -79,7 +79,7 @@ SANITIZED := build/sanitized
 sanitize: .venv/extra-test
 	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
 	cp -r llmhard pyx data tests docs docs_tools setup.py pyproject.toml README.md LICENSE $(SANITIZED)
-	rm -f $(SANITIZED)/llmhard/*.so
+	rm -f $(SANITIZED)/llmhard/engine/*.so
 	cd $(SANITIZED) && CFLAGS="-fsanitize=address,undefined -fno-sanitize=alignment -g -O1" \
 		$(CURDIR)/$(BIN)/python setup.py build_ext --inplace
 	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
@@ -93,4 +93,4 @@ corpus: build
 	$(BIN)/python -m llmhard.grammar --out data
 
 clean:
-	rm -rf .venv build dist *.egg-info llmhard/*.so
+	rm -rf .venv build dist *.egg-info llmhard/engine/*.so

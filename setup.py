@@ -1,4 +1,5 @@
-"""Compile pyx/*.pyx into llmhard/. What else there is to say about the package: pyproject.toml.
+"""Compile pyx/llmhard/engine/*.pyx into llmhard/engine/. Everything else about the package is in
+pyproject.toml.
 
 LLMHARD_ARCH=native    compile for this machine's own instruction set (in-place builds do)
 LLMHARD_ARCH=portable  compile for every machine of this kind (wheels do)
@@ -14,6 +15,8 @@ if sys.version_info < (3, 11):  # noqa: UP036
     )
 
 import os
+import re
+import runpy
 import subprocess
 import sysconfig
 import tempfile
@@ -23,6 +26,7 @@ from pathlib import Path
 
 try:
     import setuptools
+    from Cython import Tempita
     from Cython.Build import cythonize
     from Cython.Compiler.Errors import CompileError as TranslationError
 except ImportError as missing:
@@ -47,6 +51,21 @@ from setuptools.errors import BaseError, CCompilerError
 SAFE_MATH = ["-fno-math-errno", "-fno-trapping-math"]
 NATIVE = ["-march=native", "-mprefer-vector-width=512"]
 
+SOURCES = Path("pyx/llmhard/engine")
+FILLED = Path("build", SOURCES)  # the sources that are made of templates (*.in)
+# The engine's modules; each one imports from those before it only.
+MODULES = [
+    "node",
+    "functions",
+    "operation",
+    "traversal",
+    "indexing",
+    "tape",
+    "optimizer",
+    "recording",
+    "values",
+]
+
 ROOM = 16 << 20  # bytes: more than the C code, the object file or the module takes
 INSTALL = (
     f"Debian and Ubuntu: sudo apt install gcc python3.{sys.version_info[1]}-dev, "
@@ -56,7 +75,7 @@ INSTALL = (
 
 
 class BuildEngine(build_ext):
-    """Compile: leave a module behind, or end with one line that says what to do."""
+    """Compile: leave all modules behind, or none and one line that says what to do."""
 
     def run(self):
         places = [self.build_lib, "."] if self.inplace else [self.build_lib]
@@ -65,25 +84,64 @@ class BuildEngine(build_ext):
         with explained():
             flags = compiler_flags(self.inplace)
             check_room("build", *(module.parent for module in modules))
+            fill_templates()
             for engine in self.extensions:
                 if not Path(engine.sources[0]).is_file():
                     raise BaseError(f"{engine.sources[0]} is missing; take a whole checkout")
                 engine.extra_compile_args = flags
-                engine.sources = translated(engine.sources)
+            translated = translate(self.extensions)
+            for engine, file in zip(self.extensions, translated, strict=True):
+                engine.sources = [file]
+            self.parallel = self.parallel or os.cpu_count()
             with whole(*modules):
                 super().run()
                 for module in modules:
                     if not module.is_file() or not module.stat().st_size:
                         raise BaseError(f"the compiler {compiler()!r} has not made {module}")
+            if self.inplace:  # an engine of one module, from before, would hide autograd.py
+                for old in Path("llmhard").glob("autograd.*.so"):
+                    old.unlink()
 
 
-def translated(sources):
-    """Return the names of the C files that Cython makes of the sources."""
-    made = [Path("build/cython", source).with_suffix(".c") for source in sources]
+def source(module):
+    """Return the name of the file that a module is compiled from."""
+    is_filled = Path(SOURCES, f"{module}.pyx.in").is_file()
+    return str(Path(FILLED if is_filled else SOURCES, f"{module}.pyx"))
+
+
+def read_table(file):
+    """Return the operations with two operands, and those with one."""
+    if not file.is_file():
+        raise BaseError(f"{file} is missing; take a whole checkout")
+    try:
+        table = runpy.run_path(str(file))
+        return table["BINARY"], table["UNARY"]
+    except Exception as error:  # whatever may be wrong with a row
+        raise BaseError(f"{file} is no table of operations: {error}") from None
+
+
+def fill_templates():
+    """Write what follows from the table of operations: Cython sources, and stubs for Python."""
+    binary, unary = read_table(Path(SOURCES, "operations.py"))
+    formulas = " ".join(formula for row in binary + unary for formula in row.formulas)
+    functions = sorted(set(re.findall(r"(\w+)\(", formulas)))
+    for template in SOURCES.glob("*.in"):
+        text = Tempita.sub(template.read_text(), binary=binary, unary=unary, functions=functions)
+        folder = Path("llmhard/engine") if ".pyi" in template.suffixes else FILLED
+        file = folder / template.stem
+        if not file.is_file() or file.read_text() != text:  # else it keeps its time
+            folder.mkdir(parents=True, exist_ok=True)
+            with whole(file):
+                file.write_text(text)
+
+
+def translate(extensions):
+    """Make C files of the extensions' sources; returns their names."""
+    made = [Path("build/cython", engine.sources[0]).with_suffix(".c") for engine in extensions]
     with whole(*made):
         cythonize(
-            sources,
-            include_path=["pyx"],
+            extensions,
+            include_path=["pyx", "build/pyx"],
             build_dir="build/cython",
             compiler_directives={
                 "language_level": 3,
@@ -185,10 +243,11 @@ setuptools.setup(
     cmdclass={"build_ext": BuildEngine},
     ext_modules=[
         setuptools.Extension(
-            "llmhard.autograd",
-            ["pyx/autograd.pyx"],
+            f"llmhard.engine.{name}",
+            [source(name)],
             # Only a named libm gives exp, log and pow in their current versions.
             libraries=[] if os.name == "nt" else ["m"],
         )
+        for name in MODULES
     ],
 )

@@ -42,7 +42,6 @@ WIDTH = 100
 LANGUAGES = {
     ".py": "python",
     ".pyx": "cython",
-    ".pxi": "cython",
     ".pxd": "cython",
     ".c": "c",
     ".toml": "toml",

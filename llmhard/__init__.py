@@ -18,8 +18,8 @@ try:
         concat,
         no_grad,
     )
-except ImportError as error:
-    if error.name not in ("llmhard.autograd", "autograd"):  # not found, not to be loaded
+except (ImportError, TypeError, ValueError) as error:  # the last two: modules that do not fit
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("llmhard."):
         raise
     message = (
         "llmhard: the engine is not compiled yet; run: python setup.py build_ext --inplace"

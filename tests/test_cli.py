@@ -956,6 +956,11 @@ def test_ctrl_c_while_saving(call, folder, sentences_file, monkeypatch, moment):
 # ---------------------------------------------------------------- a checkout that is not built
 
 
+ENGINE = sorted(
+    path.name.split(".")[0] for path in (CHECKOUT / "pyx" / "llmhard" / "engine").glob("*.pyx*")
+)
+
+
 @pytest.fixture
 def unbuilt(tmp_path):
     """A copy of the package without the compiled engine."""
@@ -973,7 +978,8 @@ def test_without_the_engine_the_program_says_what_to_run(unbuilt, program, engin
     (unbuilt / "llmhard-script" / "llmhard").write_text(script)
     suffixes = {"of another Python": ".cpython-310-x86_64-linux-gnu.so", "a part": EXTENSION}
     if engine in suffixes:
-        (unbuilt / "llmhard" / f"autograd{suffixes[engine]}").write_bytes(b"\x7fELF")
+        for name in ENGINE:
+            (unbuilt / "llmhard/engine" / f"{name}{suffixes[engine]}").write_bytes(b"\x7fELF")
     # -S: an editable installation would find the engine of the checkout.
     for arguments in (["train"], ["sample"], ["--help"]):
         done = subprocess.run(
@@ -985,6 +991,21 @@ def test_without_the_engine_the_program_says_what_to_run(unbuilt, program, engin
         assert_one_line(done.stderr)
         assert "run: python setup.py build_ext --inplace" in done.stderr
         assert ("cannot be loaded" in done.stderr) == (engine == "a part")
+
+
+@pytest.mark.parametrize("missing", ENGINE)
+def test_without_one_of_its_modules_the_engine_is_not_compiled(unbuilt, missing):
+    for name in set(ENGINE) - {missing}:
+        shutil.copy(
+            CHECKOUT / "llmhard" / "engine" / f"{name}{EXTENSION}", unbuilt / "llmhard/engine"
+        )
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "llmhard", "train"],
+        cwd=unbuilt, env=ENV | {"PYTHONPATH": ""}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert_one_line(done.stderr)
+    assert "run: python setup.py build_ext --inplace" in done.stderr
 
 
 def test_without_the_engine_an_import_says_what_to_run(unbuilt):

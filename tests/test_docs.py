@@ -9,6 +9,7 @@ import pytest
 
 from llmhard import autograd, corpus, grammar, model_file
 from llmhard.cli import main
+from llmhard.engine import indexing, optimizer, recording, tape, values
 from llmhard.evaluation import Surprise, evaluate
 from llmhard.trainer import Recordings
 
@@ -23,9 +24,12 @@ def test_examples_in_documents(name):
 
 
 def test_examples_in_docstrings():
-    results = doctest.testmod(autograd)
-    assert results.failed == 0
-    assert results.attempted >= 10
+    attempted = 0
+    for module in (indexing, optimizer, recording, tape, values):
+        results = doctest.testmod(module, extraglobs=vars(autograd))
+        assert results.failed == 0
+        attempted += results.attempted
+    assert attempted >= 10
 
 
 def test_the_excerpt_of_the_model_in_the_readme_is_in_the_model():

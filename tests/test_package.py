@@ -16,6 +16,8 @@ import pytest
 import setuptools
 
 CHECKOUT = Path(__file__).parent.parent
+SOURCES = Path("pyx", "llmhard", "engine")
+ENGINE = sorted(path.name.split(".")[0] for path in (CHECKOUT / SOURCES).glob("*.pyx*"))
 # Nothing of the surroundings may decide what is built, found or imported.
 ENV = {k: v for k, v in os.environ.items() if k not in ("LLMHARD_ARCH", "PYTHONPATH", "CFLAGS")}
 
@@ -78,9 +80,11 @@ def test_the_wheel_holds_what_it_should_and_nothing_else(wheel):
     assert shipped == (CHECKOUT / "data" / "grade1_sentences.txt").read_bytes()
     code = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "llmhard").rglob("*.py")}
     assert "llmhard/workbook/solutions/value.py" in code
-    engines = {name for name in names if re.fullmatch(r"llmhard/autograd\..*\.(so|pyd)", name)}
-    assert len(engines) == 1
-    assert code | engines | {"llmhard/py.typed", "llmhard/autograd.pyi"} <= names
+    engines = [re.fullmatch(r"llmhard/engine/(\w+)\..*\.(so|pyd)", name) for name in names]
+    assert sorted(module[1] for module in engines if module) == ENGINE
+    stubs = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "llmhard").rglob("*.pyi")}
+    assert "llmhard/engine/values.pyi" in stubs
+    assert code | stubs | {"llmhard/py.typed"} <= names
     strange = {n for n in names if not re.match(r"llmhard/|llmhard-[0-9.]+\.dist-info/", n)}
     assert strange == set()
     assert not [n for n in names if re.search(r"\.(pyx|pxd|c|h|o|html|safetensors)$|test", n)]
@@ -99,7 +103,7 @@ def test_the_wheel_is_for_this_kind_of_machine_and_not_only_for_this_one(wheel, 
 
 
 def test_installed_it_trains_and_samples_from_anywhere(installed, tmp_path):
-    where = "import llmhard.autograd; print(llmhard.autograd.__file__)"
+    where = "from llmhard.engine import values; print(values.__file__)"
     code, out, err = run([installed / "python", "-c", where], tmp_path)
     assert code == 0, err
     assert Path(out.strip()).is_relative_to(installed.parent)
@@ -207,9 +211,9 @@ def test_who_compiles_for_this_machine_only(translated, tmp_path, arch, command,
     code, _, err = run([sys.executable, "setup.py", *command], copy, env)
     assert code == 0, err
     compiled = [
-        line for line in log.read_text().splitlines() if " -c " in line and "autograd" in line
+        line for line in log.read_text().splitlines() if " -c " in line and "engine" in line
     ]
-    assert compiled
+    assert len(compiled) == len(ENGINE)
     assert all(("-march=native" in line) == native for line in compiled)
     assert not [line for line in compiled if "-ffast-math" in line or "-Ofast" in line]
 
@@ -306,11 +310,12 @@ def translated(checkout, tmp_path_factory):
         BUILD, place, ENV | {"CC": compiler(place.parent, "probe or sys.exit(1)\n" + MAKE)}
     )
     assert code == 1
-    assert (place / "build" / "cython" / "pyx" / "autograd.c").is_file()
-    old = place / "build" / "temp.linux-x86_64-cpython-310" / "build" / "cython" / "pyx"
+    made = Path("build", "cython")
+    assert sorted(path.stem for path in (place / made).rglob("*.c")) == ENGINE
+    old = place / "build" / "temp.linux-x86_64-cpython-310" / made / SOURCES
     old.mkdir(parents=True)
-    (old / "autograd.o").write_text("an object of another Python")
-    (place / "llmhard" / "autograd.cpython-310-x86_64-linux-gnu.so").write_text("its module")
+    (old / "node.o").write_text("an object of another Python")
+    (place / "llmhard/engine/node.cpython-310-x86_64-linux-gnu.so").write_text("its module")
     return place
 
 
@@ -328,7 +333,7 @@ LINK = "if '-shared' in sys.argv: "
             f"{LINK}made.write_text('a pa'); sys.exit('ld: the disk is full')",
             "fails, as it says above",
         ),
-        (f"{LINK}made.unlink(True); sys.exit()", "llmhard/autograd."),
+        (f"{LINK}made.unlink(True); sys.exit()", "llmhard/engine/"),
         (f"{LINK}made.write_text(''); sys.exit()", "has not made"),
     ],
 )
@@ -345,26 +350,59 @@ def test_a_compiler_that_fails_on_the_engine(translated, tmp_path, body, why):
     # The next build begins anew: nothing of this one counts as finished.
     code, _, err = run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)})
     assert (code, err) == (0, "")
-    assert len(modules(copy)) == len(before) + 2  # in build/, and in place
+    assert len(modules(copy)) == len(before) + 2 * len(ENGINE)  # in build/, and in place
 
 
 def test_a_source_that_cython_refuses(translated, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(translated, copy)
-    with (copy / "pyx" / "autograd.pyx").open("a") as file:
+    with (copy / SOURCES / "tape.pyx").open("a") as file:
         file.write("def (:\n")
     code, _, err = run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)})
     assert code == 1
-    assert "autograd.pyx:" in err
+    assert "tape.pyx:" in err
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("llmhard: not built: Cython refuses pyx/")
 
 
-def test_a_checkout_without_the_source(copy, tmp_path):
-    shutil.rmtree(copy / "pyx")
+@pytest.mark.parametrize("name", ENGINE)
+def test_a_checkout_without_a_source(copy, tmp_path, name):
+    for source in (copy / SOURCES).glob(f"{name}.pyx*"):
+        source.unlink()
     line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
-    assert line == "llmhard: not built: pyx/autograd.pyx is missing; take a whole checkout\n"
+    assert line == f"llmhard: not built: {SOURCES}/{name}.pyx is missing; take a whole checkout\n"
     assert modules(copy) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("BINARY = [", "BINARIES = ["), "'BINARY'"),
+        (("BINARY = [", "BINARY = (["), "'(' was never closed"),
+        (('Operation("tanh", "tanh(a)", ', "Operation("), "missing 1 required"),
+        (("UNARY = [", "UNARY = [misspelt, "), "name 'misspelt' is not defined"),
+    ],
+)
+def test_a_table_of_operations_that_is_none(copy, tmp_path, change, why):
+    table = copy / SOURCES / "operations.py"
+    table.write_text(table.read_text().replace(*change))
+    line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
+    assert line.startswith(f"llmhard: not built: {SOURCES}/operations.py is no table of operations")
+    assert why in line
+    table.unlink()
+    line = refused(run(BUILD, copy, ENV | {"CC": compiler(tmp_path, MAKE)}))
+    assert line.startswith(f"llmhard: not built: {SOURCES}/operations.py is missing")
+
+
+def test_the_engine_of_one_module_that_was_before_goes(translated, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(translated, copy)
+    before = copy / "llmhard" / "autograd.cpython-311-x86_64-linux-gnu.so"
+    for command, there in ((["build_ext"], True), (BUILD[2:], False)):
+        before.write_text("it would hide autograd.py")
+        code, _, err = run([*BUILD[:2], *command], copy, ENV | {"CC": compiler(tmp_path, MAKE)})
+        assert (code, err) == (0, "")
+        assert before.exists() == there
 
 
 def test_from_another_folder(translated, tmp_path):
@@ -374,7 +412,8 @@ def test_from_another_folder(translated, tmp_path):
     command = [sys.executable, Path("my copy", "setup.py"), *BUILD[2:]]
     code, _, err = run(command, tmp_path, ENV | {"CC": cc})
     assert (code, err) == (0, "")
-    assert len(list((copy / "llmhard").glob("autograd.*.so"))) == 2  # with that of another Python
+    made = list((copy / "llmhard" / "engine").glob("*.so"))
+    assert len(made) == len(ENGINE) + 1  # with that of another Python
     assert {path.name for path in tmp_path.iterdir()} == {"my copy", "cc"}
 
 
@@ -389,7 +428,7 @@ def test_no_room(copy):
     assert f"cannot write into {copy}/build: File too large; build in a copy" in line
 
 
-@pytest.mark.parametrize("place", [".", "build", "llmhard"])
+@pytest.mark.parametrize("place", [".", "build", "llmhard/engine"])
 def test_a_folder_that_cannot_be_written(copy, place):
     def without_the_rights_of_root():
         ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE: permissions count

@@ -564,6 +564,22 @@ def test_a_subclass_need_not_call_init():
     assert (double.data, x.grad) == (8.0, 32.0)
 
 
+def test_a_value_that_was_used_before_its_init_keeps_the_number_that_was_used():
+    class Early(Value):
+        def __init__(self):
+            self.result = self + 1.0
+            super().__init__(5.0)
+
+    with pytest.raises(TypeError, match="has its scalars"):
+        Early()
+    early = Value.__new__(Value)
+    y = early * 3.0
+    with pytest.raises(TypeError, match="has its scalars"):
+        early.__init__(5.0)
+    y.backward()
+    assert (early.data, early.grad, y.children[0]) == (0.0, 3.0, early)
+
+
 def test_what_was_computed_survives_a_second_init_of_its_input():
     x = Value(2.0)
     y = x * x

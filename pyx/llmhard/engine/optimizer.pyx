@@ -1,6 +1,13 @@
 """The optimizer's step, for all parameters, and the mean over steps; llmhard/adam.py and
 llmhard/average.py keep their state."""
-from kernels cimport LEAF, AdamStep, adam, adam_products
+from cpython.mem cimport PyMem_Free
+
+from llmhard.engine.elementwise cimport LEAF
+from llmhard.engine.kernels cimport AdamStep, adam, adam_products
+from llmhard.engine.node cimport Handle, Node, is_run, need_grad, node_of, run_of, size, wrote_data
+from llmhard.engine.operation cimport point
+from llmhard.engine.tape cimport Group, Tape
+from llmhard.engine.traversal cimport Marks, mark
 
 
 def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
@@ -19,11 +26,9 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     sooner. Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
     or numbers differ or t is below 1, TypeError if one is no handle, and what backward() raises.
     """
-    global visits
-    cdef Handle p, m, v
     cdef AdamStep step
-    cdef Node *matrix
-    cdef Py_ssize_t i, first, end
+    cdef Marks marks = Marks(NULL, 0, 0)
+    cdef Py_ssize_t i
     cdef list ps = list(parameters), ms = list(means), vs = list(squares)
     if t < 1:
         raise ValueError(f"t counts the steps from 1; it is {t}")
@@ -37,43 +42,34 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     step.rate, step.beta1, step.beta2 = lr / (1.0 - beta1 ** t), beta1, beta2
     step.eps, step.v_scale = eps, (1.0 - beta2 ** t) ** -0.5
     step.keep = 1.0 - lr * weight_decay
-    if tape is not None:
-        tape.begin_backward()
-        with nogil:
-            tape.run_backward()
-    visits += 1         # from here on the mark of a matrix whose products are still to be added up
-    if tape is not None:
-        first = 0
-        while first < tape.n_products:
-            end = tape.same_matrix(first)
-            matrix = tape.products[first].inputs[0]
-            if matrix.used or matrix.cols % 32 or tape.has_leaf_vector(first, end):
-                backward_matrix(tape.products + first, end - first, tape.pointers)
-            else:
-                matrix.visit, matrix.place = visits, first
-            first = end
-    for i in range(len(ps)):
-        p, m, v = ps[i], ms[i], vs[i]
-        if p.node.visit == visits:
-            p.node.visit = 0
-            first = p.node.place
-            end = tape.same_matrix(first)
-            point(tape.products + first, end - first, tape.pointers)
-            adam_products(end - first, p.node.rows, p.node.cols, tape.pointers,
-                          tape.pointers + (end - first), p.node.data, m.node.data, v.node.data,
-                          &step)
-        else:
-            adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, &step)
-            p.node.used = False
-        p.changed()
-        m.changed()
-        v.changed()
-    first = 0
-    while tape is not None and first < tape.n_products:
-        end = tape.same_matrix(first)
-        if tape.products[first].inputs[0].visit == visits:      # it is not among the parameters
-            backward_matrix(tape.products + first, end - first, tape.pointers)
-        first = end
+    try:
+        if tape is not None:
+            for i in range(len(ps)):
+                mark(&marks, (<Handle>ps[i]).node)
+            tape.backward_but_for(&marks)
+        for i in range(len(ps)):
+            move(ps[i], ms[i], vs[i], &step, tape, &marks)
+    finally:
+        PyMem_Free(marks.slots)
+
+
+cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *marks) except -1:
+    """One step of Adam on one parameter, with the gradient in its grad or left out by the tape."""
+    cdef Group *products = NULL if tape is None else tape.left_out(marks, p.node)
+    cdef double **pointers
+    if products is NULL:
+        adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, step)
+        if is_run(p.node):
+            run_of(p.node).used = False
+    else:
+        pointers = tape.pointers
+        point(products.products, products.count, pointers)
+        adam_products(products.count, p.node.rows, p.node.cols, pointers,
+                      pointers + products.count, p.node.data, m.node.data, v.node.data, step)
+    wrote_data(p.node)
+    wrote_data(m.node)
+    wrote_data(v.node)
+    return 0
 
 
 def average_update(means, parameters, *, double share):
@@ -99,7 +95,7 @@ def average_update(means, parameters, *, double share):
         m, p = mean.node.data, parameter.node.data
         for j in range(size(mean.node)):
             m[j] += share * (p[j] - m[j])
-        mean.changed()
+        wrote_data(mean.node)
 
 
 cdef int check_leaf(object handle, object like) except -1:
@@ -108,7 +104,7 @@ cdef int check_leaf(object handle, object like) except -1:
     cdef Node *other
     if not isinstance(handle, Handle):
         raise TypeError(f"a parameter is a Value, Vector or Matrix, not {type(handle).__name__}")
-    node, other = (<Handle>handle).node, (<Handle>like).node
+    node, other = node_of(<Handle>handle), node_of(<Handle>like)
     if (node.op != LEAF or node.rows != other.rows or node.cols != other.cols
             or node.rank != other.rank):
         raise ValueError("a parameter and what is kept for it are leaves of the same shape")

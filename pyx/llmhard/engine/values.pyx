@@ -1,4 +1,4 @@
-"""The autograd engine: Value, Vector and Matrix, and the walk that differentiates them.
+"""Value, Vector and Matrix: the numbers that remember how they were computed.
 
 Every number of a computation is a *scalar* with `data` and `grad`. Scalars live in *nodes*: a
 `Value` made by `a * b` is a node of one scalar, the result of `matrix @ vector` is a node whose
@@ -11,89 +11,43 @@ can have no cycle, since inputs are older than what is computed from them.
 """
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
-from cpython.mem cimport PyMem_Realloc
-from cpython.number cimport PyNumber_AsSsize_t
-from libc.math cimport floor, isfinite, isinf
-from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from kernels cimport (
-    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POW, RELU, SELECT, SOFTMAX,
-    SQRT, SUB, SUM, TANH, VECMAT, lanes, value1, value2,
+from llmhard.engine.elementwise cimport (
+    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SOFTMAX, SUM, VECMAT, is_binary, is_unary, local_1,
+    local_a, local_b,
 )
+from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
+from llmhard.engine.indexing cimport Index, position, select, span
+from llmhard.engine.node cimport (
+    Handle, Node, constant, discard, link, locals_of, need_grad, new_node, node_of, release, run_of,
+    storage, view, wrote_data, wrote_grad,
+)
+from llmhard.engine.operation cimport check_unchanged, find_local, is_single
+from llmhard.engine.recording cimport finish, scratch_for
+from llmhard.engine.tape cimport Tape
 
 from numbers import Real
 
-include "node.pxi"
-include "operation.pxi"
-include "tape.pxi"
-include "adam.pxi"
-
-
-class DomainError(ValueError, ArithmeticError):
-    """A logarithm, root or power that is not a real number."""
-
-
-cdef int not_recording = 0      # how many `with no_grad()` blocks we are in
-cdef Node *adopted = NULL       # the node for the handle that is being made
-
-
-cdef class no_grad:
-    """`with no_grad():` computes without recording, so that nothing is kept for backward().
-
-    Results are leaves: they have data but neither children nor, later, a gradient to pass on.
-    """
-
-    def __enter__(self):
-        global not_recording
-        not_recording += 1
-        return self
-
-    def __exit__(self, *exception):
-        global not_recording
-        not_recording -= 1
-
-
-cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
-    """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
-    cdef int i
-    node.computed = changes
-    forward(node, scratch)
-    if not_recording:
-        for i in range(node.n_inputs):
-            release(node.inputs[i])
-        node.op, node.n_inputs, node.depth = LEAF, 0, 0
-    return node
-
-
-cdef lanes *columns = NULL      # room for the columns of a matrix, while the GIL is held
-cdef Py_ssize_t n_columns = 0
-
-
-cdef lanes *scratch_for(Py_ssize_t n) except NULL:
-    global columns, n_columns
-    cdef lanes *grown
-    if n > n_columns:
-        grown = <lanes *>PyMem_Realloc(columns, n * sizeof(lanes))
-        if grown is NULL:
-            raise MemoryError()
-        columns, n_columns = grown, n
-    return columns
+from llmhard.engine.operation import NAMES
 
 
 cdef object handle(Node *node):
-    global adopted
-    adopted = node
+    """A new handle of the node: a Value, Vector or Matrix."""
+    cdef Handle made
     try:
         if node.rank == 0:
-            return Value.__new__(Value)
-        if node.rank == 1:
-            return Vector.__new__(Vector)
-        return Matrix.__new__(Matrix)
+            made = Value.__new__(Value)
+        elif node.rank == 1:
+            made = Vector.__new__(Vector)
+        else:
+            made = Matrix.__new__(Matrix)
     except MemoryError:
-        adopted = NULL
         discard(node)
         raise
+    made.node = node
+    node.refs += 1
+    return made
 
 
 cdef inline bint is_number(object x):
@@ -110,7 +64,7 @@ cdef Node *operand(object x) except? NULL:
     """The node of a Value or Vector, a new constant for a number, NULL for anything else."""
     cdef Node *node
     if isinstance(x, Handle):
-        node = (<Handle>x).node
+        node = node_of(<Handle>x)
         return node if node.rank < 2 else NULL
     if is_number(x):
         return constant(x)
@@ -145,7 +99,7 @@ cdef object elementwise2(int op, object x, object y):
 
 
 cdef object elementwise1(int op, Handle x):
-    cdef Node *a = x.node
+    cdef Node *a = node_of(x)
     cdef Node *node
     if a.rank == 2:
         raise TypeError(f"'{NAMES[op]}' is not defined for a Matrix; apply it to the rows, "
@@ -157,146 +111,29 @@ cdef object elementwise1(int op, Handle x):
     return handle(finish(node))
 
 
-cdef int check_domain2(int op, double a, double b) except -1:
-    """Single Values refuse what plain Python numbers refuse; runs give inf or nan (IEEE 754)."""
-    if op == DIV and b == 0.0:
-        raise ZeroDivisionError(f"division of {a} by zero")
-    if op == POW:
-        if a == 0.0 and b < 0.0 and isfinite(b):
-            raise ZeroDivisionError(f"zero cannot be raised to the negative power {b}")
-        if a < 0.0 and isfinite(a) and isfinite(b) and b != floor(b):
-            raise DomainError(f"{a} ** {b} is not a real number")
-        if isfinite(a) and isfinite(b) and isinf(value2(op, a, b)):
-            raise OverflowError(f"{a} ** {b} is too large for a float")
-    return 0
-
-
-cdef int check_domain1(int op, double a) except -1:
-    if op == LOG and a <= 0.0:
-        raise DomainError(f"log({a}) is undefined: log needs a positive number")
-    if op == SQRT and a < 0.0:
-        raise DomainError(f"sqrt({a}) is not a real number")
-    if op == EXP and isfinite(a) and isinf(value1(op, a)):
-        raise OverflowError(f"exp({a}) is too large for a float")
-    return 0
-
-
-cdef class Handle:
-    """What Value, Vector and Matrix share: a node kept alive, arithmetic, elementwise functions.
+cdef class Arithmetic(Functions):
+    """What Value, Vector and Matrix share: a node, arithmetic, elementwise functions.
 
     `+ - * / **` work between Values, Vectors and plain numbers. Between a Vector and a Value or
     number, the single one is used for every element; two Vectors must have the same length.
-    Two handles are equal when they stand for the same scalars, not when the numbers agree.
     """
-    cdef Node *node
-    cdef bint ready     # has the node that it will keep
-
-    def __cinit__(self):
-        global adopted
-        self.ready = adopted is not NULL
-        self.node = adopted if self.ready else new_node(LEAF, 0, 1, 1, 0)
-        adopted = NULL
-        self.node.refs += 1
-
-    def __dealloc__(self):
-        if self.node is not NULL:
-            release(self.node)
-
     cdef int adopt(self, Node *node) except -1:
         """For __init__: a second one would pull the scalars from under those who use them."""
-        if self.ready:
+        if self.node is not NULL:
             discard(node)
             raise TypeError(f"this {type(self).__name__} has its scalars; make a new one instead")
-        node.refs += 1
-        release(self.node)
         self.node = node
-        self.ready = True
+        node.refs += 1
         return 0
 
-    cdef int changed(self) except -1:
-        global changes
-        changes += 1
-        storage(self.node).changed = changes
-        return 0
+    cdef object apply1(self, int op):
+        return elementwise1(op, self)
 
-    def __eq__(self, other):
-        cdef Node *mine = self.node
-        cdef Node *theirs
-        if not isinstance(other, Handle):
-            return NotImplemented
-        theirs = (<Handle>other).node
-        if mine.op == SELECT or theirs.op == SELECT:    # what they show may change
-            return mine is theirs
-        return (storage(mine) is storage(theirs) and mine.data is theirs.data
-                and mine.rank == theirs.rank and mine.rows == theirs.rows
-                and mine.cols == theirs.cols)
-
-    def __hash__(self):
-        # not the address of the data, which a Tape may move
-        cdef Node *owner = storage(self.node)
-        if self.node.op == SELECT:
-            return hash(<uintptr_t>self.node)
-        return hash((<uintptr_t>owner, self.node.data - owner.data))
-
-    def __add__(self, other):
-        return elementwise2(ADD, self, other)
-
-    def __radd__(self, other):
-        return elementwise2(ADD, other, self)
-
-    def __sub__(self, other):
-        return elementwise2(SUB, self, other)
-
-    def __rsub__(self, other):
-        return elementwise2(SUB, other, self)
-
-    def __mul__(self, other):
-        return elementwise2(MUL, self, other)
-
-    def __rmul__(self, other):
-        return elementwise2(MUL, other, self)
-
-    def __truediv__(self, other):
-        return elementwise2(DIV, self, other)
-
-    def __rtruediv__(self, other):
-        return elementwise2(DIV, other, self)
-
-    def __pow__(self, other, modulo):
-        if modulo is not None:
-            return NotImplemented
-        return elementwise2(POW, self, other)
-
-    def __rpow__(self, other, modulo):
-        if modulo is not None:
-            return NotImplemented
-        return elementwise2(POW, other, self)
-
-    def __neg__(self):
-        return elementwise1(NEG, self)
-
-    def exp(self):
-        """e to the power of each element; a single Value raises OverflowError above 709.78."""
-        return elementwise1(EXP, self)
-
-    def log(self):
-        """The natural logarithm; a single Value raises DomainError unless positive."""
-        return elementwise1(LOG, self)
-
-    def relu(self):
-        """max(0, x); the local gradient at 0 is 0."""
-        return elementwise1(RELU, self)
-
-    def tanh(self):
-        """The hyperbolic tangent."""
-        return elementwise1(TANH, self)
-
-    def sqrt(self):
-        """The square root; a single Value raises DomainError if negative."""
-        return elementwise1(SQRT, self)
+    cdef object apply2(self, int op, object x, object y):
+        return elementwise2(op, x, y)
 
 
-cdef class Value(Handle):
+cdef class Value(Arithmetic):
     """One number that remembers how it was computed.
 
     Value(data) makes a leaf. Arithmetic on Values records the operation, so that backward() can
@@ -321,8 +158,9 @@ cdef class Value(Handle):
             raise TypeError("Value(data, children, local_grads) needs one local gradient, "
                             "a number, for each child")
         if not children:
-            self.adopt(new_node(LEAF, 0, 1, 1, 0))
-            self.node.data[0] = value
+            node = new_node(LEAF, 0, 1, 1, 0)
+            node.data[0] = value
+            self.adopt(node)
             return
         for child in children:
             if not isinstance(child, Value):
@@ -330,37 +168,41 @@ cdef class Value(Handle):
         gradients = [float(number(g)) for g in local_grads]
         node = new_node(CUSTOM, 0, 1, 1, len(children))
         node.data[0] = value
-        for i in range(<Py_ssize_t>len(children)):
-            link(node, (<Handle>children[i]).node)
-            node.local[i] = gradients[i]
+        for child in children:
+            link(node, node_of(<Handle>child))
+        for i in range(node.n_inputs):
+            locals_of(node)[i] = gradients[i]
         self.adopt(finish(node))
 
     @property
     def data(self):
         """The number, a float. Assigning to it does not change what was computed from it."""
-        return self.node.data[0]
+        return node_of(self).data[0]
 
     @data.setter
     def data(self, value):
-        if self.node.constant:
+        cdef Node *node = node_of(self)
+        if node.constant:
             raise TypeError("this is a plain number in a formula; make it a Value to change it")
-        self.node.data[0] = number(value)
-        self.changed()
+        node.data[0] = number(value)
+        wrote_data(node)
 
     @property
     def grad(self):
         """d root / d self, summed over the backward() calls since it was last set; 0.0 at first."""
-        if storage(self.node).grad is NULL:
+        cdef Node *node = node_of(self)
+        if storage(node).grad is NULL:
             return 0.0
-        need_grad(self.node)
-        return self.node.grad[0]
+        need_grad(node)
+        return node.grad[0]
 
     @grad.setter
     def grad(self, value):
         cdef double gradient = number(value)
-        need_grad(self.node)
-        self.node.grad[0] = gradient
-        wrote_grad(self.node)
+        cdef Node *node = node_of(self)
+        need_grad(node)
+        node.grad[0] = gradient
+        wrote_grad(node)
 
     def backward(self):
         """Add the derivative of this Value with respect to each scalar below it to its grad.
@@ -376,12 +218,12 @@ cdef class Value(Handle):
     def op(self):
         """The name of the operation that made this scalar; '' for a leaf."""
         cdef Py_ssize_t index
-        return NAMES[origin(self.node, &index).op]
+        return NAMES[origin(node_of(self), &index).op]
 
     @property
     def children(self):
         """The Values that this one was computed from, a tuple."""
-        return tuple([child for child, _ in inputs_of(self.node)])
+        return tuple([child for child, _ in inputs_of(node_of(self))])
 
     @property
     def local_grads(self):
@@ -390,7 +232,7 @@ cdef class Value(Handle):
         Inside a run they are computed from the data when asked; raises RuntimeError if that was
         changed after the recording.
         """
-        return tuple([local for _, local in inputs_of(self.node)])
+        return tuple([local for _, local in inputs_of(node_of(self))])
 
     # The names that micrograd and microgpt use.
 
@@ -414,7 +256,7 @@ cdef class Value(Handle):
         return f"Value(data={self.data}, grad={self.grad})"
 
 
-cdef class Vector(Handle):
+cdef class Vector(Arithmetic):
     """A run of neighbouring scalars, each of them a Value: `vector[3]` is one.
 
     Vector([1.0, 2.0]) makes leaves; Vector([value, ...]) copies single Values into a run, and
@@ -444,31 +286,35 @@ cdef class Vector(Handle):
     @property
     def data(self):
         """The numbers, a new list of floats. Assign as many, in a sequence, to change them."""
-        return [self.node.data[i] for i in range(self.node.cols)]
+        cdef Node *node = node_of(self)
+        return [node.data[i] for i in range(node.cols)]
 
     @data.setter
     def data(self, values):
-        assign(self.node.data, values, self.node.cols)
-        self.changed()
+        cdef Node *node = node_of(self)
+        assign(node.data, values, node.cols)
+        wrote_data(node)
 
     @property
     def grad(self):
         """The gradients, a new list of floats. Assign a sequence, or one number for all."""
-        need_grad(self.node)
-        return [self.node.grad[i] for i in range(self.node.cols)]
+        cdef Node *node = node_of(self)
+        need_grad(node)
+        return [node.grad[i] for i in range(node.cols)]
 
     @grad.setter
     def grad(self, values):
-        need_grad(self.node)
-        assign(self.node.grad, values, self.node.cols)
-        wrote_grad(self.node)
+        cdef Node *node = node_of(self)
+        need_grad(node)
+        assign(node.grad, values, node.cols)
+        wrote_grad(node)
 
     def __len__(self):
-        return self.node.cols
+        return node_of(self).cols
 
     def __getitem__(self, index):
         """vector[i] is a Value, vector[i:j] a Vector; both show the same scalars, not copies."""
-        cdef Node *node = self.node
+        cdef Node *node = node_of(self)
         cdef Py_ssize_t start, stop
         if isinstance(index, slice):
             start, stop = span(index, node.cols)
@@ -479,22 +325,22 @@ cdef class Vector(Handle):
         return handle(view(node, 0, 1, 1, 1, node.data + start))
 
     def __iter__(self):
-        return iter([self[i] for i in range(self.node.cols)])
+        return iter([self[i] for i in range(node_of(self).cols)])
 
     def __matmul__(self, other):
         """vector @ vector is the dot product, a Value; vector @ matrix adds up the matrix's rows,
         each times its element: a Vector of `matrix.shape[1]`."""
-        cdef Node *a = self.node
+        cdef Node *a = node_of(self)
         cdef Node *b
         cdef Node *node
         if isinstance(other, Vector):
-            b = (<Handle>other).node
+            b = node_of(<Handle>other)
             if a.cols != b.cols:
                 raise ValueError(f"a dot product needs two Vectors of the same length, "
                                  f"not {a.cols} and {b.cols}")
             node = new_node(DOT, 0, 1, 1, 2)
         elif isinstance(other, Matrix):
-            b = (<Handle>other).node
+            b = node_of(<Handle>other)
             if a.cols != b.rows:
                 raise ValueError(f"vector @ matrix needs one element for each row: "
                                  f"{a.cols} elements, {b.rows} rows")
@@ -508,7 +354,7 @@ cdef class Vector(Handle):
     def sum(self):
         """The sum of the elements, a Value."""
         cdef Node *node = new_node(SUM, 0, 1, 1, 1)
-        link(node, self.node)
+        link(node, node_of(self))
         return handle(finish(node))
 
     def softmax(self):
@@ -516,15 +362,15 @@ cdef class Vector(Handle):
 
         Subtracts the largest element first: the quotient stays the same, and exp cannot overflow.
         """
-        cdef Node *node = new_node(SOFTMAX, 1, 1, self.node.cols, 1)
-        link(node, self.node)
+        cdef Node *node = new_node(SOFTMAX, 1, 1, node_of(self).cols, 1)
+        link(node, node_of(self))
         return handle(finish(node))
 
     def __repr__(self):
         return f"Vector({listing(self.data)}, length {len(self)})"
 
 
-cdef class Matrix(Handle):
+cdef class Matrix(Arithmetic):
     """Rows of neighbouring scalars: `matrix[2]` is a Vector, `matrix[2][0]` a Value.
 
     Matrix([[1.0, 2.0], [3.0, 4.0]]) makes leaves; Matrix([vector, ...]) copies Vectors into rows,
@@ -549,7 +395,7 @@ cdef class Matrix(Handle):
             vectors = [row if isinstance(row, Vector) else Vector(row) for row in rows]
         else:
             vectors = None
-        lengths = [(<Handle>row).node.cols if isinstance(row, Vector) else len(row)
+        lengths = [node_of(<Handle>row).cols if isinstance(row, Vector) else len(row)
                    for row in rows]
         cols = lengths[0]
         for length in lengths:
@@ -584,14 +430,16 @@ cdef class Matrix(Handle):
 
     def tobytes(self):
         """The data as row-major float64 bytes (this machine's byte order)."""
-        cdef Node *node = self.node
-        return b"".join([(<char *>(node.data + r * node.stride))[:node.cols * sizeof(double)]
+        cdef Node *node = node_of(self)
+        cdef int stride = run_of(node).stride
+        return b"".join([(<char *>(node.data + r * stride))[:node.cols * sizeof(double)]
                          for r in range(node.rows)])
 
     @property
     def shape(self):
         """(rows, columns)"""
-        return self.node.rows, self.node.cols
+        cdef Node *node = node_of(self)
+        return node.rows, node.cols
 
     @property
     def data(self):
@@ -600,7 +448,8 @@ cdef class Matrix(Handle):
 
     @data.setter
     def data(self, rows):
-        for row, values in zip(self, table(rows, self.node.rows, self.node.cols), strict=True):
+        cdef Node *node = node_of(self)
+        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
             row.data = values
 
     @property
@@ -610,18 +459,19 @@ cdef class Matrix(Handle):
 
     @grad.setter
     def grad(self, rows):
+        cdef Node *node = node_of(self)
         if is_number(rows):
-            rows = [[rows] * self.node.cols] * self.node.rows
-        for row, values in zip(self, table(rows, self.node.rows, self.node.cols), strict=True):
+            rows = [[rows] * node.cols] * node.rows
+        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
             row.grad = values
 
     def __len__(self):
-        return self.node.rows
+        return node_of(self).rows
 
     def __getitem__(self, index):
         """matrix[i] is a row, a Vector; matrix[i:j] and matrix[i:j, k:l] are Matrices. All show
         the same scalars, not copies."""
-        cdef Node *node = self.node
+        cdef Node *node = node_of(self)
         cdef Py_ssize_t top, bottom, left = 0, right = node.cols
         if isinstance(index, tuple):
             if len(index) != 2 or not all([isinstance(part, slice) for part in index]):
@@ -631,24 +481,24 @@ cdef class Matrix(Handle):
             index = index[0]
         if isinstance(index, slice):
             top, bottom = span(index, node.rows)
-            return handle(view(node, 2, bottom - top, right - left, node.stride,
-                               node.data + top * node.stride + left))
+            return handle(view(node, 2, bottom - top, right - left, run_of(node).stride,
+                               node.data + top * run_of(node).stride + left))
         if isinstance(index, Index):
             return handle(select(node, index))
         top = position(index, node.rows, 2)
-        return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * node.stride))
+        return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * run_of(node).stride))
 
     def __iter__(self):
-        return iter([self[i] for i in range(self.node.rows)])
+        return iter([self[i] for i in range(node_of(self).rows)])
 
     def __matmul__(self, other):
         """matrix @ vector: the dot product of each row with the vector, `matrix.shape[0]` long."""
-        cdef Node *m = self.node
+        cdef Node *m = node_of(self)
         cdef Node *x
         cdef Node *node
         if not isinstance(other, Vector):
             return NotImplemented
-        x = (<Handle>other).node
+        x = node_of(<Handle>other)
         if m.cols != x.cols:
             raise ValueError(f"matrix @ vector needs one element for each column: "
                              f"{m.cols} columns, {x.cols} elements")
@@ -658,7 +508,7 @@ cdef class Matrix(Handle):
         return handle(finish(node, scratch_for(m.cols)))
 
     def __repr__(self):
-        return f"Matrix({self.node.rows} rows of {self.node.cols})"
+        return f"Matrix({node_of(self).rows} rows of {node_of(self).cols})"
 
 
 cdef Node *gather(list parts, int rank) except NULL:
@@ -666,13 +516,13 @@ cdef Node *gather(list parts, int rank) except NULL:
     cdef Py_ssize_t total = 0
     cdef Node *node
     for part in parts:
-        total += (<Handle>part).node.cols
+        total += node_of(<Handle>part).cols
     if rank == 2:
         node = new_node(GATHER, 2, len(parts), total // len(parts), len(parts))
     else:
         node = new_node(GATHER, 1, 1, total, len(parts))
     for part in parts:
-        link(node, (<Handle>part).node)
+        link(node, node_of(<Handle>part))
     return finish(node)
 
 
@@ -685,6 +535,63 @@ def concat(parts):
     if not parts:
         raise ValueError("concat needs at least one Vector")
     return handle(gather(parts, 1))
+
+
+# ================================================================ looking inside
+
+cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
+    """The node that computed a Value's scalar, and which of its scalars it is."""
+    cdef Node *owner = storage(node)
+    index[0] = node.data - owner.data
+    return owner
+
+
+cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
+    if run.rank == 0:
+        return handle(run)
+    return handle(view(run, 0, 1, 1, 1, run.data + row * run_of(run).stride + col))
+
+
+cdef list inputs_of(Node *value):
+    """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
+    cdef Py_ssize_t i, j = 0
+    cdef Node *node = origin(value, &i)
+    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
+    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef int op = node.op
+    cdef double x, y
+    check_unchanged(node)
+    if op == LEAF:
+        return []
+    if is_single(node):
+        if node.program is not NULL:
+            find_local(node)
+        return [(handle(node.inputs[j]), locals_of(node)[j]) for j in range(node.n_inputs)]
+    if is_binary(op):
+        x, y = a.data[i * a.rank], b.data[i * b.rank]
+        return [(scalar(a, 0, i), local_a(op, x, y)),
+                (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
+    if is_unary(op):
+        return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
+    if op == SUM:
+        return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
+    if op == DOT:
+        return ([(scalar(a, 0, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
+    if op == MATVEC:
+        return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
+                + [(scalar(b, 0, j), a.data[i * run_of(a).stride + j]) for j in range(a.cols)])
+    if op == VECMAT:
+        return ([(scalar(a, 0, j), b.data[j * run_of(b).stride + i]) for j in range(b.rows)]
+                + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
+    if op == SOFTMAX:
+        return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
+                for j in range(a.cols)]
+    for j in range(node.n_inputs):
+        if i < node.inputs[j].cols:
+            break
+        i -= node.inputs[j].cols
+    return [(scalar(node.inputs[j], 0, i), 1.0)]
 
 
 # ================================================================ small helpers
@@ -710,26 +617,6 @@ cdef list table(object rows, Py_ssize_t n_rows, Py_ssize_t n_cols):
     if len(checked) != n_rows or any([len(row) != n_cols for row in checked]):
         raise ValueError(f"{n_rows} rows of {n_cols} numbers are needed here")
     return checked
-
-
-cdef (Py_ssize_t, Py_ssize_t) span(slice index, Py_ssize_t length) except *:
-    start, stop, step = index.indices(length)
-    if step != 1 or stop <= start:
-        raise IndexError(f"a slice shows at least one neighbouring element: "
-                         f"[{start}:{stop}:{step}] of {length} does not")
-    return start, stop
-
-
-cdef Py_ssize_t position(object index, Py_ssize_t length, int rank) except -1:
-    cdef Py_ssize_t i = PyNumber_AsSsize_t(index, IndexError)
-    if i < -length or i >= length:
-        raise outside(i, length, rank)
-    return i + length if i < 0 else i
-
-
-cdef object outside(Py_ssize_t i, Py_ssize_t length, int rank):
-    return IndexError(f"index {i} is outside a {'Matrix' if rank == 2 else 'Vector'} of "
-                      f"{length}{' rows' if rank == 2 else ''}")
 
 
 cdef str listing(list numbers):

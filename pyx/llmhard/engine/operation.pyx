@@ -1,47 +1,23 @@
-"""What each operation does with a node: compute it, go backward through it, look inside it."""
+"""What each operation does with a node: compute it, go backward through it."""
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from kernels cimport (
-    ADD, CUSTOM, DIV, DOT, EXP, GATHER, LEAF, LOG, MATVEC, MUL, NEG, POSITIONS, POW, RELU, SELECT,
-    SOFTMAX, SQRT, SUB, SUM, TANH, VECMAT, add_scaled, dot, flush_tiny, lanes, local_1, local_a,
-    local_b, matvecs, matvecs_backward_inputs, matvecs_backward_matrix, run1, run1_backward, run2,
-    run2_backward, run_sum, set_mode, softmax, softmax_backward, value1, value2, vecmat,
-    vecmat_backward,
+from llmhard.engine.elementwise cimport (
+    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, VIEW, is_binary,
+    is_linear, is_unary, run1, run1_backward, run2, run2_backward, value1, value2,
 )
+from llmhard.engine.kernels cimport (
+    POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
+    run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
+)
+from llmhard.engine.node cimport Node, locals_of, run_of, storage
 
-NAMES = {
-    LEAF: "", CUSTOM: "custom", ADD: "+", SUB: "-", MUL: "*", DIV: "/", POW: "**", NEG: "neg",
-    EXP: "exp", LOG: "log", RELU: "relu", TANH: "tanh", SQRT: "sqrt", SUM: "sum", DOT: "dot",
-    MATVEC: "dot", VECMAT: "dot", SOFTMAX: "softmax", GATHER: "copy",
+from llmhard.engine.functions import SYMBOLS
+
+NAMES = SYMBOLS | {
+    LEAF: "", CUSTOM: "custom", SUM: "sum", DOT: "dot", MATVEC: "dot", VECMAT: "dot",
+    SOFTMAX: "softmax", GATHER: "copy",
 }
-
-
-cdef inline bint is_single(Node *node) noexcept nogil:
-    """One scalar computed from single scalars: it remembers its local gradients."""
-    return node.rank == 0 and CUSTOM <= node.op <= SQRT
-
-
-cdef inline uint64_t computed(Node *node) noexcept nogil:
-    """When the data was last computed."""
-    if node.program is not NULL and node.program.computed > node.computed:
-        return node.program.computed
-    return node.computed
-
-
-cdef inline void find_local(Node *node) noexcept nogil:
-    """The local gradients of a single Value, from the data of its inputs."""
-    cdef double a = node.inputs[0].data[0]
-    cdef double b
-    cdef unsigned int mode = flush_tiny()
-    if node.op <= POW:
-        b = node.inputs[1].data[0]
-        node.local[0] = local_a(node.op, a, b)
-        node.local[1] = (0.0 if node.op == POW and node.inputs[1].constant
-                         else local_b(node.op, a, b))
-    else:
-        node.local[0] = local_1(node.op, a, node.data[0])
-    set_mode(mode)
 
 
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:
@@ -55,7 +31,7 @@ cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexce
         for t in range(n):
             x[t] = nodes[first + t].inputs[1].data
             out[t] = nodes[first + t].data
-        matvecs(n, m.rows, m.cols, m.stride, out, m.data, x, scratch)
+        matvecs(n, m.rows, m.cols, run_of(m).stride, out, m.data, x, scratch)
         first += n
 
 
@@ -67,18 +43,16 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     cdef Py_ssize_t i, n
     cdef double *out = node.data
     if op == SELECT:
-        node.data = a.data + node.offset
+        node.data = a.data + run_of(node).offset
         if node.base.grad is not NULL:
             node.grad = node.base.grad + (node.data - node.base.data)
-    elif op <= CUSTOM:
-        return
-    elif op <= POW:
+    elif is_binary(op):
         if node.rank == 0:
             out[0] = value2(op, a.data[0], b.data[0])
             find_local(node)
         else:
             run2(op, node.cols, out, a.data, a.rank, b.data, b.rank)
-    elif op <= SQRT:
+    elif is_unary(op):
         if node.rank == 0:
             out[0] = value1(op, a.data[0])
             find_local(node)
@@ -91,10 +65,10 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     elif op == MATVEC:
         forward_matvecs(&node, 1, scratch)
     elif op == VECMAT:
-        vecmat(b.rows, b.cols, b.stride, out, a.data, b.data)
+        vecmat(b.rows, b.cols, run_of(b).stride, out, a.data, b.data)
     elif op == SOFTMAX:
         softmax(node.cols, out, a.data)
-    else:
+    elif op == GATHER:
         for i in range(node.n_inputs):
             n = node.inputs[i].cols
             memcpy(out, node.inputs[i].data, n * sizeof(double))
@@ -112,7 +86,7 @@ cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
         for t in range(n):
             g[t] = nodes[first + t].grad
             gx[t] = nodes[first + t].inputs[1].grad
-        matvecs_backward_inputs(n, m.rows, m.cols, m.stride, g, m.data, gx)
+        matvecs_backward_inputs(n, m.rows, m.cols, run_of(m).stride, g, m.data, gx)
         first += n
 
 
@@ -128,8 +102,9 @@ cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noe
     """What they mean for the matrix; `pointers` has room for two for each node."""
     cdef Node *m = nodes[0].inputs[0]
     point(nodes, count, pointers)
-    m.used = True
-    matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
+    run_of(m).used = True
+    matvecs_backward_matrix(count, m.rows, m.cols, run_of(m).stride, pointers, m.grad,
+                            pointers + count)
 
 
 cdef void backward(Node *node) noexcept nogil:
@@ -142,14 +117,14 @@ cdef void backward(Node *node) noexcept nogil:
     if op == SELECT:
         return
     elif is_single(node):
-        if node.program is not NULL:    # whose replays do not update node.local
+        if node.program is not NULL:    # whose replays do not update the local gradients
             find_local(node)
         for i in range(node.n_inputs):
-            node.inputs[i].grad[0] += node.local[i] * g[0]
-    elif op <= POW:
+            node.inputs[i].grad[0] += locals_of(node)[i] * g[0]
+    elif is_binary(op):
         run2_backward(op, node.cols, g, a.data, a.rank, a.grad, b.data, b.rank,
                       NULL if op == POW and b.constant else b.grad)
-    elif op <= SQRT:
+    elif is_unary(op):
         run1_backward(op, node.cols, node.data, g, a.data, a.grad)
     elif op == SUM:
         for i in range(a.cols):
@@ -158,10 +133,10 @@ cdef void backward(Node *node) noexcept nogil:
         add_scaled(a.cols, a.grad, g[0], b.data)
         add_scaled(a.cols, b.grad, g[0], a.data)
     elif op == VECMAT:
-        vecmat_backward(b.rows, b.cols, b.stride, g, a.data, a.grad, b.data, b.grad)
+        vecmat_backward(b.rows, b.cols, run_of(b).stride, g, a.data, a.grad, b.data, b.grad)
     elif op == SOFTMAX:
         softmax_backward(node.cols, node.data, g, a.grad)
-    else:
+    elif op == GATHER:
         for i in range(node.n_inputs):
             n = node.inputs[i].cols
             add_scaled(n, node.inputs[i].grad, 1.0, g)
@@ -170,8 +145,9 @@ cdef void backward(Node *node) noexcept nogil:
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
     """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
-    return (is_single(node) and node.program is NULL or node.op <= SUB or node.op == NEG
-            or node.op == SUM or node.op == GATHER)
+    cdef int op = node.op
+    return (is_single(node) and node.program is NULL or is_linear(op) or op == LEAF or op == VIEW
+            or op == SELECT or op == CUSTOM or op == SUM or op == GATHER)
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:
@@ -197,58 +173,3 @@ cdef int check_unchanged(Node *node) except -1:
             f"recorded (by .data = ..., a training step or a replay), so its gradient would be "
             f"wrong: compute the result again, then call backward()")
     return 0
-
-
-cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
-    """The node that computed a Value's scalar, and which of its scalars it is."""
-    cdef Node *owner = storage(node)
-    index[0] = node.data - owner.data
-    return owner
-
-
-cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
-    if run.rank == 0:
-        return handle(run)
-    return handle(view(run, 0, 1, 1, 1, run.data + row * run.stride + col))
-
-
-cdef list inputs_of(Node *value):
-    """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
-    cdef Py_ssize_t i, j = 0
-    cdef Node *node = origin(value, &i)
-    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
-    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
-    cdef int op = node.op
-    cdef double x, y
-    check_unchanged(node)
-    if op == LEAF:
-        return []
-    if is_single(node):
-        if node.program is not NULL:
-            find_local(node)
-        return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
-    if op <= POW:
-        x, y = a.data[i * a.rank], b.data[i * b.rank]
-        return [(scalar(a, 0, i), local_a(op, x, y)),
-                (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
-    if op <= SQRT:
-        return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
-    if op == SUM:
-        return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
-    if op == DOT:
-        return ([(scalar(a, 0, j), b.data[j]) for j in range(a.cols)]
-                + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
-    if op == MATVEC:
-        return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
-                + [(scalar(b, 0, j), a.data[i * a.stride + j]) for j in range(a.cols)])
-    if op == VECMAT:
-        return ([(scalar(a, 0, j), b.data[j * b.stride + i]) for j in range(b.rows)]
-                + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
-    if op == SOFTMAX:
-        return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
-                for j in range(a.cols)]
-    for j in range(node.n_inputs):
-        if i < node.inputs[j].cols:
-            break
-        i -= node.inputs[j].cols
-    return [(scalar(node.inputs[j], 0, i), 1.0)]

@@ -1,0 +1,1 @@
+"""The compiled engine: the modules that setup.py makes of pyx/llmhard/engine/."""

@@ -1,0 +1,181 @@
+"""Nodes: the memory behind every Value, Vector and Matrix, and how it is counted and freed."""
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.ref cimport Py_XDECREF
+from libc.limits cimport INT_MAX
+from libc.stdint cimport uintptr_t
+
+from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW
+
+
+cdef inline double *aligned(void *block) noexcept:
+    """The first cache line inside a block with CACHE_LINE bytes to spare; NULL stays NULL."""
+    if block is NULL:
+        return NULL
+    return <double *>((<uintptr_t>block + CACHE_LINE - 1) & ~<uintptr_t>(CACHE_LINE - 1))
+
+
+cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
+                    Py_ssize_t n_inputs) except NULL:
+    """A node with room for its scalars (data not set) and inputs (not linked)."""
+    cdef Node *node
+    if rows > INT_MAX or cols > INT_MAX or n_inputs > INT_MAX:
+        raise MemoryError()
+    node = <Node *>PyMem_Calloc(1, sizeof(Run) if rank else sizeof(Node))
+    if node is NULL:
+        raise MemoryError()
+    node.op, node.rank, node.rows, node.cols = op, rank, rows, cols
+    node.inputs = node.input_pair
+    if rank:
+        run_of(node).stride = cols
+    if rows * cols == 1:
+        node.data, node.grad = &node.own[0], &node.own[1]
+    else:
+        run_of(node).data_block = PyMem_Malloc(rows * cols * sizeof(double) + CACHE_LINE)
+        node.data = aligned(run_of(node).data_block)
+    if n_inputs > 2:
+        node.inputs = <Node **>PyMem_Malloc(n_inputs * (sizeof(Node *) + sizeof(double)))
+    if node.data is NULL or node.inputs is NULL:
+        free_node(node)
+        raise MemoryError()
+    return node
+
+
+cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
+                double *data) except NULL:
+    """A node that shows some of another's scalars: the same memory under another shape."""
+    cdef Run *run = <Run *>PyMem_Calloc(1, sizeof(Run))
+    cdef Node *node = &run.node
+    if run is NULL:
+        raise MemoryError()
+    node.op, node.rank, node.rows, node.cols, node.data = VIEW, rank, rows, cols, data
+    node.inputs = node.input_pair
+    node.base = storage(of)
+    node.base.refs += 1
+    node.depth = of.depth
+    run.stride = stride
+    if of.op == SELECT:
+        node.op = SELECT
+        run.offset = data - of.data
+        link(node, of)
+    return node
+
+
+cdef Node *constant(double data) except NULL:
+    cdef Node *node = new_node(LEAF, 0, 1, 1, 0)
+    node.constant = True
+    node.data[0] = data
+    return node
+
+
+cdef void release_program(Program *program) noexcept:
+    program.refs -= 1
+    if program.refs == 0:
+        PyMem_Free(program.steps)
+        PyMem_Free(program.plain)
+        PyMem_Free(program)
+
+
+cdef void free_node(Node *node) noexcept:
+    if node.program is not NULL:
+        release_program(node.program)
+    if is_run(node):
+        PyMem_Free(run_of(node).data_block)
+        PyMem_Free(run_of(node).grad_block)
+        Py_XDECREF(run_of(node).index)
+    if node.inputs is not node.input_pair:
+        PyMem_Free(node.inputs)
+    PyMem_Free(node)
+
+
+cdef void release(Node *node) noexcept:
+    """Give up one reference. Frees what nobody refers to any more: by a list, not by recursion."""
+    cdef Node *dead = NULL
+    cdef Node *child
+    cdef int i
+    node.refs -= 1
+    if node.refs == 0:
+        node.grad = NULL
+        dead = node
+    while dead is not NULL:
+        node = dead
+        dead = <Node *>node.grad
+        for i in range(node.n_inputs + (node.base is not NULL)):
+            child = node.inputs[i] if i < node.n_inputs else node.base
+            child.refs -= 1
+            if child.refs == 0:
+                child.grad = <double *>dead
+                dead = child
+        free_node(node)
+
+
+cdef void discard(Node *node) noexcept:
+    """Free a node that was never given to anybody; others are left alone."""
+    if node.refs == 0:
+        node.refs = 1
+        release(node)
+
+
+cdef int need_grad(Node *node) except -1:
+    """Make node.grad point at memory, zeros at first."""
+    cdef Node *owner = storage(node)
+    if owner.grad is NULL:
+        run_of(owner).grad_block = PyMem_Calloc(size(owner) * sizeof(double) + CACHE_LINE, 1)
+        owner.grad = aligned(run_of(owner).grad_block)
+        if owner.grad is NULL:
+            raise MemoryError()
+    if node is not owner:
+        node.grad = owner.grad + (node.data - owner.data)
+    return 0
+
+
+cdef void wrote_data(Node *node) noexcept:
+    clock.changes += 1
+    storage(node).changed = clock.changes
+
+
+cdef void set_used(Node *owner) noexcept nogil:
+    """Note that something was written to the grad of a node, not a view."""
+    owner.has_grad = True
+    if is_run(owner):
+        run_of(owner).used = True
+
+
+cdef void wrote_grad(Node *node) noexcept:
+    clock.grad_writes += 1
+    set_used(storage(node))
+
+
+cdef int give_scalar(Handle handle) except -1:
+    handle.node = new_node(LEAF, 0, 1, 1, 0)
+    handle.node.refs = 1
+    return 0
+
+
+cdef class Handle:
+    """A Python object that keeps one node alive.
+
+    Two handles are equal when they stand for the same scalars, not when the numbers agree.
+    """
+    def __dealloc__(self):
+        if self.node is not NULL:
+            release(self.node)
+
+    def __eq__(self, other):
+        cdef Node *mine = node_of(self)
+        cdef Node *theirs
+        if not isinstance(other, Handle):
+            return NotImplemented
+        theirs = node_of(<Handle>other)
+        if mine.op == SELECT or theirs.op == SELECT:    # what they show may change
+            return mine is theirs
+        return (storage(mine) is storage(theirs) and mine.data is theirs.data
+                and mine.rank == theirs.rank and mine.rows == theirs.rows
+                and mine.cols == theirs.cols)
+
+    def __hash__(self):
+        # not the address of the data, which a Tape may move
+        cdef Node *node = node_of(self)
+        cdef Node *owner = storage(node)
+        if node.op == SELECT:
+            return hash(<uintptr_t>node)
+        return hash((<uintptr_t>owner, node.data - owner.data))

@@ -1,0 +1,52 @@
+"""Recording: whether a new node keeps what it was computed from."""
+from cpython.mem cimport PyMem_Realloc
+
+from llmhard.engine.elementwise cimport LEAF
+from llmhard.engine.kernels cimport lanes
+from llmhard.engine.node cimport Node, clock, release
+from llmhard.engine.operation cimport forward
+
+cdef int not_recording = 0      # how many `with no_grad()` blocks we are in
+
+
+cdef class no_grad:
+    """`with no_grad():` computes without recording, so that nothing is kept for backward().
+
+    Results are leaves: they have data but neither children nor, later, a gradient to pass on.
+    """
+
+    def __enter__(self):
+        global not_recording
+        not_recording += 1
+        return self
+
+    def __exit__(self, *exception):
+        global not_recording
+        not_recording -= 1
+
+
+cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
+    """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
+    cdef int i
+    node.computed = clock.changes
+    forward(node, scratch)
+    if not_recording:
+        for i in range(node.n_inputs):
+            release(node.inputs[i])
+        node.op, node.n_inputs, node.depth = LEAF, 0, 0
+    return node
+
+
+cdef lanes *columns = NULL      # room for the columns of a matrix, while the GIL is held
+cdef Py_ssize_t n_columns = 0
+
+
+cdef lanes *scratch_for(Py_ssize_t n) except NULL:
+    global columns, n_columns
+    cdef lanes *grown
+    if n > n_columns:
+        grown = <lanes *>PyMem_Realloc(columns, n * sizeof(lanes))
+        if grown is NULL:
+            raise MemoryError()
+        columns, n_columns = grown, n
+    return columns

@@ -1,0 +1,410 @@
+"""The tape: everything below a root, in an order of computing, to be run again and backward."""
+cimport cython
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+
+from llmhard.engine.elementwise cimport (
+    BY_NODE, CUSTOM, LEAF, MATVEC, POW, SELECT, Step, backward_step, forward_step,
+)
+from llmhard.engine.indexing cimport Index, offset_of
+from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
+from llmhard.engine.node cimport (
+    Handle, Node, Program, clock, node_of, release_program, run_of, set_used, size, storage,
+)
+from llmhard.engine.operation cimport (
+    backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
+    is_single,
+)
+from llmhard.engine.traversal cimport (
+    Mark, Marks, NodeList, Seen, append, collect, find, group, is_first, sort,
+)
+
+
+cdef void *allocated(size_t n_bytes) except NULL:
+    cdef void *block = PyMem_Malloc(n_bytes)
+    if block is NULL:
+        raise MemoryError()
+    return block
+
+
+cdef double *input_data(Node *input, double **plain) noexcept:
+    """Where the data stands; a plain number is copied, to be near the others."""
+    if not input.constant:
+        return input.data
+    plain[0][0] = input.data[0]
+    plain[0] += 2
+    return plain[0] - 2
+
+
+@cython.final
+cdef class Tape:
+    """All that a Value or Vector was computed from, ready to be computed again: forward() with
+    what the leaves' `.data` and the Indexes hold by now, backward() for the gradients of that.
+
+    A replay does what recording the same operations again would do, to the same bits, but without
+    Python. Plain numbers in the formula stay as they were recorded, and so does whatever Python
+    decided on the way (an `if` on some `.data`, the number of turns of a loop).
+
+    >>> x = Value(2.0)
+    >>> y = x * x
+    >>> tape = Tape(y)
+    >>> x.data = 5.0
+    >>> tape.forward()
+    >>> tape.backward()
+    >>> y.data, x.grad
+    (25.0, 10.0)
+
+    Tape(root, after=tape) leaves out what is on the other Tape (or on the one that it comes after),
+    taking those numbers as given; such a Tape has no backward().
+    """
+    def __cinit__(self, Handle root not None, Tape after=None):
+        if node_of(root).rank == 2:
+            raise TypeError("a Tape leads to a Value or a Vector, not to a Matrix")
+        self.root = root
+        self.after = after
+        self.find_operations()
+        self.find_products()
+        self.find_matrices()
+
+    def __dealloc__(self):
+        PyMem_Free(self.nodes.items)
+        PyMem_Free(self.products.items)
+        PyMem_Free(self.matrices.items)
+        PyMem_Free(self.selects.items)
+        PyMem_Free(self.groups)
+        PyMem_Free(self.pointers)
+        PyMem_Free(self.scratch)
+        if self.program is not NULL:
+            release_program(self.program)
+
+    def __len__(self):
+        return self.nodes.count
+
+    cdef int find_operations(self) except -1:
+        """Put everything that root depends on onto the tape, but not what is on earlier tapes."""
+        cdef Seen seen = Seen(NULL, 0, 0)
+        cdef Tape earlier = self.after
+        cdef Py_ssize_t i
+        try:
+            while earlier is not None:
+                for i in range(earlier.nodes.count):
+                    is_first(&seen, earlier.nodes.items[i])
+                earlier = earlier.after
+            collect(&self.nodes, &seen, self.root.node)
+        finally:
+            PyMem_Free(seen.slots)
+        sort(&self.nodes)
+        return 0
+
+    cdef int find_products(self) except -1:
+        """List the products with each leaf matrix: its gradient is added up once, at the end."""
+        cdef Marks marks = Marks(NULL, 0, 0)
+        cdef NodeList found = NodeList(NULL, 0, 0)
+        cdef Py_ssize_t i, widest = 0, n_products = 0
+        cdef Node *node
+        try:
+            for i in range(self.nodes.count):
+                node = self.nodes.items[i]
+                if node.op == MATVEC:
+                    n_products += 1
+                    widest = max(widest, node.inputs[0].cols)
+                    if node.inputs[0].op == LEAF:
+                        append(&found, node)
+            if n_products:
+                self.scratch = <lanes *>allocated(widest * sizeof(lanes))
+                self.pointers = <double **>allocated(2 * n_products * sizeof(double *))
+            if found.count:
+                self.products.items = <Node **>allocated(found.count * sizeof(Node *))
+                self.products.count = group(&marks, found.items, found.count, self.products.items)
+                self.groups = <Group *>allocated(marks.count * sizeof(Group))
+                self.list_groups()
+        finally:
+            PyMem_Free(marks.slots)
+            PyMem_Free(found.items)
+        return 0
+
+    cdef void list_groups(self) noexcept:
+        """Note where the products with each matrix begin and how many there are."""
+        cdef Py_ssize_t i
+        cdef Node *node
+        cdef Group *last = NULL
+        for i in range(self.products.count):
+            node = self.products.items[i]
+            if last is NULL or last.matrix is not node.inputs[0]:
+                last = &self.groups[self.n_groups]
+                self.n_groups += 1
+                last.matrix, last.products, last.count = node.inputs[0], &self.products.items[i], 0
+                last.has_leaf_vector = False
+            last.count += 1
+            last.has_leaf_vector |= storage(node.inputs[1]).op == LEAF
+
+    cdef int find_matrices(self) except -1:
+        """List the leaf matrices that not only products use, and the nodes with an Index."""
+        cdef Seen seen = Seen(NULL, 0, 0)
+        cdef Py_ssize_t i
+        cdef Node *node
+        try:
+            for i in range(self.nodes.count):
+                node = self.nodes.items[i]
+                self.has_custom |= node.op == CUSTOM
+                if node.op == SELECT and run_of(node).index is not NULL:
+                    append(&self.selects, node)
+                self.find_matrices_of(&seen, node)
+        finally:
+            PyMem_Free(seen.slots)
+        return 0
+
+    cdef int find_matrices_of(self, Seen *seen, Node *node) except -1:
+        cdef Node *owner
+        cdef int i
+        for i in range(1 if node.op == MATVEC else 0, node.n_inputs):
+            owner = storage(node.inputs[i])
+            if owner.rank == 2 and owner.op == LEAF and is_first(seen, owner):
+                append(&self.matrices, owner)
+        return 0
+
+    cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
+        """Where the products with the matrix of nodes[first], at its depth, end."""
+        cdef Node *node = self.nodes.items[first]
+        cdef Py_ssize_t i = first + 1
+        while (i < self.nodes.count and self.nodes.items[i].op == MATVEC
+               and self.nodes.items[i].inputs[0] == node.inputs[0]
+               and self.nodes.items[i].depth == node.depth):
+            i += 1
+        return i
+
+    def forward(self):
+        """Compute everything again, from the leaves and Indexes to the root.
+
+        Raises, before anything is computed, IndexError if an Index points outside its run, and
+        TypeError if there is a Value(data, children, local_grads), which only Python can compute.
+        Numbers for which a function is undefined give inf or nan here (IEEE 754), no exception.
+        """
+        cdef Py_ssize_t i
+        cdef uint64_t now
+        cdef Node *node
+        if self.has_custom:
+            raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
+        for i in range(self.selects.count):
+            node = self.selects.items[i]
+            offset_of(<Index>run_of(node).index, node.inputs[0])
+        for i in range(self.selects.count):
+            node = self.selects.items[i]
+            run_of(node).offset = offset_of(<Index>run_of(node).index, node.inputs[0])
+        if self.program is NULL:
+            self.compile()
+        clock.changes += 1          # what is computed from these numbers elsewhere is stale now
+        now = clock.changes         # other threads go on counting
+        with nogil:
+            self.run_forward(now)
+        self.program.computed = now
+        self.zeroed = clock.grad_writes
+
+    cdef int compile(self) except -1:
+        """Move the single Values that depend on single Values only into a Program."""
+        cdef Py_ssize_t i
+        cdef Node *node
+        cdef Step *step
+        # Nodes on another Tape may be moved by it: what they are used for then reads them by node.
+        cdef bint shared = self.after is not None
+        cdef double *plain
+        cdef Program *program = <Program *>PyMem_Calloc(1, sizeof(Program))
+        if program is NULL:
+            raise MemoryError()
+        program.refs = 1
+        program.steps = <Step *>PyMem_Calloc(self.nodes.count + 1, sizeof(Step))
+        program.plain = <double *>PyMem_Calloc(2 * self.nodes.count + 1, 2 * sizeof(double))
+        if program.steps is NULL or program.plain is NULL:
+            release_program(program)
+            raise MemoryError()
+        self.program = program
+        for i in range(self.nodes.count):
+            shared |= self.nodes.items[i].program is not NULL
+        for i in range(self.nodes.count):
+            node = self.nodes.items[i]
+            node.has_grad = True
+            step = &program.steps[i]
+            step.op = BY_NODE
+            if (is_single(node) and not shared and node.inputs[0].base is NULL
+                    and (node.n_inputs == 1 or node.inputs[1].base is NULL)):
+                step.op = node.op
+                step.own[0], step.own[1] = node.data[0], node.grad[0]
+                node.data, node.grad = &step.own[0], &step.own[1]
+                node.program = program
+                program.refs += 1
+        plain = program.plain
+        for i in range(self.nodes.count):
+            step = &program.steps[i]
+            if step.op != BY_NODE:
+                node = self.nodes.items[i]
+                step.plain_exponent = node.op == POW and node.inputs[1].constant
+                step.a = input_data(node.inputs[0], &plain)
+                step.b = input_data(node.inputs[node.n_inputs - 1], &plain)
+        return 0
+
+    cdef void run_forward(self, uint64_t now) noexcept nogil:
+        cdef Py_ssize_t end, i = 0, count = self.nodes.count
+        cdef Node *node
+        cdef Step *steps = self.program.steps
+        cdef Step *step
+        while i < count:
+            step = &steps[i]
+            step.own[1] = 0.0
+            if step.op != BY_NODE:
+                forward_step(step)
+            else:
+                node = self.nodes.items[i]
+                if node.op == MATVEC:
+                    end = self.batch(i)
+                    forward_matvecs(self.nodes.items + i, end - i, self.scratch)
+                    while i < end:
+                        self.clear(self.nodes.items[i], now)
+                        i += 1
+                    continue
+                forward(node, NULL)
+                self.clear(node, now)
+            i += 1
+
+    cdef void clear(self, Node *node, uint64_t now) noexcept nogil:
+        node.computed = now
+        if node.base is NULL:
+            memset(node.grad, 0, size(node) * sizeof(double))
+
+    def backward(self):
+        """Add the derivative of the root, a Value, with respect to each leaf to the leaf's grad.
+
+        The grads of the scalars in between are those of this call alone. Raises RuntimeError if
+        data was changed in place since it was computed, TypeError if the root is a Vector or
+        the Tape comes after another.
+        """
+        self.check_root()
+        self.differentiate(False, NULL)
+
+    cdef int backward_but_for(self, Marks *parameters) except -1:
+        """backward(), but leave out the gradients of marked matrices that left_out then gives."""
+        self.check_root()
+        self.differentiate(False, parameters)
+        return 0
+
+    cdef int accumulate(self) except -1:
+        """backward() for Value.backward(): what inner scalars' grads held already is kept, too."""
+        self.differentiate(True, NULL)
+        return 0
+
+    cdef int check_root(self) except -1:
+        if self.root.node.rank != 0 or self.after is not None:
+            raise TypeError("backward() starts from a single Value, and from a whole Tape")
+        return 0
+
+    cdef int differentiate(self, bint keep, Marks *parameters) except -1:
+        """Go backward once. With `keep`, inner scalars' grads are added to, not replaced."""
+        cdef list earlier = []
+        self.check()
+        if keep or self.program is NULL or self.zeroed != clock.grad_writes:
+            self.clear_inner_grads(earlier if keep else None)
+        clock.grad_writes += 1
+        with nogil:
+            self.run_backward()
+            self.run_products(parameters)
+        self.add_to_inner_grads(earlier)
+        return 0
+
+    cdef int check(self) except -1:
+        cdef Py_ssize_t i
+        if self.program is not NULL and self.program.computed == clock.changes:
+            return 0
+        for i in range(self.nodes.count):
+            check_unchanged(self.nodes.items[i])
+        return 0
+
+    cdef int clear_inner_grads(self, list earlier) except -1:
+        """Set the grads of inner scalars to zero, which they would else pass on a second time.
+
+        What they were is appended to `earlier`, if there is such a list: places on the tape, bytes.
+        """
+        cdef Py_ssize_t i
+        cdef Node *node
+        try:
+            for i in range(self.nodes.count):
+                node = self.nodes.items[i]
+                if node.has_grad and node.base is NULL:
+                    if earlier is not None:
+                        earlier.append((i, (<char *>node.grad)[:size(node) * sizeof(double)]))
+                    memset(node.grad, 0, size(node) * sizeof(double))
+                node.has_grad = True
+        except MemoryError:
+            self.add_to_inner_grads(earlier)
+            raise
+        return 0
+
+    cdef int add_to_inner_grads(self, list grads) except -1:
+        cdef Py_ssize_t i, j
+        cdef bytes kept
+        cdef double *grad
+        for i, kept in grads:
+            grad = self.nodes.items[i].grad
+            for j in range(size(self.nodes.items[i])):
+                grad[j] += (<const double *><const char *>kept)[j]
+        return 0
+
+    cdef void run_backward(self) noexcept nogil:
+        """All gradients but what the products mean for their leaf matrices."""
+        cdef Node *root = self.root.node
+        cdef Node *node
+        cdef Step *steps = NULL if self.program is NULL else self.program.steps
+        cdef Step *step = NULL
+        cdef int op = BY_NODE
+        cdef unsigned int mode = flush_tiny()
+        cdef Py_ssize_t first, i = self.nodes.count - 1
+        for first in range(self.matrices.count):
+            run_of(self.matrices.items[first]).used = True
+        root.grad[0] += 1.0
+        set_used(storage(root))
+        while i >= 0:
+            if steps is not NULL:
+                step = &steps[i]
+                op = step.op
+            if op != BY_NODE:
+                backward_step(step)
+            else:
+                node = self.nodes.items[i]
+                if node.op == MATVEC:
+                    first = i
+                    while (first > 0 and self.nodes.items[first - 1].op == MATVEC
+                           and self.nodes.items[first - 1].inputs[0] == node.inputs[0]
+                           and self.nodes.items[first - 1].depth == node.depth):
+                        first -= 1
+                    backward_matvecs(self.nodes.items + first, i + 1 - first)
+                    if node.inputs[0].op != LEAF:
+                        backward_matrix(self.nodes.items + first, i + 1 - first, self.pointers)
+                    i = first
+                else:
+                    backward(node)
+            i -= 1
+        set_mode(mode)
+
+    cdef void run_products(self, Marks *parameters) noexcept nogil:
+        """The gradients of leaf matrices, but for those that the optimizer adds up itself."""
+        cdef Py_ssize_t i
+        cdef Group *products
+        cdef Mark *parameter
+        for i in range(self.n_groups):
+            products = &self.groups[i]
+            parameter = NULL if parameters is NULL else find(parameters, products.matrix)
+            if parameter is NULL or not self.can_stay_out(products):
+                backward_matrix(products.products, products.count, self.pointers)
+            else:
+                parameter.place = i + 1
+
+    cdef bint can_stay_out(self, Group *products) noexcept nogil:
+        """Whether nothing else adds to the matrix, and no step moves the vectors first."""
+        cdef Node *matrix = products.matrix
+        return not (run_of(matrix).used or matrix.cols % 32 or products.has_leaf_vector)
+
+    cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
+        """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""
+        cdef Mark *parameter = find(parameters, matrix)
+        cdef Py_ssize_t place = parameter.place
+        parameter.place = 0
+        return &self.groups[place - 1] if place else NULL

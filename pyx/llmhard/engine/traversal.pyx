@@ -1,0 +1,222 @@
+"""Traversals of the graph: what a root depends on, in an order of computing."""
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from libc.stdint cimport uint64_t, uintptr_t
+
+from llmhard.engine.elementwise cimport LEAF, MATVEC, VIEW
+from llmhard.engine.node cimport Node, need_grad
+
+
+# ---------------------------------------------------------------- lists and marks
+
+cdef int append(NodeList *nodes, Node *node) except -1:
+    cdef Node **grown
+    cdef Py_ssize_t room = 2 * nodes.room + 64
+    if nodes.count == nodes.room:
+        grown = <Node **>PyMem_Realloc(nodes.items, room * sizeof(Node *))
+        if grown is NULL:
+            raise MemoryError()
+        nodes.items, nodes.room = grown, room
+    nodes.items[nodes.count] = node
+    nodes.count += 1
+    return 0
+
+
+cdef inline Py_ssize_t mixed(uint64_t key, Py_ssize_t room) noexcept nogil:
+    """Where to look for the key first: Fibonacci hashing (Knuth, "The Art of Computer
+    Programming", 6.4)."""
+    return <Py_ssize_t>((key * <uint64_t>11400714819323198485) >> 32) & (room - 1)
+
+
+cdef inline Page *page_of(Page *slots, Py_ssize_t room, uint64_t number) noexcept nogil:
+    """The slot of the page, or the free one where it would be."""
+    cdef Py_ssize_t i = mixed(number, room)
+    while slots[i].number != 0 and slots[i].number != number:
+        i = (i + 1) & (room - 1)
+    return &slots[i]
+
+
+cdef bint is_first(Seen *seen, Node *node) except -1:
+    """Whether the traversal has come to this node for the first time."""
+    cdef uint64_t address = <uint64_t><uintptr_t>node
+    cdef uint64_t bit = <uint64_t>1 << (address >> 6 & 63)
+    cdef Page *page
+    if 2 * seen.count >= seen.room:
+        grow_seen(seen)
+    page = page_of(seen.slots, seen.room, address >> 12)
+    if page.met & bit:
+        return False
+    seen.count += page.number == 0
+    page.number = address >> 12
+    page.met |= bit
+    return True
+
+
+cdef int grow_seen(Seen *seen) except -1:
+    cdef Py_ssize_t i, room = 4 * seen.room if seen.room else 64
+    cdef Page *slots = <Page *>PyMem_Calloc(room, sizeof(Page))
+    if slots is NULL:
+        raise MemoryError()
+    for i in range(seen.room):
+        if seen.slots[i].number != 0:
+            page_of(slots, room, seen.slots[i].number)[0] = seen.slots[i]
+    PyMem_Free(seen.slots)
+    seen.slots, seen.room = slots, room
+    return 0
+
+
+cdef inline Mark *slot(Mark *slots, Py_ssize_t room, Node *node) noexcept nogil:
+    """The slot of the node, or the free one where it would be."""
+    cdef Py_ssize_t i = mixed(<uint64_t><uintptr_t>node, room)
+    while slots[i].node is not NULL and slots[i].node is not node:
+        i = (i + 1) & (room - 1)
+    return &slots[i]
+
+
+cdef Mark *find(Marks *marks, Node *node) noexcept nogil:
+    """The mark of the node; NULL if it has none."""
+    cdef Mark *found
+    if marks.room == 0:
+        return NULL
+    found = slot(marks.slots, marks.room, node)
+    return NULL if found.node is NULL else found
+
+
+cdef Mark *mark(Marks *marks, Node *node) except NULL:
+    """The mark of the node, a new one of zeros if it has none; good until the next new one."""
+    cdef Mark *made
+    if 2 * marks.count >= marks.room:
+        grow(marks)
+    made = slot(marks.slots, marks.room, node)
+    if made.node is NULL:
+        made.node = node
+        marks.count += 1
+    return made
+
+
+cdef int grow(Marks *marks) except -1:
+    cdef Py_ssize_t i, room = 4 * marks.room if marks.room else 32
+    cdef Mark *slots = <Mark *>PyMem_Calloc(room, sizeof(Mark))
+    if slots is NULL:
+        raise MemoryError()
+    for i in range(marks.room):
+        if marks.slots[i].node is not NULL:
+            slot(slots, room, marks.slots[i].node)[0] = marks.slots[i]
+    PyMem_Free(marks.slots)
+    marks.slots, marks.room = slots, room
+    return 0
+
+
+# ---------------------------------------------------------------- what a root depends on
+
+cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
+    """Find all operations that root depends on; the list itself is what is to be looked at."""
+    cdef Py_ssize_t done = found.count
+    cdef Node *node
+    cdef int i
+    visit(found, seen, root)
+    while done < found.count:
+        node = found.items[done]
+        for i in range(node.n_inputs):
+            visit(found, seen, node.inputs[i])
+        done += 1
+    return 0
+
+
+cdef int visit(NodeList *found, Seen *seen, Node *node) except -1:
+    """Append an operation, unless it was seen. Leaves and still views are no operations."""
+    if not is_first(seen, node):
+        return 0
+    need_grad(node)
+    if node.op == VIEW:
+        visit(found, seen, node.base)       # not itself a view
+    elif node.op != LEAF:
+        append(found, node)
+    return 0
+
+
+# ---------------------------------------------------------------- the order of computing
+
+cdef int sort(NodeList *nodes) except -1:
+    """Order by depth; at one depth, the products with one matrix stand together, last."""
+    cdef Marks marks = Marks(NULL, 0, 0)
+    cdef Node **by_depth = <Node **>PyMem_Malloc((nodes.count + 1) * sizeof(Node *))
+    cdef Py_ssize_t first = 0, last
+    try:
+        if by_depth is NULL:
+            raise MemoryError()
+        count_depths(nodes, by_depth)
+        while first < nodes.count:
+            last = first
+            while last < nodes.count and by_depth[last].depth == by_depth[first].depth:
+                last += 1
+            arrange(&marks, by_depth + first, last - first, nodes.items + first)
+            first = last
+    finally:
+        PyMem_Free(by_depth)
+        PyMem_Free(marks.slots)
+    return 0
+
+
+cdef int count_depths(NodeList *nodes, Node **by_depth) except -1:
+    """Write the nodes to `by_depth`, ordered by depth: a counting sort."""
+    cdef Node *node
+    cdef Py_ssize_t i, deepest = 0
+    cdef Py_ssize_t *ends
+    for i in range(nodes.count):
+        deepest = max(deepest, nodes.items[i].depth)
+    ends = <Py_ssize_t *>PyMem_Calloc(deepest + 2, sizeof(Py_ssize_t))
+    if ends is NULL:
+        raise MemoryError()
+    for i in range(nodes.count):
+        ends[nodes.items[i].depth + 1] += 1
+    for i in range(deepest + 1):
+        ends[i + 1] += ends[i]
+    for i in range(nodes.count):
+        node = nodes.items[i]
+        by_depth[ends[node.depth]] = node
+        ends[node.depth] += 1
+    PyMem_Free(ends)
+    return 0
+
+
+cdef int arrange(Marks *marks, Node **nodes, Py_ssize_t count, Node **arranged) except -1:
+    """Write nodes of one depth to `arranged`: alike operations together, then the products."""
+    cdef Py_ssize_t i, k, place = 0
+    cdef Node *node
+    for i in range(count):
+        if nodes[i].op != MATVEC:
+            arranged[place] = nodes[i]
+            place += 1
+    group(marks, nodes, count, arranged + place)
+    if place > 32:      # the insertion sort would take long
+        return 0
+    for i in range(1, place):
+        node = arranged[i]
+        k = i
+        while k > 0 and arranged[k - 1].op > node.op:
+            arranged[k] = arranged[k - 1]
+            k -= 1
+        arranged[k] = node
+    return 0
+
+
+cdef Py_ssize_t group(Marks *marks, Node **nodes, Py_ssize_t count, Node **grouped) except -1:
+    """Write the products (MATVEC) among the nodes to `grouped`, those with one matrix together.
+
+    Returns how many there are. The tallies in `marks` are zero before and after.
+    """
+    cdef Py_ssize_t i, place = 0
+    cdef Mark *matrix
+    for i in range(count):
+        if nodes[i].op == MATVEC:
+            mark(marks, nodes[i].inputs[0]).tally += 1
+    for i in range(count):
+        if nodes[i].op == MATVEC:
+            matrix = mark(marks, nodes[i].inputs[0])
+            if matrix.tally:
+                matrix.place = place
+                place += matrix.tally
+                matrix.tally = 0
+            grouped[matrix.place] = nodes[i]
+            matrix.place += 1
+    return place
