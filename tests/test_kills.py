@@ -32,7 +32,6 @@ BEGINNINGS = {
                  "--batch-size", "1", "--out", "m.safetensors"],
 }  # fmt: skip
 OPTIONS = ["--checkpoint-every", "10", "--quiet"]
-PYTHON_STARTS = "init_import_site"  # Python's own message for Ctrl-C in its first milliseconds
 PICTURE = ["--plot", "m.svg"]  # takes long to load, so seldom
 FOREIGN = {
     "notes.txt": b"a person's own\n",
@@ -116,6 +115,10 @@ class Chain:
     def unfinished(self):
         return {p.name for p in self.folder.glob(".llmhard-*")} - set(FOREIGN)
 
+    def had_begun(self, err):
+        """Whether Python had come to our program; before, it answers Ctrl-C with a traceback."""
+        return "KeyboardInterrupt" not in err or f"{CHECKOUT / 'llmhard'}{os.sep}" in err
+
     def interrupt(self, process):
         """Interrupt a run; true if it has ended before that."""
         number = self.rng.choice(SIGNALS)
@@ -126,8 +129,8 @@ class Chain:
             before = self.unfinished
             process.send_signal(number)
             _, err = process.communicate(timeout=60)
-            if number == signal.SIGINT and PYTHON_STARTS in err:
-                return False  # it had not come to us yet
+            if process.returncode == 1 and not self.had_begun(err):
+                return False
             assert process.returncode in (128 + number, -number, 0), err
             if process.returncode:  # else it had just ended
                 self.kills.append(number)
