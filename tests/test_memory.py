@@ -386,12 +386,12 @@ HOSTILE = {
     """,
     "handles that were never initialized": """
         for kind in (Value, Vector, Matrix):
-            handle = kind.__new__(kind)
-            repr(handle), handle.data, handle.grad, handle == handle, hash(handle)
-            handle.grad = 1.0
-        Matrix.__new__(Matrix) @ Vector.__new__(Vector)
-        Vector.__new__(Vector) @ Matrix.__new__(Matrix)
-        (Vector.__new__(Vector) + Vector([1.0]) + Value.__new__(Value)).sum().backward()
+            for use in (repr, hash, len, list, lambda h: h.data, lambda h: h @ h, lambda h: h + h):
+                try:
+                    use(kind.__new__(kind))
+                except (RuntimeError, TypeError):
+                    continue
+                assert False, (kind, use)
     """,
     "__init__ of a root that another thread differentiates": """
         import sys, threading
@@ -470,7 +470,6 @@ HOSTILE = {
         x.grad = 0.0
         v.grad = 0.0
         compute()
-        assert Vector.__new__(Vector).data == [0.0]
         assert abs(x.grad) < 100
     """,
 }

@@ -14,7 +14,7 @@ cdef struct Node:
     int n_inputs
     int rows, cols          # the scalars: rows * cols of them (a Vector is one row)
     int stride              # from one row to the next, in scalars
-    int refs                # handles, views, and nodes that have this one as an input
+    Py_ssize_t refs         # handles, views, and nodes that have this one as an input
     double *data
     double *grad            # NULL until needed
     Node **inputs
@@ -82,13 +82,13 @@ cdef inline Py_ssize_t size(Node *node) noexcept nogil:
 
 
 cdef class Handle:
-    cdef Node *node         # NULL until __init__, or who makes the handle, gives it one
+    cdef Node *node         # NULL until __init__, or who makes the handle, gives it one, for good
 
-cdef int give_scalar(Handle handle) except -1
+cdef int refuse(Handle handle) except -1
 
 
 cdef inline Node *node_of(Handle handle) except NULL:
-    """The node of a handle; if __init__ was never called, a leaf of its own, 0.0."""
+    """The node of a handle, the same as long as the handle lives; raises if it has none yet."""
     if handle.node is NULL:
-        give_scalar(handle)
+        refuse(handle)
     return handle.node

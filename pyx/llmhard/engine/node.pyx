@@ -7,6 +7,12 @@ from libc.stdint cimport uintptr_t
 from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW
 
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef Py_ssize_t MOST = (PY_SSIZE_T_MAX - CACHE_LINE) // sizeof(double)  # scalars in one node
+
+
 cdef inline double *aligned(void *block) noexcept:
     """The first cache line inside a block with CACHE_LINE bytes to spare; NULL stays NULL."""
     if block is NULL:
@@ -18,7 +24,7 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
                     Py_ssize_t n_inputs) except NULL:
     """A node with room for its scalars (data not set) and inputs (not linked)."""
     cdef Node *node
-    if rows > INT_MAX or cols > INT_MAX or n_inputs > INT_MAX:
+    if rows > INT_MAX or cols > INT_MAX or n_inputs > INT_MAX or rows > MOST // cols:
         raise MemoryError()
     node = <Node *>PyMem_Calloc(1, sizeof(Node))
     if node is NULL:
@@ -103,8 +109,8 @@ cdef void release(Node *node) noexcept:
 
 
 cdef void discard(Node *node) noexcept:
-    """Free a node that was never given to anybody; others are left alone."""
-    if node.refs == 0:
+    """Free a node that was never given to anybody; others, and NULL, are left alone."""
+    if node is not NULL and node.refs == 0:
         node.refs = 1
         release(node)
 
@@ -133,10 +139,10 @@ cdef void wrote_grad(Node *node) noexcept:
     storage(node).used = True
 
 
-cdef int give_scalar(Handle handle) except -1:
-    handle.node = new_node(LEAF, 0, 1, 1, 0)
-    handle.node.refs = 1
-    return 0
+cdef int refuse(Handle handle) except -1:
+    name = type(handle).__name__
+    raise RuntimeError(f"this {name} has no scalars yet: call super().__init__(...) in "
+                       f"{name}.__init__ before it is used")
 
 
 cdef class Handle:

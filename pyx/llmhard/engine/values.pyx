@@ -11,6 +11,7 @@ can have no cycle, since inputs are older than what is computed from them.
 """
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
+from cpython.number cimport PyNumber_AsSsize_t
 from libc.string cimport memcpy
 
 from llmhard.engine.elementwise cimport (
@@ -73,26 +74,23 @@ cdef Node *operand(object x) except? NULL:
 
 cdef object elementwise2(int op, object x, object y):
     """x op y for Values, Vectors and numbers, at least one of them a Value or Vector."""
-    cdef Node *a = operand(x)
-    cdef Node *b = operand(y)
-    cdef Node *node
-    if a is NULL or b is NULL:
-        if a is not NULL:
-            discard(a)
-        if b is not NULL:
-            discard(b)
-        return NotImplemented
+    cdef Node *a = NULL
+    cdef Node *b = NULL
+    cdef Node *node = NULL
     try:
+        a, b = operand(x), operand(y)
+        if a is NULL or b is NULL:
+            return NotImplemented
         if a.rank == 0 and b.rank == 0:
             check_domain2(op, a.data[0], b.data[0])
         elif a.rank and b.rank and a.cols != b.cols:
             raise ValueError(f"'{NAMES[op]}' needs two Vectors of the same length, "
                              f"not {a.cols} and {b.cols}")
         node = new_node(op, max(a.rank, b.rank), 1, max(a.cols, b.cols), 2)
-    except BaseException:
-        discard(a)
-        discard(b)
-        raise
+    finally:
+        if node is NULL:        # the plain numbers go again
+            discard(a)
+            discard(b)
     link(node, a)
     link(node, b)
     return handle(finish(node))
@@ -420,18 +418,25 @@ cdef class Matrix(Arithmetic):
         Raises ValueError if the length is not rows * cols * 8 or a size is below 1.
         """
         cdef const unsigned char[::1] buffer = content
+        cdef Py_ssize_t height = PyNumber_AsSsize_t(rows, ValueError)
+        cdef Py_ssize_t width = PyNumber_AsSsize_t(cols, ValueError)
+        cdef Py_ssize_t count = len(buffer) // sizeof(double)
         cdef Node *node
-        if rows < 1 or cols < 1 or len(buffer) != rows * cols * 8:
-            raise ValueError(f"[{rows}, {cols}] float64 numbers do not fit {len(buffer)} bytes")
-        node = new_node(LEAF, 2, rows, cols, 0)
+        # a quotient, since the product of two sizes may be too large for an integer of C
+        if (height < 1 or width < 1 or len(buffer) % sizeof(double) or count % width
+                or count // width != height):
+            raise ValueError(f"[{height}, {width}] float64 numbers do not fit "
+                             f"{len(buffer)} bytes")
+        node = new_node(LEAF, 2, height, width, 0)
         memcpy(node.data, &buffer[0], len(buffer))
         return handle(node)
 
     def tobytes(self):
         """The data as row-major float64 bytes (this machine's byte order)."""
         cdef Node *node = node_of(self)
+        # Py_ssize_t: r * stride may be more than an int holds
         return b"".join([(<char *>(node.data + r * node.stride))[:node.cols * sizeof(double)]
-                         for r in range(node.rows)])
+                         for r in range(<Py_ssize_t>node.rows)])
 
     @property
     def shape(self):
@@ -580,7 +585,8 @@ cdef list inputs_of(Node *value):
         return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
                 + [(scalar(b, 0, j), a.data[i * a.stride + j]) for j in range(a.cols)])
     if op == VECMAT:
-        return ([(scalar(a, 0, j), b.data[j * b.stride + i]) for j in range(b.rows)]
+        return ([(scalar(a, 0, j), b.data[j * b.stride + i])
+                 for j in range(<Py_ssize_t>b.rows)]
                 + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
     if op == SOFTMAX:
         return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
