@@ -1,12 +1,13 @@
 """Handles: what a Value, Vector, Matrix, Index or Tape is before, during and after its __init__."""
 
 import operator
+import threading
 from contextlib import suppress
 from fractions import Fraction
 
 import pytest
 
-from llmhard import Index, Matrix, Tape, Value, Vector, adam_update, average_update, concat
+from llmhard import Index, Matrix, Tape, Value, Vector, adam_update, average_update, concat, no_grad
 
 KINDS = {Value: 5.0, Vector: [1.0, 2.0], Matrix: [[1.0, 2.0], [3.0, 4.0]]}
 ADAM = {"lr": 1.0, "beta1": 0.9, "beta2": 0.9, "eps": 1e-8, "t": 1}
@@ -251,3 +252,167 @@ def test_a_row_that_says_it_is_huge():
 
     with pytest.raises((MemoryError, ValueError)):
         Matrix([Huge([1.0])] * 2_000_000)
+
+
+# ---------------------------------------------------------------- recording, thread by thread
+
+
+def is_recording():
+    return (Value(1.0) + Value(1.0)).children != ()
+
+
+def in_thread(function):
+    """Return what the function gives in a thread of its own."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def test_no_grad_in_one_thread_leaves_the_others_alone():
+    with no_grad():
+        assert not is_recording()
+        assert in_thread(is_recording)
+        assert not is_recording()
+    assert is_recording()
+
+    def inside():
+        with no_grad():
+            return is_recording(), in_thread(is_recording)
+
+    assert in_thread(inside) == (False, True)
+    assert is_recording()
+
+
+def test_one_block_shared_by_two_threads():
+    block = no_grad()
+
+    def inside():
+        before = is_recording()
+        with block:
+            during = is_recording()
+        return before, during, is_recording()
+
+    with block:
+        assert in_thread(inside) == (True, False, True)
+        assert not is_recording()
+    assert in_thread(inside) == (True, False, True)
+    assert is_recording()
+
+
+def test_a_block_that_is_left_too_often_changes_nothing():
+    block = no_grad()
+    block.__exit__(None, None, None)
+    assert is_recording()
+    with block:
+        block.__exit__(None, None, None)
+        assert is_recording()
+        with no_grad():
+            block.__exit__(None, None, None)
+            assert not is_recording()
+    block.__exit__(None, None, None)
+    assert is_recording()
+    with no_grad():
+        assert not is_recording()
+    assert is_recording()
+
+
+def test_a_block_that_is_left_in_another_thread_stays_where_it_was_entered():
+    block = no_grad()
+    with block:
+        in_thread(lambda: block.__exit__(None, None, None))
+        assert not is_recording()
+        assert in_thread(is_recording)
+    assert is_recording()
+
+
+def test_a_block_that_is_entered_again():
+    block = no_grad()
+    with block, block, block:
+        assert not is_recording()
+    assert is_recording()
+    with block:
+        assert not is_recording()
+    assert is_recording()
+
+
+def test_training_beside_a_thread_that_samples():
+    stop = threading.Event()
+
+    def sample():
+        x = Value(2.0)
+        while not stop.is_set():
+            with no_grad():
+                assert (x * x).children == ()
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        for _ in range(2000):
+            w = Value(3.0)
+            (w * w).backward()
+            assert w.grad == 6.0
+    finally:
+        stop.set()
+        thread.join()
+
+
+# ---------------------------------------------------------------- tapes
+
+
+def test_a_tape_in_two_threads_at_once_raises():
+    matrix = Matrix([[0.001] * 300] * 300)
+    x = Vector([1.0] * 300)
+    for _ in range(60):
+        x = matrix @ x
+    tape = Tape(x.sum())
+    tape.forward()
+    expected = tape.root.data
+    refused = []
+
+    def work():
+        for _ in range(30):
+            try:
+                tape.forward()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused
+    assert all("another thread" in message for message in refused)
+    tape.forward()
+    tape.backward()
+    assert tape.root.data == expected
+
+
+def test_a_tape_that_raised_is_free_again():
+    matrix, index = Matrix([[1.0], [2.0]]), Index(5)
+    with pytest.raises(IndexError):
+        matrix[index]
+    index.value = 1
+    tape = Tape(matrix[index].sum())
+    index.value = 7
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            tape.forward()
+    index.value = 0
+    tape.forward()
+    tape.backward()
+    assert matrix.grad == [[1.0], [0.0]]
+
+
+@pytest.mark.parametrize("use", [lambda w: w[Index(0)], lambda w: w[Index(0)] * 1.0])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_stale_view_through_an_index_is_refused_like_any_other(use, rank):
+    v = Vector([1.0, 2.0]) if rank == 1 else Matrix([[1.0, 2.0], [3.0, 4.0]])
+    w = v * v if rank == 1 else Matrix([row * row for row in v])
+    y = use(w).exp()
+    y = y if rank == 1 else y.sum()
+    Tape(w.sum() if rank == 1 else w[0].sum()).forward()
+    with pytest.raises(RuntimeError, match="changed after it was recorded"):
+        y.backward()
