@@ -12,7 +12,7 @@ import pytest
 from llmhard import Matrix, Value, Vector, concat, no_grad
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-NODE = 150  # bytes; a node takes more
+NODE = 120  # bytes; a node takes more
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="needs Linux to measure the memory in use"
@@ -222,6 +222,20 @@ def test_a_custom_value_of_itself_leaves_nothing_behind():
             super().__init__(1.0, [self], [1.0])
 
     check_flat(lambda: attempt(Loop), 10_000)
+
+
+def test_a_single_scalar_is_small():
+    code = (
+        "import resource\n"
+        "from llmhard import Value\n"
+        "pages = lambda: int(open('/proc/self/statm').read().split()[1])\n"
+        "x = y = Value(1.0)\n"
+        "before = pages()\n"
+        "for _ in range(200_000): y = y * x\n"
+        "print((pages() - before) * resource.getpagesize() / 200_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 128 <= float(done.stdout) < 136  # two cache lines, and what the allocator adds
 
 
 def test_large_runs_are_given_back():

@@ -4,7 +4,7 @@ from cpython.number cimport PyNumber_AsSsize_t
 from cpython.ref cimport Py_INCREF, PyObject
 
 from llmhard.engine.elementwise cimport SELECT
-from llmhard.engine.node cimport Node, clock, link, view
+from llmhard.engine.node cimport Node, clock, link, run_of, view
 from llmhard.engine.operation cimport forward
 
 
@@ -45,9 +45,9 @@ cdef Node *select(Node *of, Index index) except NULL:
     if node.op != SELECT:
         node.op = SELECT
         link(node, of)
-    node.index = <PyObject *>index
+    run_of(node).index = <PyObject *>index
     Py_INCREF(index)
-    node.offset = offset
+    run_of(node).offset = offset
     node.computed = clock.changes
     forward(node, NULL)
     return node
@@ -57,7 +57,7 @@ cdef Py_ssize_t offset_of(Index index, Node *of) except -1:
     cdef Py_ssize_t length = of.rows if of.rank == 2 else of.cols
     if index.where < 0 or index.where >= length:
         raise outside(index.where, length, of.rank)
-    return index.where * (of.stride if of.rank == 2 else 1)
+    return index.where * (run_of(of).stride if of.rank == 2 else 1)
 
 
 cdef (Py_ssize_t, Py_ssize_t) span(slice index, Py_ssize_t length) except *:

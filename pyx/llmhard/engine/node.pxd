@@ -4,40 +4,43 @@ from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport Step
 
+# A record of the graph: a scalar; or a run, or a view of scalars, and then the beginning of a Run.
+# Two cache lines of 64 bytes; the first has what computing needs of an input.
 cdef struct Node:
-    # What computing needs, in one cache line.
-    signed char op
+    signed char op          # an Op: what computed the scalars; LEAF: nothing did
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
-    unsigned char constant  # a plain number in a formula, such as the 2 in x ** 2
-    unsigned char has_grad  # a backward or an assignment has written to grad
-    unsigned char used      # a leaf's grad may hold something other than zeros
-    int n_inputs
-    int rows, cols          # the scalars: rows * cols of them (a Vector is one row)
-    int stride              # from one row to the next, in scalars
-    Py_ssize_t refs         # handles, views, and nodes that have this one as an input
-    double *data
-    double *grad            # NULL until needed
-    Node **inputs
-    Node *input_pair[2]     # where inputs, local, data and grad point if there are few
-    double own[2]
-    double local_pair[2]
-    double *local           # of a single Value: the local gradient towards each input
-    Node *base              # a view's scalars belong to this node; NULL: they are our own
-    Py_ssize_t offset       # of a SELECT: where in its input it begins
+    unsigned char constant  # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
+    unsigned char has_grad  # a backward or an assignment has written to grad; else it is all zeros
+    int n_inputs            # of inputs; 0 if op is LEAF or VIEW
+    int rows, cols          # the scalars: rows * cols of them (a Value or Vector is one row)
+    int refs                # handles, views, and nodes that have this one as an input; 0: free it
+    int depth               # more than that of every input, at least that of base; 0 for leaves
+    double *data            # the first scalar: own, a block of memory, base's or program's
+    double *grad            # as long as data; NULL until needed; of a freed node, the next to free
+    Node **inputs           # input_pair, or if there are more than 2 a block, with local behind it
+    double own[2]           # of a single scalar: data and grad, unless it has a base or program
+    Node *input_pair[2]     # up to 2 inputs, which are older than this node: there is no cycle
+    double local_pair[2]    # of a single scalar with up to 2 inputs: the local gradients
+    Node *base              # a view's scalars belong to this node, no view; NULL: they are our own
+    Program *program        # where a replayed Tape has put data and grad of a single scalar
+    uint64_t changed        # clock.changes when data was last assigned to; 0 in a view
+    uint64_t computed       # clock.changes when data was last computed, by program or not
+
+# A Vector or Matrix, or a view of any rank: where its scalars are.
+cdef struct Run:
+    Node node               # first, so that the address of one is the address of the other
+    int stride              # from one row to the next, in scalars; at least node.cols
+    bint used               # of a leaf matrix: grad may hold something other than zeros
+    void *data_block        # what to free: node.data begins at the next cache line; NULL in a view
+    void *grad_block        # the same for node.grad
+    Py_ssize_t offset       # of a SELECT: where in its input it begins, in scalars
     PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
-    uint64_t changed        # the value of `clock.changes` when data was last assigned to
-    uint64_t computed       # the value of `clock.changes` when data was last computed
-    int depth               # more than that of every input; 0 for leaves
-    void *data_block        # what to free: data and grad begin at the next cache line
-    void *grad_block
-    Program *program        # where data and grad of a single Value on a replayed Tape live
-    Node *next              # the list of nodes about to be freed
 
 # A replayed Tape keeps its single Values together, in the order of computing. They stay there
 # as long as the Tape or one of their nodes is left.
 cdef struct Program:
     Py_ssize_t refs         # the Tape, and each node whose numbers are here
-    uint64_t computed       # the value of `clock.changes` when it was last run
+    uint64_t computed       # clock.changes when it was last run
     Step *steps             # one for each operation on the Tape
     double *plain           # the plain numbers among the inputs, each with room for a grad
 
@@ -62,6 +65,7 @@ cdef void discard(Node *node) noexcept
 cdef int need_grad(Node *node) except -1
 cdef void wrote_data(Node *node) noexcept
 cdef void wrote_grad(Node *node) noexcept
+cdef void set_used(Node *owner) noexcept nogil
 
 
 cdef inline void link(Node *node, Node *input) noexcept:
@@ -70,6 +74,23 @@ cdef inline void link(Node *node, Node *input) noexcept:
     input.refs += 1
     if node.depth <= input.depth:
         node.depth = input.depth + 1
+
+
+cdef inline bint is_run(Node *node) noexcept nogil:
+    """Whether the node is the beginning of a Run."""
+    return node.rank > 0 or node.base is not NULL
+
+
+cdef inline Run *run_of(Node *node) noexcept nogil:
+    """The Run that begins with the node; ask is_run before."""
+    return <Run *>node
+
+
+cdef inline double *locals_of(Node *node) noexcept nogil:
+    """The local gradients of a single scalar, one for each input, once all are linked."""
+    if node.n_inputs <= 2:
+        return node.local_pair
+    return <double *>(node.inputs + node.n_inputs)
 
 
 cdef inline Node *storage(Node *node) noexcept nogil:

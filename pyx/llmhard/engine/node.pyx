@@ -1,6 +1,6 @@
 """Nodes: the memory behind every Value, Vector and Matrix, and how it is counted and freed."""
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport Py_XDECREF
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 
@@ -26,20 +26,21 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
     cdef Node *node
     if rows > INT_MAX or cols > INT_MAX or n_inputs > INT_MAX or rows > MOST // cols:
         raise MemoryError()
-    node = <Node *>PyMem_Calloc(1, sizeof(Node))
+    node = <Node *>PyMem_Calloc(1, sizeof(Run) if rank else sizeof(Node))
     if node is NULL:
         raise MemoryError()
-    node.op, node.rank, node.rows, node.cols, node.stride = op, rank, rows, cols, cols
-    node.inputs, node.local = node.input_pair, node.local_pair
+    node.op, node.rank, node.rows, node.cols = op, rank, rows, cols
+    node.inputs = node.input_pair
+    if rank:
+        run_of(node).stride = cols
     if rows * cols == 1:
         node.data, node.grad = &node.own[0], &node.own[1]
     else:
-        node.data_block = PyMem_Malloc(rows * cols * sizeof(double) + CACHE_LINE)
-        node.data = aligned(node.data_block)
+        run_of(node).data_block = PyMem_Malloc(rows * cols * sizeof(double) + CACHE_LINE)
+        node.data = aligned(run_of(node).data_block)
     if n_inputs > 2:
-        node.inputs = <Node **>PyMem_Malloc(n_inputs * sizeof(Node *))
-        node.local = <double *>PyMem_Malloc(n_inputs * sizeof(double))
-    if node.data is NULL or node.inputs is NULL or node.local is NULL:
+        node.inputs = <Node **>PyMem_Malloc(n_inputs * (sizeof(Node *) + sizeof(double)))
+    if node.data is NULL or node.inputs is NULL:
         free_node(node)
         raise MemoryError()
     return node
@@ -48,14 +49,19 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
 cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
                 double *data) except NULL:
     """A node that shows some of another's scalars: the same memory under another shape."""
-    cdef Node *node = new_node(VIEW, rank, 1, 1, 0)     # 1, 1: no memory of its own
-    node.rows, node.cols, node.stride, node.data, node.grad = rows, cols, stride, data, NULL
+    cdef Run *run = <Run *>PyMem_Calloc(1, sizeof(Run))
+    cdef Node *node = &run.node
+    if run is NULL:
+        raise MemoryError()
+    node.op, node.rank, node.rows, node.cols, node.data = VIEW, rank, rows, cols, data
+    node.inputs = node.input_pair
     node.base = storage(of)
     node.base.refs += 1
     node.depth = of.depth
+    run.stride = stride
     if of.op == SELECT:
         node.op = SELECT
-        node.offset = data - of.data
+        run.offset = data - of.data
         link(node, of)
     return node
 
@@ -78,13 +84,12 @@ cdef void release_program(Program *program) noexcept:
 cdef void free_node(Node *node) noexcept:
     if node.program is not NULL:
         release_program(node.program)
-    PyMem_Free(node.data_block)
-    PyMem_Free(node.grad_block)
+    if is_run(node):
+        PyMem_Free(run_of(node).data_block)
+        PyMem_Free(run_of(node).grad_block)
+        Py_XDECREF(run_of(node).index)
     if node.inputs is not node.input_pair:
         PyMem_Free(node.inputs)
-        PyMem_Free(node.local)
-    if node.index is not NULL:
-        Py_DECREF(<object>node.index)
     PyMem_Free(node)
 
 
@@ -95,15 +100,16 @@ cdef void release(Node *node) noexcept:
     cdef int i
     node.refs -= 1
     if node.refs == 0:
+        node.grad = NULL
         dead = node
     while dead is not NULL:
         node = dead
-        dead = node.next
+        dead = <Node *>node.grad
         for i in range(node.n_inputs + (node.base is not NULL)):
             child = node.inputs[i] if i < node.n_inputs else node.base
             child.refs -= 1
             if child.refs == 0:
-                child.next = dead
+                child.grad = <double *>dead
                 dead = child
         free_node(node)
 
@@ -119,8 +125,8 @@ cdef int need_grad(Node *node) except -1:
     """Make node.grad point at memory, zeros at first."""
     cdef Node *owner = storage(node)
     if owner.grad is NULL:
-        owner.grad_block = PyMem_Calloc(size(owner) * sizeof(double) + CACHE_LINE, 1)
-        owner.grad = aligned(owner.grad_block)
+        run_of(owner).grad_block = PyMem_Calloc(size(owner) * sizeof(double) + CACHE_LINE, 1)
+        owner.grad = aligned(run_of(owner).grad_block)
         if owner.grad is NULL:
             raise MemoryError()
     if node is not owner:
@@ -133,10 +139,16 @@ cdef void wrote_data(Node *node) noexcept:
     storage(node).changed = clock.changes
 
 
+cdef void set_used(Node *owner) noexcept nogil:
+    """Note that something was written to the grad of a node, not a view."""
+    owner.has_grad = True
+    if is_run(owner):
+        run_of(owner).used = True
+
+
 cdef void wrote_grad(Node *node) noexcept:
     clock.grad_writes += 1
-    storage(node).has_grad = True
-    storage(node).used = True
+    set_used(storage(node))
 
 
 cdef int refuse(Handle handle) except -1:

@@ -35,9 +35,9 @@ cdef inline void find_local(Node *node) noexcept nogil:
     cdef unsigned int mode = flush_tiny()
     if is_binary(node.op):
         b = node.inputs[1].data[0]
-        node.local[0] = local_a(node.op, a, b)
-        node.local[1] = (0.0 if node.op == POW and node.inputs[1].constant
-                         else local_b(node.op, a, b))
+        node.local_pair[0] = local_a(node.op, a, b)
+        node.local_pair[1] = (0.0 if node.op == POW and node.inputs[1].constant
+                              else local_b(node.op, a, b))
     else:
-        node.local[0] = local_1(node.op, a, node.data[0])
+        node.local_pair[0] = local_1(node.op, a, node.data[0])
     set_mode(mode)

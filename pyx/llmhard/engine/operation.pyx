@@ -10,7 +10,7 @@ from llmhard.engine.kernels cimport (
     POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
     run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
 )
-from llmhard.engine.node cimport Node, storage
+from llmhard.engine.node cimport Node, locals_of, run_of, storage
 
 from llmhard.engine.functions import SYMBOLS
 
@@ -31,7 +31,7 @@ cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexce
         for t in range(n):
             x[t] = nodes[first + t].inputs[1].data
             out[t] = nodes[first + t].data
-        matvecs(n, m.rows, m.cols, m.stride, out, m.data, x, scratch)
+        matvecs(n, m.rows, m.cols, run_of(m).stride, out, m.data, x, scratch)
         first += n
 
 
@@ -43,7 +43,7 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     cdef Py_ssize_t i, n
     cdef double *out = node.data
     if op == SELECT:
-        node.data = a.data + node.offset
+        node.data = a.data + run_of(node).offset
         if node.base.grad is not NULL:
             node.grad = node.base.grad + (node.data - node.base.data)
     elif is_binary(op):
@@ -65,7 +65,7 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     elif op == MATVEC:
         forward_matvecs(&node, 1, scratch)
     elif op == VECMAT:
-        vecmat(b.rows, b.cols, b.stride, out, a.data, b.data)
+        vecmat(b.rows, b.cols, run_of(b).stride, out, a.data, b.data)
     elif op == SOFTMAX:
         softmax(node.cols, out, a.data)
     elif op == GATHER:
@@ -86,7 +86,7 @@ cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
         for t in range(n):
             g[t] = nodes[first + t].grad
             gx[t] = nodes[first + t].inputs[1].grad
-        matvecs_backward_inputs(n, m.rows, m.cols, m.stride, g, m.data, gx)
+        matvecs_backward_inputs(n, m.rows, m.cols, run_of(m).stride, g, m.data, gx)
         first += n
 
 
@@ -102,8 +102,9 @@ cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noe
     """What they mean for the matrix; `pointers` has room for two for each node."""
     cdef Node *m = nodes[0].inputs[0]
     point(nodes, count, pointers)
-    m.used = True
-    matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
+    run_of(m).used = True
+    matvecs_backward_matrix(count, m.rows, m.cols, run_of(m).stride, pointers, m.grad,
+                            pointers + count)
 
 
 cdef void backward(Node *node) noexcept nogil:
@@ -116,10 +117,10 @@ cdef void backward(Node *node) noexcept nogil:
     if op == SELECT:
         return
     elif is_single(node):
-        if node.program is not NULL:    # whose replays do not update node.local
+        if node.program is not NULL:    # whose replays do not update the local gradients
             find_local(node)
         for i in range(node.n_inputs):
-            node.inputs[i].grad[0] += node.local[i] * g[0]
+            node.inputs[i].grad[0] += locals_of(node)[i] * g[0]
     elif is_binary(op):
         run2_backward(op, node.cols, g, a.data, a.rank, a.grad, b.data, b.rank,
                       NULL if op == POW and b.constant else b.grad)
@@ -132,7 +133,7 @@ cdef void backward(Node *node) noexcept nogil:
         add_scaled(a.cols, a.grad, g[0], b.data)
         add_scaled(a.cols, b.grad, g[0], a.data)
     elif op == VECMAT:
-        vecmat_backward(b.rows, b.cols, b.stride, g, a.data, a.grad, b.data, b.grad)
+        vecmat_backward(b.rows, b.cols, run_of(b).stride, g, a.data, a.grad, b.data, b.grad)
     elif op == SOFTMAX:
         softmax_backward(node.cols, node.data, g, a.grad)
     elif op == GATHER:

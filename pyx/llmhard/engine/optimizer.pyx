@@ -4,7 +4,7 @@ from cpython.mem cimport PyMem_Free
 
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport AdamStep, adam, adam_products
-from llmhard.engine.node cimport Handle, Node, need_grad, node_of, size, wrote_data
+from llmhard.engine.node cimport Handle, Node, is_run, need_grad, node_of, run_of, size, wrote_data
 from llmhard.engine.operation cimport point
 from llmhard.engine.tape cimport Group, Tape
 from llmhard.engine.traversal cimport Marks, mark
@@ -59,7 +59,8 @@ cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *ma
     cdef double **pointers
     if products is NULL:
         adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, step)
-        p.node.used = False
+        if is_run(p.node):
+            run_of(p.node).used = False
     else:
         pointers = tape.pointers
         point(products.products, products.count, pointers)

@@ -3,7 +3,7 @@ from libc.stdint cimport uint64_t
 
 from llmhard.engine.kernels cimport lanes
 from llmhard.engine.node cimport Handle, Node, Program
-from llmhard.engine.traversal cimport Marks, NodeList
+from llmhard.engine.traversal cimport Marks, NodeList, Seen
 
 
 # The products with one leaf matrix.
@@ -19,7 +19,7 @@ cdef class Tape:
     cdef Tape after             # what is on it, or on those it comes after, is not on this one
     cdef NodeList nodes         # the operations, inputs before what is computed from them
     cdef NodeList products      # the matvecs with a leaf matrix, those of one matrix together
-    cdef NodeList leaves        # those that get a gradient in other ways than from a product
+    cdef NodeList matrices      # leaf matrices that get a gradient not only from products
     cdef NodeList selects       # the nodes with an Index
     cdef Group *groups          # of the products, in their order
     cdef Py_ssize_t n_groups
@@ -33,7 +33,8 @@ cdef class Tape:
     cdef int find_operations(self) except -1
     cdef int find_products(self) except -1
     cdef void list_groups(self) noexcept
-    cdef int find_leaves(self) except -1
+    cdef int find_matrices(self) except -1
+    cdef int find_matrices_of(self, Seen *seen, Node *node) except -1
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil
     cdef int check_free(self) except -1
     cdef int compile(self) except -1
@@ -44,8 +45,7 @@ cdef class Tape:
     cdef int check_root(self) except -1
     cdef int differentiate(self, bint keep, Marks *parameters) except -1
     cdef int check(self) except -1
-    cdef list inner_grads(self)
-    cdef void clear_inner_grads(self) noexcept
+    cdef int clear_inner_grads(self, list earlier) except -1
     cdef int add_to_inner_grads(self, list grads) except -1
     cdef void run_backward(self) noexcept nogil
     cdef void run_products(self, Marks *parameters) noexcept nogil

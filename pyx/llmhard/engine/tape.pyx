@@ -5,19 +5,19 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from llmhard.engine.elementwise cimport (
-    BY_NODE, CUSTOM, LEAF, MATVEC, POW, Step, backward_step, forward_step,
+    BY_NODE, CUSTOM, LEAF, MATVEC, POW, SELECT, Step, backward_step, forward_step,
 )
 from llmhard.engine.indexing cimport Index, offset_of
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    Handle, Node, Program, clock, node_of, release_program, size, storage,
+    Handle, Node, Program, clock, node_of, release_program, run_of, set_used, size, storage,
 )
 from llmhard.engine.operation cimport (
     backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
     is_single,
 )
 from llmhard.engine.traversal cimport (
-    Mark, Marks, NodeList, append, collect, find, group, is_first, sort,
+    Mark, Marks, NodeList, Seen, append, collect, find, group, is_first, sort,
 )
 
 
@@ -68,12 +68,12 @@ cdef class Tape:
         self.after = after
         self.find_operations()
         self.find_products()
-        self.find_leaves()
+        self.find_matrices()
 
     def __dealloc__(self):
         PyMem_Free(self.nodes.items)
         PyMem_Free(self.products.items)
-        PyMem_Free(self.leaves.items)
+        PyMem_Free(self.matrices.items)
         PyMem_Free(self.selects.items)
         PyMem_Free(self.groups)
         PyMem_Free(self.pointers)
@@ -86,7 +86,7 @@ cdef class Tape:
 
     cdef int find_operations(self) except -1:
         """Put everything that root depends on onto the tape, but not what is on earlier tapes."""
-        cdef Marks seen = Marks(NULL, 0, 0)
+        cdef Seen seen = Seen(NULL, 0, 0)
         cdef Tape earlier = self.after
         cdef Py_ssize_t i
         try:
@@ -142,25 +142,29 @@ cdef class Tape:
             last.count += 1
             last.has_leaf_vector |= storage(node.inputs[1]).op == LEAF
 
-    cdef int find_leaves(self) except -1:
-        """List the leaves that get a gradient not from a product, and the nodes with an Index."""
-        cdef Marks seen = Marks(NULL, 0, 0)
+    cdef int find_matrices(self) except -1:
+        """List the leaf matrices that not only products use, and the nodes with an Index."""
+        cdef Seen seen = Seen(NULL, 0, 0)
         cdef Py_ssize_t i
         cdef Node *node
-        cdef Node *owner
-        cdef int j
         try:
             for i in range(self.nodes.count):
                 node = self.nodes.items[i]
                 self.has_custom |= node.op == CUSTOM
-                if node.index is not NULL:
+                if node.op == SELECT and run_of(node).index is not NULL:
                     append(&self.selects, node)
-                for j in range(1 if node.op == MATVEC else 0, node.n_inputs):
-                    owner = storage(node.inputs[j])
-                    if owner.op == LEAF and not owner.constant and is_first(&seen, owner):
-                        append(&self.leaves, owner)
+                self.find_matrices_of(&seen, node)
         finally:
             PyMem_Free(seen.slots)
+        return 0
+
+    cdef int find_matrices_of(self, Seen *seen, Node *node) except -1:
+        cdef Node *owner
+        cdef int i
+        for i in range(1 if node.op == MATVEC else 0, node.n_inputs):
+            owner = storage(node.inputs[i])
+            if owner.rank == 2 and owner.op == LEAF and is_first(seen, owner):
+                append(&self.matrices, owner)
         return 0
 
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
@@ -188,10 +192,10 @@ cdef class Tape:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
         for i in range(self.selects.count):
             node = self.selects.items[i]
-            offset_of(<Index>node.index, node.inputs[0])
+            offset_of(<Index>run_of(node).index, node.inputs[0])
         for i in range(self.selects.count):
             node = self.selects.items[i]
-            node.offset = offset_of(<Index>node.index, node.inputs[0])
+            run_of(node).offset = offset_of(<Index>run_of(node).index, node.inputs[0])
         if self.program is NULL:
             self.compile()
         clock.changes += 1          # what is computed from these numbers elsewhere is stale now
@@ -310,11 +314,8 @@ cdef class Tape:
         cdef list earlier = []
         self.check_free()
         self.check()
-        if keep:
-            earlier = self.inner_grads()
         if keep or self.program is NULL or self.zeroed != clock.grad_writes:
-            # An inner scalar that has a gradient from before would pass it on a second time.
-            self.clear_inner_grads()
+            self.clear_inner_grads(earlier if keep else None)
         clock.grad_writes += 1
         self.busy = True
         with nogil:
@@ -332,25 +333,25 @@ cdef class Tape:
             check_unchanged(self.nodes.items[i])
         return 0
 
-    cdef list inner_grads(self):
-        """The grads that inner scalars have from before: pairs of a place on the tape and bytes."""
-        cdef Py_ssize_t i
-        cdef Node *node
-        cdef list grads = []
-        for i in range(self.nodes.count):
-            node = self.nodes.items[i]
-            if node.has_grad and node.base is NULL:
-                grads.append((i, (<char *>node.grad)[:size(node) * sizeof(double)]))
-        return grads
+    cdef int clear_inner_grads(self, list earlier) except -1:
+        """Set the grads of inner scalars to zero, which they would else pass on a second time.
 
-    cdef void clear_inner_grads(self) noexcept:
+        What they were is appended to `earlier`, if there is such a list: places on the tape, bytes.
+        """
         cdef Py_ssize_t i
         cdef Node *node
-        for i in range(self.nodes.count):
-            node = self.nodes.items[i]
-            if node.base is NULL:
-                memset(node.grad, 0, size(node) * sizeof(double))
-            node.has_grad = True
+        try:
+            for i in range(self.nodes.count):
+                node = self.nodes.items[i]
+                if node.has_grad and node.base is NULL:
+                    if earlier is not None:
+                        earlier.append((i, (<char *>node.grad)[:size(node) * sizeof(double)]))
+                    memset(node.grad, 0, size(node) * sizeof(double))
+                node.has_grad = True
+        except MemoryError:
+            self.add_to_inner_grads(earlier)
+            raise
+        return 0
 
     cdef int add_to_inner_grads(self, list grads) except -1:
         cdef Py_ssize_t i, j
@@ -371,11 +372,10 @@ cdef class Tape:
         cdef int op = BY_NODE
         cdef unsigned int mode = flush_tiny()
         cdef Py_ssize_t first, i = self.nodes.count - 1
-        for first in range(self.leaves.count):
-            self.leaves.items[first].used = True
+        for first in range(self.matrices.count):
+            run_of(self.matrices.items[first]).used = True
         root.grad[0] += 1.0
-        storage(root).has_grad = True
-        storage(root).used = True
+        set_used(storage(root))
         while i >= 0:
             if steps is not NULL:
                 step = &steps[i]
@@ -414,7 +414,8 @@ cdef class Tape:
 
     cdef bint can_stay_out(self, Group *products) noexcept nogil:
         """Whether nothing else adds to the matrix, and no step moves the vectors first."""
-        return not (products.matrix.used or products.matrix.cols % 32 or products.has_leaf_vector)
+        cdef Node *matrix = products.matrix
+        return not (run_of(matrix).used or matrix.cols % 32 or products.has_leaf_vector)
 
     cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
         """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""

@@ -1,4 +1,6 @@
 """What a traversal of the graph keeps beside the nodes, for the modules above."""
+from libc.stdint cimport uint64_t
+
 from llmhard.engine.node cimport Node
 
 
@@ -7,9 +9,21 @@ cdef struct NodeList:
     Py_ssize_t count    # how many there are
     Py_ssize_t room     # how many fit into the memory; never below count
 
+# Which nodes a traversal has come to: a bit for each 64 bytes of memory that there are. A node is
+# at least as large, so no two nodes have the same bit; neighbours in memory share a Page.
+cdef struct Page:
+    uint64_t number     # the address of its 4096 bytes, over 4096; 0: the slot is free
+    uint64_t met        # bit i: the node that begins in its i-th 64 bytes was met
+
+cdef struct Seen:
+    Page *slots         # a hash table by number, with linear probing
+    Py_ssize_t count    # the slots in use, at most half of them
+    Py_ssize_t room     # how many slots there are: a power of two, or 0 before the first node
+
+# Numbers for some nodes, the matrices of products.
 cdef struct Mark:
     Node *node          # whose mark it is; NULL: the slot is free
-    Py_ssize_t tally    # how often it was met, or how many are still to be placed
+    Py_ssize_t tally    # how many of its products are still to be placed
     Py_ssize_t place    # where the next one goes
 
 cdef struct Marks:
@@ -21,7 +35,7 @@ cdef struct Marks:
 cdef int append(NodeList *nodes, Node *node) except -1
 cdef Mark *find(Marks *marks, Node *node) noexcept nogil
 cdef Mark *mark(Marks *marks, Node *node) except NULL
-cdef bint is_first(Marks *marks, Node *node) except -1
-cdef int collect(NodeList *found, Marks *seen, Node *root) except -1
+cdef bint is_first(Seen *seen, Node *node) except -1
+cdef int collect(NodeList *found, Seen *seen, Node *root) except -1
 cdef int sort(NodeList *nodes) except -1
 cdef Py_ssize_t group(Marks *marks, Node **nodes, Py_ssize_t count, Node **grouped) except -1

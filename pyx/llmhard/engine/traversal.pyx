@@ -21,11 +21,52 @@ cdef int append(NodeList *nodes, Node *node) except -1:
     return 0
 
 
+cdef inline Py_ssize_t mixed(uint64_t key, Py_ssize_t room) noexcept nogil:
+    """Where to look for the key first: Fibonacci hashing (Knuth, "The Art of Computer
+    Programming", 6.4)."""
+    return <Py_ssize_t>((key * <uint64_t>11400714819323198485) >> 32) & (room - 1)
+
+
+cdef inline Page *page_of(Page *slots, Py_ssize_t room, uint64_t number) noexcept nogil:
+    """The slot of the page, or the free one where it would be."""
+    cdef Py_ssize_t i = mixed(number, room)
+    while slots[i].number != 0 and slots[i].number != number:
+        i = (i + 1) & (room - 1)
+    return &slots[i]
+
+
+cdef bint is_first(Seen *seen, Node *node) except -1:
+    """Whether the traversal has come to this node for the first time."""
+    cdef uint64_t address = <uint64_t><uintptr_t>node
+    cdef uint64_t bit = <uint64_t>1 << (address >> 6 & 63)
+    cdef Page *page
+    if 2 * seen.count >= seen.room:
+        grow_seen(seen)
+    page = page_of(seen.slots, seen.room, address >> 12)
+    if page.met & bit:
+        return False
+    seen.count += page.number == 0
+    page.number = address >> 12
+    page.met |= bit
+    return True
+
+
+cdef int grow_seen(Seen *seen) except -1:
+    cdef Py_ssize_t i, room = 4 * seen.room if seen.room else 64
+    cdef Page *slots = <Page *>PyMem_Calloc(room, sizeof(Page))
+    if slots is NULL:
+        raise MemoryError()
+    for i in range(seen.room):
+        if seen.slots[i].number != 0:
+            page_of(slots, room, seen.slots[i].number)[0] = seen.slots[i]
+    PyMem_Free(seen.slots)
+    seen.slots, seen.room = slots, room
+    return 0
+
+
 cdef inline Mark *slot(Mark *slots, Py_ssize_t room, Node *node) noexcept nogil:
     """The slot of the node, or the free one where it would be."""
-    # Fibonacci hashing (Knuth, "The Art of Computer Programming", 6.4): the upper bits are mixed
-    cdef uint64_t mixed = <uint64_t><uintptr_t>node * <uint64_t>11400714819323198485
-    cdef Py_ssize_t i = <Py_ssize_t>(mixed >> 32) & (room - 1)
+    cdef Py_ssize_t i = mixed(<uint64_t><uintptr_t>node, room)
     while slots[i].node is not NULL and slots[i].node is not node:
         i = (i + 1) & (room - 1)
     return &slots[i]
@@ -53,7 +94,7 @@ cdef Mark *mark(Marks *marks, Node *node) except NULL:
 
 
 cdef int grow(Marks *marks) except -1:
-    cdef Py_ssize_t i, room = 4 * marks.room if marks.room else 128
+    cdef Py_ssize_t i, room = 4 * marks.room if marks.room else 32
     cdef Mark *slots = <Mark *>PyMem_Calloc(room, sizeof(Mark))
     if slots is NULL:
         raise MemoryError()
@@ -65,16 +106,9 @@ cdef int grow(Marks *marks) except -1:
     return 0
 
 
-cdef bint is_first(Marks *marks, Node *node) except -1:
-    """Whether the traversal has come to this node for the first time."""
-    cdef Mark *met = mark(marks, node)
-    met.tally += 1
-    return met.tally == 1
-
-
 # ---------------------------------------------------------------- what a root depends on
 
-cdef int collect(NodeList *found, Marks *seen, Node *root) except -1:
+cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
     """Find all operations that root depends on; the list itself is what is to be looked at."""
     cdef Py_ssize_t done = found.count
     cdef Node *node
@@ -88,7 +122,7 @@ cdef int collect(NodeList *found, Marks *seen, Node *root) except -1:
     return 0
 
 
-cdef int visit(NodeList *found, Marks *seen, Node *node) except -1:
+cdef int visit(NodeList *found, Seen *seen, Node *node) except -1:
     """Append an operation, unless it was seen. Leaves and still views are no operations."""
     if not is_first(seen, node):
         return 0

@@ -21,8 +21,8 @@ from llmhard.engine.elementwise cimport (
 from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
-    Handle, Node, constant, discard, link, need_grad, new_node, node_of, release, storage, view,
-    wrote_data, wrote_grad,
+    Handle, Node, constant, discard, link, locals_of, need_grad, new_node, node_of, release, run_of,
+    storage, view, wrote_data, wrote_grad,
 )
 from llmhard.engine.operation cimport check_unchanged, find_local, is_single
 from llmhard.engine.recording cimport finish, scratch_for
@@ -166,9 +166,10 @@ cdef class Value(Arithmetic):
         gradients = [float(number(g)) for g in local_grads]
         node = new_node(CUSTOM, 0, 1, 1, len(children))
         node.data[0] = value
-        for i in range(<Py_ssize_t>len(children)):
-            link(node, node_of(<Handle>children[i]))
-            node.local[i] = gradients[i]
+        for child in children:
+            link(node, node_of(<Handle>child))
+        for i in range(node.n_inputs):
+            locals_of(node)[i] = gradients[i]
         self.adopt(finish(node))
 
     @property
@@ -434,9 +435,9 @@ cdef class Matrix(Arithmetic):
     def tobytes(self):
         """The data as row-major float64 bytes (this machine's byte order)."""
         cdef Node *node = node_of(self)
-        # Py_ssize_t: r * stride may be more than an int holds
-        return b"".join([(<char *>(node.data + r * node.stride))[:node.cols * sizeof(double)]
-                         for r in range(<Py_ssize_t>node.rows)])
+        cdef Py_ssize_t stride = run_of(node).stride    # r * stride may be more than an int holds
+        return b"".join([(<char *>(node.data + r * stride))[:node.cols * sizeof(double)]
+                         for r in range(node.rows)])
 
     @property
     def shape(self):
@@ -484,12 +485,12 @@ cdef class Matrix(Arithmetic):
             index = index[0]
         if isinstance(index, slice):
             top, bottom = span(index, node.rows)
-            return handle(view(node, 2, bottom - top, right - left, node.stride,
-                               node.data + top * node.stride + left))
+            return handle(view(node, 2, bottom - top, right - left, run_of(node).stride,
+                               node.data + top * run_of(node).stride + left))
         if isinstance(index, Index):
             return handle(select(node, index))
         top = position(index, node.rows, 2)
-        return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * node.stride))
+        return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * run_of(node).stride))
 
     def __iter__(self):
         return iter([self[i] for i in range(node_of(self).rows)])
@@ -552,7 +553,7 @@ cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
 cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
     if run.rank == 0:
         return handle(run)
-    return handle(view(run, 0, 1, 1, 1, run.data + row * run.stride + col))
+    return handle(view(run, 0, 1, 1, 1, run.data + row * run_of(run).stride + col))
 
 
 cdef list inputs_of(Node *value):
@@ -569,7 +570,7 @@ cdef list inputs_of(Node *value):
     if is_single(node):
         if node.program is not NULL:
             find_local(node)
-        return [(handle(node.inputs[j]), node.local[j]) for j in range(node.n_inputs)]
+        return [(handle(node.inputs[j]), locals_of(node)[j]) for j in range(node.n_inputs)]
     if is_binary(op):
         x, y = a.data[i * a.rank], b.data[i * b.rank]
         return [(scalar(a, 0, i), local_a(op, x, y)),
@@ -583,10 +584,10 @@ cdef list inputs_of(Node *value):
                 + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
     if op == MATVEC:
         return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
-                + [(scalar(b, 0, j), a.data[i * a.stride + j]) for j in range(a.cols)])
+                + [(scalar(b, 0, j), a.data[i * run_of(a).stride + j]) for j in range(a.cols)])
     if op == VECMAT:
-        return ([(scalar(a, 0, j), b.data[j * b.stride + i])
-                 for j in range(<Py_ssize_t>b.rows)]
+        return ([(scalar(a, 0, j), b.data[j * <Py_ssize_t>run_of(b).stride + i])
+                 for j in range(b.rows)]
                 + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
     if op == SOFTMAX:
         return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
