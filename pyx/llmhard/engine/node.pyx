@@ -12,16 +12,18 @@ from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW
 
 cdef extern from *:
     """
-    #define offset_of_attributes() \\
-        ((Py_ssize_t)offsetof(struct __pyx_obj_7llmhard_6engine_4node_Handle, attributes))
+    #define HandleStruct struct __pyx_obj_7llmhard_6engine_4node_Handle
+    #define offset_of_attributes() ((Py_ssize_t)offsetof(HandleStruct, attributes))
+    #define attributes_of(handle) (((HandleStruct *)(handle))->attributes)
+    #define clear_attributes(handle) Py_CLEAR(attributes_of(handle))
     """
     Py_ssize_t offset_of_attributes()
+    PyObject *attributes_of(Handle)
+    void clear_attributes(Handle)
 
 cdef extern from "Python.h":
     void PyType_Modified(type)
     Py_ssize_t PY_SSIZE_T_MAX
-    PyObject **_PyObject_GetDictPtr(object)
-    void Py_CLEAR(PyObject *)
     object PyObject_GenericGetDict(object, void *)
     bint PyObject_GC_IsTracked(object)
     void PyObject_GC_Track(PyObject *)
@@ -239,8 +241,7 @@ cdef class Handle:
         release(node)
 
     def __cinit__(self):
-        cdef PyObject **attributes = _PyObject_GetDictPtr(self)
-        Py_CLEAR(attributes[0])     # Cython has put None there
+        clear_attributes(self)      # Cython has put None there
 
     def __setattr__(self, name, value):
         PyObject_GenericSetAttr(self, name, value)
@@ -254,7 +255,7 @@ cdef class Handle:
         return attributes
 
     cdef bint has_attributes(self) noexcept:
-        return _PyObject_GetDictPtr(self)[0] is not NULL
+        return attributes_of(self) is not NULL
 
     cdef int keep_attributes(self) except -1:
         """Live as long as the node, and let the garbage collector look for cycles."""

@@ -78,6 +78,8 @@ cdef double number(object x) except? -1.0:
 cdef Node *operand(object x) except? NULL:
     """The node of a Value or Vector, a new constant for a number, NULL for anything else."""
     cdef Node *node
+    if type(x) is Value:        # the usual case needs no walk through the base classes
+        return node_of(<Handle>x)
     if isinstance(x, Handle):
         node = node_of(<Handle>x)
         return node if node.rank < 2 else NULL
