@@ -85,8 +85,9 @@ sanitize: .venv/extra-test
 	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc PYTHONPATH=. \
 		$(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider -k "not memory and not leak and not new_operation" \
-		tests/test_value.py tests/test_runs.py tests/test_model.py tests/test_trainer.py \
-		tests/test_sampler.py tests/test_model_file.py tests/test_replay.py tests/test_operations.py
+		tests/test_value.py tests/test_handles.py tests/test_identity.py tests/test_runs.py \
+		tests/test_model.py tests/test_trainer.py tests/test_sampler.py tests/test_model_file.py \
+		tests/test_replay.py tests/test_operations.py
 
 # Write data/*.txt again from the grammar.
 corpus: build

@@ -1,5 +1,6 @@
 """Memory: it stays flat without being asked to, and nothing is used after it was freed."""
 
+import ctypes
 import gc
 import os
 import subprocess
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.skipif(
 
 def resident():
     gc.collect()
+    # What was freed between blocks in use stays with the process unless glibc is asked for it.
+    getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
@@ -235,7 +238,7 @@ def test_a_single_scalar_is_small():
         "print((pages() - before) * resource.getpagesize() / 200_000)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 128 <= float(done.stdout) < 136  # two cache lines, and what the allocator adds
+    assert 144 <= float(done.stdout) < 152  # the struct, and what the allocator adds
 
 
 def test_large_runs_are_given_back():
@@ -400,12 +403,12 @@ HOSTILE = {
     """,
     "handles that were never initialized": """
         for kind in (Value, Vector, Matrix):
-            handle = kind.__new__(kind)
-            repr(handle), handle.data, handle.grad, handle == handle, hash(handle)
-            handle.grad = 1.0
-        Matrix.__new__(Matrix) @ Vector.__new__(Vector)
-        Vector.__new__(Vector) @ Matrix.__new__(Matrix)
-        (Vector.__new__(Vector) + Vector([1.0]) + Value.__new__(Value)).sum().backward()
+            for use in (repr, hash, len, list, lambda h: h.data, lambda h: h @ h, lambda h: h + h):
+                try:
+                    use(kind.__new__(kind))
+                except (RuntimeError, TypeError):
+                    continue
+                assert False, (kind, use)
     """,
     "__init__ of a root that another thread differentiates": """
         import sys, threading
@@ -484,7 +487,6 @@ HOSTILE = {
         x.grad = 0.0
         v.grad = 0.0
         compute()
-        assert Vector.__new__(Vector).data == [0.0]
         assert abs(x.grad) < 100
     """,
 }

@@ -1,9 +1,7 @@
 """Single Values: numbers, gradients, errors, and programs written for micrograd and microgpt."""
 
-import copy
 import math
 import operator
-import pickle
 import random
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -489,9 +487,7 @@ def test_handles_are_equal_when_they_stand_for_the_same_scalar():
     assert x != y
     assert x != 1.0
     (again,) = (-x).children
-    assert again is not x
-    assert again == x
-    assert hash(again) == hash(x)
+    assert again is x
     assert len({x, again, y}) == 2
     v = Vector([1.0, 2.0])
     assert v[0] == v[0]
@@ -544,40 +540,15 @@ def test_custom_operations_that_do_not_fit_are_refused(children, local_grads):
         Value(1.0, children, local_grads)
 
 
-def test_a_subclass_need_not_call_init():
-    class Silent(Value):
-        def __init__(self, *arguments):
-            self.arguments = arguments
-
+def test_a_subclass_computes_its_own_value():
     class Double(Value):
         def __init__(self, x):
             super().__init__(2 * x.data, (x,), (2.0,))
 
-    silent = Silent(1, 2)
-    y = (silent + 3).exp()
-    y.backward()
-    assert (silent.data, silent.arguments) == (0.0, (1, 2))
-    assert silent.grad == y.data == pytest.approx(math.exp(3))
     x = Value(4.0)
     double = Double(x)
     (double * double).backward()
     assert (double.data, x.grad) == (8.0, 32.0)
-
-
-def test_a_value_that_was_used_before_its_init_keeps_the_number_that_was_used():
-    class Early(Value):
-        def __init__(self):
-            self.result = self + 1.0
-            super().__init__(5.0)
-
-    with pytest.raises(TypeError, match="has its scalars"):
-        Early()
-    early = Value.__new__(Value)
-    y = early * 3.0
-    with pytest.raises(TypeError, match="has its scalars"):
-        early.__init__(5.0)
-    y.backward()
-    assert (early.data, early.grad, y.children[0]) == (0.0, 3.0, early)
 
 
 def test_what_was_computed_survives_a_second_init_of_its_input():
@@ -593,12 +564,6 @@ def test_what_was_computed_survives_a_second_init_of_its_input():
         assert x != old
     y.backward()
     assert (y.data, old.data, old.grad) == (4.0, 2.0, 4.0)
-
-
-def test_values_refuse_to_be_copied():
-    for function in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError):
-            function(Value(1.0))
 
 
 # ---------------------------------------------------------------- looking inside

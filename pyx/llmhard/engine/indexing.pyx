@@ -15,7 +15,7 @@ cdef class Index:
 
     Unlike an int it does not count from the end. Elsewhere it can be used like one.
     """
-    def __init__(self, value):
+    def __cinit__(self, value):     # not __init__: there is no Index without a number
         self.value = value
 
     @property
@@ -28,6 +28,9 @@ cdef class Index:
 
     def __index__(self):
         return self.where
+
+    def __reduce__(self):
+        return Index, (self.where,)
 
     def __repr__(self):
         return f"Index({self.where})"

@@ -16,7 +16,7 @@ from llmhard.engine.functions import SYMBOLS
 
 NAMES = SYMBOLS | {
     LEAF: "", CUSTOM: "custom", SUM: "sum", DOT: "dot", MATVEC: "dot", VECMAT: "dot",
-    SOFTMAX: "softmax", GATHER: "copy",
+    SOFTMAX: "softmax", GATHER: "copy", SELECT: "[Index]",
 }
 
 

@@ -1,28 +1,46 @@
 """Recording: whether a new node keeps what it was computed from."""
 from cpython.mem cimport PyMem_Realloc
+from cpython.pythread cimport PyThread_get_thread_ident
 
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport lanes
 from llmhard.engine.node cimport Node, clock, release
 from llmhard.engine.operation cimport forward
 
-cdef int not_recording = 0      # how many `with no_grad()` blocks we are in
+cdef extern from *:
+    """
+    static _Thread_local int not_recording = 0;
+    """
+    int not_recording           # how many `with no_grad()` blocks this thread is in
 
 
 cdef class no_grad:
     """`with no_grad():` computes without recording, so that nothing is kept for backward().
 
     Results are leaves: they have data but neither children nor, later, a gradient to pass on.
+    It holds in the thread that enters the block and in no other. A block may be entered again,
+    inside itself or later; leaving it more often than this thread has entered it does nothing.
     """
+    cdef dict entered           # how often each thread is in it, by the thread's number
+
+    def __cinit__(self):
+        self.entered = {}
 
     def __enter__(self):
         global not_recording
+        cdef object thread = PyThread_get_thread_ident()
+        self.entered[thread] = self.entered.get(thread, 0) + 1
         not_recording += 1
         return self
 
     def __exit__(self, *exception):
         global not_recording
-        not_recording -= 1
+        cdef object thread = PyThread_get_thread_ident()
+        cdef int times = self.entered.pop(thread, 0)
+        if times > 1:
+            self.entered[thread] = times - 1
+        if times:
+            not_recording -= 1
 
 
 cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:

@@ -25,6 +25,7 @@ cdef class Tape:
     cdef Py_ssize_t n_groups
     cdef double **pointers      # for backward_matrix: two for each matvec on the tape
     cdef lanes *scratch         # for forward_matvecs: as many as the widest matrix has columns
+    cdef bint busy              # a thread is in forward() or backward(), maybe without the GIL
     cdef bint has_custom        # an operation that only Python knows is on the tape
     cdef uint64_t zeroed        # clock.grad_writes when forward() set inner grads to 0
     cdef Program *program       # NULL before the first forward()
@@ -35,6 +36,7 @@ cdef class Tape:
     cdef int find_matrices(self) except -1
     cdef int find_matrices_of(self, Seen *seen, Node *node) except -1
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil
+    cdef int check_free(self) except -1
     cdef int compile(self) except -1
     cdef void run_forward(self, uint64_t now) noexcept nogil
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil

@@ -38,6 +38,8 @@ cdef double *input_data(Node *input, double **plain) noexcept:
 
 
 @cython.final
+@cython.no_gc_clear     # a cycle goes through attributes, too, and they are cleared
+@cython.trashcan(True)  # a chain of Tapes, each after another, does not go by recursion
 cdef class Tape:
     """All that a Value or Vector was computed from, ready to be computed again: forward() with
     what the leaves' `.data` and the Indexes hold by now, backward() for the gradients of that.
@@ -57,6 +59,9 @@ cdef class Tape:
 
     Tape(root, after=tape) leaves out what is on the other Tape (or on the one that it comes after),
     taking those numbers as given; such a Tape has no backward().
+
+    forward() and backward() let other threads run. Called while the same Tape is at work in
+    another thread, they raise RuntimeError and change nothing.
     """
     def __cinit__(self, Handle root not None, Tape after=None):
         if node_of(root).rank == 2:
@@ -80,6 +85,9 @@ cdef class Tape:
 
     def __len__(self):
         return self.nodes.count
+
+    def __reduce__(self):
+        raise TypeError("a Tape is not copied: copy the leaves, compute again, and make a new one")
 
     cdef int find_operations(self) except -1:
         """Put everything that root depends on onto the tape, but not what is on earlier tapes."""
@@ -184,6 +192,7 @@ cdef class Tape:
         cdef Py_ssize_t i
         cdef uint64_t now
         cdef Node *node
+        self.check_free()
         if self.has_custom:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
         for i in range(self.selects.count):
@@ -196,10 +205,18 @@ cdef class Tape:
             self.compile()
         clock.changes += 1          # what is computed from these numbers elsewhere is stale now
         now = clock.changes         # other threads go on counting
+        self.busy = True
         with nogil:
             self.run_forward(now)
+        self.busy = False
         self.program.computed = now
         self.zeroed = clock.grad_writes
+
+    cdef int check_free(self) except -1:
+        if self.busy:
+            raise RuntimeError("this Tape is at work in another thread: give each thread a Tape "
+                               "of its own, or a lock")
+        return 0
 
     cdef int compile(self) except -1:
         """Move the single Values that depend on single Values only into a Program."""
@@ -300,13 +317,16 @@ cdef class Tape:
     cdef int differentiate(self, bint keep, Marks *parameters) except -1:
         """Go backward once. With `keep`, inner scalars' grads are added to, not replaced."""
         cdef list earlier = []
+        self.check_free()
         self.check()
         if keep or self.program is NULL or self.zeroed != clock.grad_writes:
             self.clear_inner_grads(earlier if keep else None)
         clock.grad_writes += 1
+        self.busy = True
         with nogil:
             self.run_backward()
             self.run_products(parameters)
+        self.busy = False
         self.add_to_inner_grads(earlier)
         return 0
 
