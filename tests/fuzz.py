@@ -17,6 +17,7 @@ import faulthandler
 import gc
 import math
 import random
+import re
 import sys
 import threading
 import time
@@ -27,8 +28,8 @@ import fuzz_reference as reference
 
 from llmhard import autograd
 
-# What a program may name; `gc` is for it, too.
-FACE = (*autograd.__all__,)
+# What a program may name.
+FACE = "Index Matrix Tape Value Vector adam_update average_update concat no_grad".split()
 HEAD = f"""import gc
 from llmhard.autograd import {", ".join(FACE)}
 Value().data = 1.0  # so that nothing below is the first that ever changed
@@ -64,6 +65,46 @@ def is_near(x: float, expected: float, error: float, tiny: float) -> bool:
     return abs(x - expected) <= 2 * error + tiny if error or tiny else x == expected
 
 
+def recorded(node: reference.Node, made: dict):
+    """Record the operations that led to a node on the engine; what was is in `made`."""
+    if node in made:
+        return made[node]
+    if node.of is not None:
+        key = node.key.value if isinstance(node.key, reference.Index) else node.key
+        made[node] = recorded(node.of, made)[key]
+    elif node.rule is None:
+        if any(cell.error for cell in node.cells):
+            raise reference.Undecided  # no name is left to ask for its number
+        made[node] = leaf(node)
+    else:
+        made[node] = apply(node, [recorded(of, made) for of in node.inputs])
+    return made[node]
+
+
+def leaf(node: reference.Node):
+    """A leaf on the engine, or a plain number, with the same data."""
+    data = [cell.data for cell in node.cells]
+    if node.rank == 0:
+        return data[0] if node.cells[0].constant else autograd.Value(data[0])
+    rows = [data[i : i + node.cols] for i in range(0, len(data), node.cols)]
+    return autograd.Vector(data) if node.rank == 1 else autograd.Matrix(rows)
+
+
+def apply(node: reference.Node, inputs: list):
+    """The engine's operation for a node of the reference."""
+    first, *others = inputs
+    rule = node.rule
+    if isinstance(rule, reference.Elementwise):
+        if isinstance(first, float):
+            return getattr(others[0], rule.row.method.replace("__", "__r", 1))(first)
+        return getattr(first, rule.row.method)(*others)
+    if rule is reference.copy_parts:
+        return autograd.Matrix(inputs) if node.rank == 2 else autograd.concat(inputs)
+    if rule in (reference.add_up, reference.softmax):
+        return first.sum() if rule is reference.add_up else first.softmax()
+    return first @ others[0]
+
+
 class Pair:
     """The same variables on both sides."""
 
@@ -85,6 +126,25 @@ class Pair:
         if type(ours).__name__ != type(expected).__name__:
             raise Fault(f"{ours!r}, where the reference has {expected!r}")
         self.compare()
+        replay = re.fullmatch(r"(\w+)\.forward\(\)", line)
+        if replay and ours is None:
+            self.compare_replay(self.reference[replay[1]], self.engine[replay[1]])
+
+    def compare_replay(self, twin: reference.Tape, tape: autograd.Tape) -> None:
+        """A replay has the bits of a new recording."""
+        if twin.after is not None:
+            return  # what it takes as given may be older
+        leaves = {
+            x.node: self.engine[name]
+            for name, x in self.reference.items()
+            if isinstance(x, reference.Handle) and x.node.is_leaf
+        }
+        try:
+            fresh = recorded(twin.root.node, leaves)
+        except (ArithmeticError, reference.Undecided):
+            return
+        if [x.hex() for x in flat(fresh.data)] != [x.hex() for x in flat(tape.root.data)]:
+            raise Fault(f"a replay gives {tape.root.data}, a new recording {fresh.data}")
 
     def compare(self) -> None:
         for name, twin in self.reference.items():
@@ -141,6 +201,13 @@ def run(lines: Iterable[str], pair: Pair, said: list[str] | None = None) -> list
 # ---------------------------------------------------------------- writing programs
 
 
+WEIGHTS = {  # how often each write_... writes
+    "leaf": 3, "elementwise": 12, "product": 7, "run": 4, "copy": 3, "custom": 0.5, "inside": 2,
+    "read": 1, "view": 6, "select": 4, "index": 3, "data": 5, "grad": 3, "backward": 5, "loss": 4,
+    "tape": 4, "replay": 8, "adam": 2, "average": 0.7, "del": 4, "collect": 0.3, "mistake": 4,
+}  # fmt: skip
+
+
 class Writer:
     """Writes a program line by line, knowing what the variables are by then."""
 
@@ -157,15 +224,13 @@ class Writer:
         self.steps = 0
 
     def __iter__(self) -> Iterator[str]:
-        kinds = [name for name in dir(self) if name.startswith("write_")]
-        weights = [getattr(self, name).weight for name in kinds]
         for make in (self.vector, self.matrix, self.value):
             yield make()
         while self.count < self.length:
             self.count += 1
-            (kind,) = self.rng.choices(kinds, weights)
-            for line in getattr(self, kind)() or ():
-                quiet = self.rng.random() < 0.06 and kind != "write_mistake"
+            (kind,) = self.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
+            for line in getattr(self, f"write_{kind}")() or ():
+                quiet = self.rng.random() < 0.06 and kind != "mistake"
                 yield f"with no_grad(): {line}" if quiet else line
 
     # What there is, and new names and numbers.
@@ -291,6 +356,27 @@ class Writer:
             fits = self.pick("Vector", where=lambda x: len(x) == n)
             if fits:
                 yield f"{self.new('m')} = Matrix([{fits}, {self.numbers(n)!r}, {fits}])"
+
+    def write_inside(self):
+        """Look into a scalar: its children, and the local gradients, as the data of a new leaf."""
+        x = self.pick("Value", where=lambda x: x.node.owner.terms and x.node.owner.rule)
+        if x is None:
+            return
+        owner = self.names[x].node.owner
+        terms = owner.terms[owner.cells.index(self.names[x].node.cells[0])]
+        changeable = [i for i, (cell, _, _) in enumerate(terms) if not cell.constant]
+        if self.rng.random() < 0.4:
+            yield f"{self.new('v')} = Vector({x}.local_grads)"
+        elif changeable:
+            yield f"{self.new('c')} = {x}.children[{self.rng.choice(changeable)}]"
+
+    def write_read(self):
+        """Numbers of a result as the data of a leaf."""
+        of = self.own("Value", "Vector")
+        what = self.rng.choice(["data", "grad"])
+        node = self.names[of].node
+        kind = ("Value", "Vector")[node.rank]
+        yield f"{self.new('n')} = {kind}({of}.{what})"
 
     def write_custom(self):
         children = [self.pick("Value") for _ in range(self.rng.randint(1, 3))]
@@ -520,28 +606,19 @@ class Writer:
         yield rng.choice(forms)
 
 
-def weigh() -> None:
-    weights = {
-        "leaf": 3, "elementwise": 12, "product": 7, "run": 4, "copy": 3, "custom": 0.5, "view": 6,
-        "select": 4, "index": 3, "data": 5, "grad": 3, "backward": 5, "loss": 4, "tape": 4,
-        "replay": 8, "adam": 2, "average": 0.7, "del": 4, "collect": 0.3, "mistake": 4,
-    }  # fmt: skip
-    for kind, weight in weights.items():
-        getattr(Writer, f"write_{kind}").weight = weight
-
-
-weigh()
-
-
 # ---------------------------------------------------------------- failures
+
+
+def describe(fault: Exception) -> str:
+    return str(fault) if isinstance(fault, Fault) else repr(fault)
 
 
 def fails(lines: list[str]) -> str | None:
     """What is wrong when these lines are run, or None."""
     try:
         run(lines, Pair())
-    except Fault as fault:
-        return str(fault)
+    except Exception as fault:
+        return describe(fault)
     return None
 
 
@@ -560,11 +637,11 @@ def shortened(lines: list[str]) -> list[str]:
     return lines
 
 
-def report(seed: int, lines: list[str], fault: Fault) -> str:
+def report(seed: int, lines: list[str], fault: Exception) -> str:
     """A failure as a program to run."""
     if fails(lines):  # else it takes other threads
         lines = shortened(lines)
-    fault_now = fails(lines) or str(fault)
+    fault_now = fails(lines) or describe(fault)
     return f"seed {seed}: {fault_now}\n\n{HEAD}{chr(10).join(lines)}\n"
 
 
@@ -573,8 +650,8 @@ def check(seed: int, shared: dict | None = None) -> int:
     pair, lines = Pair(shared), []
     try:
         run(Writer(seed, pair), pair, lines)
-    except Fault as fault:
-        raise Fault(report(seed, (SHARED if shared else []) + lines, fault)) from None
+    except Exception as fault:  # a Fault, or what reading a result raises
+        raise Fault(report(seed, (SHARED if shared else []) + lines, fault)) from fault
     return len(lines)
 
 

@@ -123,6 +123,7 @@ class Elementwise:
     def __init__(self, row) -> None:
         self.row = row
         self.linear = row.is_linear
+        self.is_power = row.method == "__pow__"
         self.value = compiled(row.value)
         self.locals = [compiled(formula) for formula in row.local]
         self.refuses = [(compiled(condition), error) for condition, error, _ in row.refuses]
@@ -166,13 +167,25 @@ UNARY = [Elementwise(row) for row in TABLE["UNARY"]]
 # ---------------------------------------------------------------- cells and nodes
 
 
+class Number(float):
+    """A float that knows its bound, for when it is read and becomes the data of a leaf."""
+
+    error: float
+
+    def __new__(cls, x: float, error: float) -> Number:
+        made = super().__new__(cls, x)
+        made.error = error
+        return made
+
+
 class Cell:
     """A scalar: its data and gradient, and the bounds of both."""
 
     __slots__ = ("constant", "data", "error", "grad", "grad_error")
 
     def __init__(self, data: float = 0.0, constant: bool = False) -> None:
-        self.data, self.error, self.grad, self.grad_error = data, 0.0, 0.0, 0.0
+        self.data, self.error = float(data), getattr(data, "error", 0.0)
+        self.grad = self.grad_error = 0.0
         self.constant = constant
 
 
@@ -185,6 +198,8 @@ class Node:
         self.rule: Callable | None = None
         self.inputs: tuple[Node, ...] = ()
         self.index: Index | None = None
+        self.of: Node | None = None  # of a view: it is of[key]
+        self.key = None
         self.terms: list[list] = []  # for each cell: (input cell, local gradient, its error)
         self.serial = self.computed = next(clock)
         self.changed = 0
@@ -197,7 +212,7 @@ class Node:
         self.terms = []
         for cell, (data, error, terms) in zip(self.cells, self.rule(*self.inputs), strict=True):
             cell.data, cell.error = data, error
-            self.terms.append([term for term in terms if not term[0].constant])
+            self.terms.append(terms)
 
     @property
     def is_leaf(self) -> bool:
@@ -328,6 +343,8 @@ def gradients(root: Node, nodes: list[Node]) -> dict[Cell, tuple[float, float]]:
         for cell, terms in zip(node.cells, node.terms, strict=True):
             g, error = settled(cell)
             for child, local, local_error in terms:
+                if child.constant:
+                    continue
                 entry = found.setdefault(child, zero.copy())
                 part = local * g
                 entry[0] += part
@@ -362,7 +379,7 @@ def clear(nodes: list[Node]) -> None:
 def number(x) -> float:
     if not isinstance(x, Real):
         raise TypeError(f"{x!r} is no number")
-    return float(x)
+    return x if isinstance(x, Number) else float(x)
 
 
 def numbers(values, n: int) -> list[float]:
@@ -384,15 +401,17 @@ def operand(x) -> Node | None:
     return Node(0, 1, 1, [Cell(float(x), constant=True)]) if isinstance(x, Real) else None
 
 
-def view(of: Node, rank: int, rows: int, cols: int, places: Callable, index=None) -> Handle:
-    """Cells of another node: those at places(); chosen again by a replay if an Index has a say."""
+def view(of: Node, rank: int, rows: int, cols: int, places: Callable, key) -> Handle:
+    """of[key]: the cells at places(); chosen again by a replay if an Index has a say."""
 
     def show(of):
         return [of.cells[place] for place in places()]
 
     node = Node(rank, rows, cols, show(of), owner=of.owner)
-    if index is not None or (of.owner is not of and of.rule is not None):
-        node.rule, node.inputs, node.index = show, (of,), index
+    node.of, node.key = of, key
+    if isinstance(key, Index) or (of.owner is not of and of.rule is not None):
+        node.rule, node.inputs = show, (of,)
+        node.index = key if isinstance(key, Index) else None
     return handle(node)
 
 
@@ -411,18 +430,22 @@ def span(part: slice, length: int) -> tuple[int, int]:
     return start, stop
 
 
+BOUND = {"data": "error", "grad": "grad_error"}
+
+
 class Handle:
     node: Node
 
     def _set(self, name: str, values: list[float]) -> None:
         for cell, x in zip(self.node.cells, values, strict=True):
-            setattr(cell, name, x)
-            setattr(cell, {"data": "error", "grad": "grad_error"}[name], 0.0)
+            setattr(cell, name, float(x))
+            setattr(cell, BOUND[name], getattr(x, "error", 0.0))
         if name == "data":
             self.node.owner.changed = next(clock)
 
     def _shaped(self, name: str):
-        flat = [getattr(cell, name) for cell in self.node.cells]
+        bound = BOUND[name]
+        flat = [Number(getattr(cell, name), getattr(cell, bound)) for cell in self.node.cells]
         if self.node.rank == 0:
             return flat[0]
         cols = self.node.cols
@@ -497,6 +520,33 @@ class Value(Handle):
     def backward(self) -> None:
         differentiate(self.node, operations_below(self.node), fresh=False)
 
+    def _terms(self) -> list[tuple]:
+        owner = self.node.owner
+        if owner.rule is None:
+            return []
+        check_unchanged([owner])
+        return owner.terms[owner.cells.index(self.node.cells[0])]
+
+    @property
+    def children(self):
+        inputs = self.node.owner.inputs
+        places = [
+            next((of, of.cells.index(cell)) for of in inputs if cell in of.cells)
+            for cell, _, _ in self._terms()
+        ]
+        return tuple(
+            view(of, 0, 1, 1, lambda i=i: [i], i) if of.rank else handle(of) for of, i in places
+        )
+
+    @property
+    def local_grads(self):
+        # a plain number as an exponent is given no gradient
+        power = isinstance(self.node.owner.rule, Elementwise) and self.node.owner.rule.is_power
+        return tuple(
+            0.0 if power and i and cell.constant else Number(local, error)
+            for i, (cell, local, error) in enumerate(self._terms())
+        )
+
 
 class Vector(Handle):
     def __init__(self, elements) -> None:
@@ -516,13 +566,13 @@ class Vector(Handle):
         node = self.node
         if isinstance(index, slice):
             start, stop = span(index, node.cols)
-            return view(node, 1, 1, stop - start, lambda: range(start, stop))
+            return view(node, 1, 1, stop - start, lambda: range(start, stop), index)
         if isinstance(index, Index):
             if outside(index, node):
                 raise IndexError("outside")
             return view(node, 0, 1, 1, lambda: [index.value], index)
         at = position(index, node.cols)
-        return view(node, 0, 1, 1, lambda: [at])
+        return view(node, 0, 1, 1, lambda: [at], at)
 
     def __iter__(self):
         return iter([self[i] for i in range(len(self))])
@@ -571,7 +621,7 @@ class Matrix(Handle):
 
     def __getitem__(self, index):
         node = self.node
-        left, right = 0, node.cols
+        key, left, right = index, 0, node.cols
         if isinstance(index, tuple):
             if len(index) != 2 or not all(isinstance(part, slice) for part in index):
                 raise TypeError("two slices")
@@ -580,7 +630,7 @@ class Matrix(Handle):
         if isinstance(index, slice):
             top, bottom = span(index, node.rows)
             places = [r * node.cols + c for r in range(top, bottom) for c in range(left, right)]
-            return view(node, 2, bottom - top, right - left, lambda: places)
+            return view(node, 2, bottom - top, right - left, lambda: places, key)
 
         def row(r):
             return range(r * node.cols, (r + 1) * node.cols)
@@ -590,7 +640,7 @@ class Matrix(Handle):
                 raise IndexError("outside")
             return view(node, 1, 1, node.cols, lambda: row(index.value), index)
         at = position(index, node.rows)
-        return view(node, 1, 1, node.cols, lambda: row(at))
+        return view(node, 1, 1, node.cols, lambda: row(at), at)
 
     def __iter__(self):
         return iter([self[i] for i in range(len(self))])

@@ -40,10 +40,26 @@ def test_the_programs_use_everything():
         use = rule.row.symbol if rule.row.method.startswith("__") else f".{rule.row.method}("
         negation = rule.row.method == "__neg__" and ".__neg__()"
         assert (negation or (f" {use} " if len(use) < 3 else use)) in text, rule.row.name
-    for use in (*fuzz.FACE, "after=t", "tape=t", "with no_grad", "gc.collect", "del ", "[Index("):
-        assert use in text or use == "DomainError", use
+    for use in (
+        *fuzz.FACE,
+        "after=t",
+        "tape=t",
+        "with no_grad",
+        "gc.collect",
+        "del ",
+        "[Index(",
+        ".local_grads",
+        ".children[",
+        "weight_decay",
+    ):
+        assert use in text, use
     for line in (r"t\d+\.forward", r"t\d+\.backward", r"w\d+ = w\d+\[\w", r"i\d+\.value = \d"):
         assert len(re.findall(line, text)) > 10, line
+
+
+def test_all_kinds_of_lines_are_written():
+    kinds = {name for name in dir(fuzz.Writer) if name.startswith("write_")}
+    assert kinds == {f"write_{kind}" for kind in fuzz.WEIGHTS}
 
 
 def test_a_seed_is_a_program():
@@ -78,14 +94,14 @@ def find_fault():
 @pytest.mark.parametrize("name", ["dot", "matrix_vector", "vector_matrix", "softmax", "add_up"])
 def test_a_wrong_gradient_of_a_run_is_found(monkeypatch, name):
     monkeypatch.setattr(reference, name, off(getattr(reference, name)))
-    assert ".grad is" in find_fault()
+    assert re.search(r"\.grad is|\.local_grads", find_fault())
 
 
 @pytest.mark.parametrize("rule", reference.BINARY + reference.UNARY, ids=lambda rule: rule.row.name)
 def test_a_wrong_gradient_of_an_elementwise_operation_is_found(monkeypatch, rule):
     right = rule.locals[-1]
     monkeypatch.setattr(rule, "locals", [*rule.locals[:-1], lambda *x: right(*x) * 1.01])
-    assert ".grad is" in find_fault()
+    assert re.search(r"\.grad is|\.local_grads", find_fault())
 
 
 def forgets(name, instead):

@@ -180,7 +180,10 @@ cdef int count_depths(NodeList *nodes, Node **by_depth) except -1:
 
 
 cdef int arrange(Marks *marks, Node **nodes, Py_ssize_t count, Node **arranged) except -1:
-    """Write nodes of one depth to `arranged`: alike operations together, then the products."""
+    """Write nodes of one depth to `arranged`: alike operations together, then the products.
+
+    Which operation comes first does not matter; that it is always the same one keeps the bits.
+    """
     cdef Py_ssize_t i, k, place = 0
     cdef Node *node
     for i in range(count):
