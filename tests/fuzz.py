@@ -29,7 +29,8 @@ import fuzz_reference as reference
 from llmhard import autograd
 
 # What a program may name.
-FACE = "Index Matrix Tape Value Vector adam_update average_update concat no_grad".split()
+FACE = ["Index", "Matrix", "Tape", "Value", "Vector"]
+FACE += ["adam_update", "average_update", "concat", "no_grad"]
 HEAD = f"""import gc
 from llmhard.autograd import {", ".join(FACE)}
 Value().data = 1.0  # so that nothing below is the first that ever changed
@@ -144,7 +145,7 @@ class Pair:
         except (ArithmeticError, reference.Undecided):
             return
         if [x.hex() for x in flat(fresh.data)] != [x.hex() for x in flat(tape.root.data)]:
-            raise Fault(f"a replay gives {tape.root.data}, a new recording {fresh.data}")
+            raise Fault("a replay and a new recording of the same differ")
 
     def compare(self) -> None:
         for name, twin in self.reference.items():
@@ -166,9 +167,10 @@ class Pair:
         ours, expected = getattr(self.engine[name], what), getattr(twin, what)
         if ours == expected:
             return
-        for x, cell in zip(flat(ours), twin.node.cells, strict=True):
-            if not is_near(x, getattr(cell, what), getattr(cell, error), tiny):
-                raise Fault(f"{name}.{what} is {ours}, not {expected}")
+        for i, (x, cell) in enumerate(zip(flat(ours), twin.node.cells, strict=True)):
+            right, bound = getattr(cell, what), getattr(cell, error)
+            if not is_near(x, right, bound, tiny):
+                raise Fault(f"scalar {i} of {name}.{what} is {x!r}, not {right!r} (+- {bound:.1g})")
 
     def constant_cells(self) -> set:
         return {cell for name in self.constant for cell in self.reference[name].node.cells}
@@ -261,7 +263,7 @@ class Writer:
     def number(self) -> float:
         rng = self.rng
         if rng.random() < 0.1:
-            return rng.choice([0.0, -0.0, 1.0, -1.0, 2.0, 1e-5, 100.0])
+            return rng.choice([0.0, -0.0, 1.0, -1.0, 2.0, 3.0, 1e-5, 100.0])
         return round(rng.gauss(0.3, 1.2), rng.choice([1, 3, 15]))
 
     def numbers(self, n: int) -> list[float]:
@@ -269,6 +271,13 @@ class Writer:
 
     def rows(self, rows: int, cols: int) -> list[list[float]]:
         return [self.numbers(cols) for _ in range(rows)]
+
+    def row(self, n: int, r: str = "0") -> str:
+        """The source of n numbers; short, if they are many."""
+        if n < 6 and r == "0":
+            return repr(self.numbers(n))
+        step, by = self.rng.choice([3, 5, 7]), self.rng.choice([4.0, 7.0, 10.0])
+        return f"[(({step} * {r} + 4 * c) % 11 - 5) / {by} for c in range({n})]"
 
     def like(self, name: str):
         node = self.names[name].node
@@ -290,11 +299,13 @@ class Writer:
         return f"{self.new('x')} = Value({self.number()!r})"
 
     def vector(self) -> str:
-        return f"{self.new('v')} = Vector({self.numbers(self.rng.choice(self.sizes))!r})"
+        return f"{self.new('v')} = Vector({self.row(self.rng.choice(self.sizes))})"
 
     def matrix(self) -> str:
         rows, cols = self.rng.choice(self.sizes), self.rng.choice(self.sizes)
-        return f"{self.new('m')} = Matrix({self.rows(rows, cols)!r})"
+        each_row = ", ".join(self.row(cols) for _ in range(rows)) if rows < 6 else ""
+        wide = f"{self.row(cols, 'r')} for r in range({rows})"
+        return f"{self.new('m')} = Matrix([{each_row or wide}])"
 
     def write_leaf(self):
         yield self.rng.choice([self.value, self.vector, self.matrix])()
@@ -501,9 +512,8 @@ class Writer:
 
     def zeros(self, name: str) -> str:
         node = self.names[name].node
-        cells = [[0.0] * node.cols for _ in range(node.rows)]
-        kind = ("Value", "Vector", "Matrix")[node.rank]
-        return f"{kind}({(cells[0][0], cells[0], cells)[node.rank]!r})"
+        row = f"[0.0] * {node.cols}"
+        return ("Value(0.0)", f"Vector({row})", f"Matrix([{row}] * {node.rows})")[node.rank]
 
     def fit(self, name: str) -> bool:
         """Whether the moments are still there, leaves, and squares not negative."""
