@@ -84,6 +84,10 @@ class GPT:
         # Read-only: a graph recorded with one matrix must not outlive its place in the model.
         self.parameters = MappingProxyType({name: parameters[name] for name in config.shapes()})
 
+    def __reduce__(self) -> tuple[type[GPT], tuple[Config, dict[str, Matrix]]]:
+        """Say what makes a copy, for copy and pickle, which cannot copy a read-only dict."""
+        return type(self), (self.config, dict(self.parameters))
+
     @classmethod
     def initialize(cls, config: Config, rng: random.Random) -> GPT:
         """A new GPT: every parameter drawn from a normal distribution around 0."""

@@ -80,6 +80,10 @@ class Recordings:
         self._replay = replay
         self._recordings: dict[int, Recording] = {}
 
+    def __reduce__(self) -> tuple[type[Recordings], tuple[GPT, bool]]:
+        """Say what makes a copy, for copy and pickle: one that records again, to the same bits."""
+        return type(self), (self.model, self._replay)
+
     def read(self, tokens: Sequence[int], share: float = 1.0) -> Recording:
         """The recording with the loss of these tokens; valid until the next call."""
         tokens = tokens[: self.model.config.block_size + 1]

@@ -235,7 +235,7 @@ def test_a_single_scalar_is_small():
         "print((pages() - before) * resource.getpagesize() / 200_000)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 128 <= float(done.stdout) < 136  # two cache lines, and what the allocator adds
+    assert 144 <= float(done.stdout) < 152  # the struct, and what the allocator adds
 
 
 def test_large_runs_are_given_back():

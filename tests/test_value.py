@@ -1,9 +1,7 @@
 """Single Values: numbers, gradients, errors, and programs written for micrograd and microgpt."""
 
-import copy
 import math
 import operator
-import pickle
 import random
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -489,9 +487,7 @@ def test_handles_are_equal_when_they_stand_for_the_same_scalar():
     assert x != y
     assert x != 1.0
     (again,) = (-x).children
-    assert again is not x
-    assert again == x
-    assert hash(again) == hash(x)
+    assert again is x
     assert len({x, again, y}) == 2
     v = Vector([1.0, 2.0])
     assert v[0] == v[0]
@@ -568,12 +564,6 @@ def test_what_was_computed_survives_a_second_init_of_its_input():
         assert x != old
     y.backward()
     assert (y.data, old.data, old.grad) == (4.0, 2.0, 4.0)
-
-
-def test_values_refuse_to_be_copied():
-    for function in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError):
-            function(Value(1.0))
 
 
 # ---------------------------------------------------------------- looking inside

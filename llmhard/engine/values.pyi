@@ -1,5 +1,5 @@
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, overload
 
 from llmhard.engine.functions import Functions
 from llmhard.engine.indexing import Index
@@ -7,12 +7,18 @@ from llmhard.engine.indexing import Index
 class Value(Functions[Value]):
     data: float
     grad: float
+    label: str
     def __init__(
         self,
         data: float = 0.0,
         children: Iterable[Value] = (),
-        local_grads: Sequence[float] = (),
+        local_grads: Iterable[float] | str = (),
+        label: str = "",
+        *,
+        _children: Iterable[Value] = (),
+        _op: str = "",
     ) -> None: ...
+    def __setattr__(self, name: str, value: Any) -> None: ...
     def backward(self) -> None: ...
     @property
     def op(self) -> str: ...
@@ -20,6 +26,8 @@ class Value(Functions[Value]):
     def children(self) -> tuple[Value, ...]: ...
     @property
     def local_grads(self) -> tuple[float, ...]: ...
+    @property
+    def _backward(self) -> Callable[[], None]: ...
     @property
     def _op(self) -> str: ...
     @property

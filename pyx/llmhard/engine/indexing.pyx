@@ -29,6 +29,9 @@ cdef class Index:
     def __index__(self):
         return self.where
 
+    def __reduce__(self):
+        return Index, (self.where,)
+
     def __repr__(self):
         return f"Index({self.where})"
 

@@ -5,16 +5,19 @@ from libc.stdint cimport uint64_t
 from llmhard.engine.elementwise cimport Step
 
 # A record of the graph: a scalar; or a run, or a view of scalars, and then the beginning of a Run.
-# Two cache lines of 64 bytes; the first has what computing needs of an input.
+# The first 72 bytes have what computing needs of an input.
 cdef struct Node:
     signed char op          # an Op: what computed the scalars; LEAF: nothing did
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
     unsigned char constant  # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
     unsigned char has_grad  # a backward or an assignment has written to grad; else it is all zeros
+    unsigned char keeps     # the handle, a Value, is to live as long as the node: it may be missed
+    unsigned char owns      # ... and does: the node has a reference to it, not the other way round
     int n_inputs            # of inputs; 0 if op is LEAF or VIEW
     int rows, cols          # the scalars: rows * cols of them (a Value or Vector is one row)
-    int refs                # handles, views, and nodes that have this one as an input; 0: free it
     int depth               # more than that of every input, at least that of base; 0 for leaves
+    Py_ssize_t refs         # the handle (unless the node owns it), views (but for those in a run's
+                            # scalars), and nodes that have this one as an input; 0: free it
     double *data            # the first scalar: own, a block of memory, base's or program's
     double *grad            # as long as data; NULL until needed; of a freed node, the next to free
     Node **inputs           # input_pair, or if there are more than 2 a block, with local behind it
@@ -25,6 +28,7 @@ cdef struct Node:
     Program *program        # where a replayed Tape has put data and grad of a single scalar
     uint64_t changed        # clock.changes when data was last assigned to; 0 in a view
     uint64_t computed       # clock.changes when data was last computed, by program or not
+    PyObject *handle        # the one Handle of this node, as long as there is one; NULL otherwise
 
 # A Vector or Matrix, or a view of any rank: where its scalars are.
 cdef struct Run:
@@ -35,6 +39,7 @@ cdef struct Run:
     void *grad_block        # the same for node.grad
     Py_ssize_t offset       # of a SELECT: where in its input it begins, in scalars
     PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
+    PyObject *scalars       # the Values that were made of its scalars: a dict by place, or NULL
 
 # A replayed Tape keeps its single Values together, in the order of computing. They stay there
 # as long as the Tape or one of their nodes is left.
@@ -62,6 +67,8 @@ cdef Node *constant(double data) except NULL
 cdef void release(Node *node) noexcept
 cdef void release_program(Program *program) noexcept
 cdef void discard(Node *node) noexcept
+cdef void keep(Node *node) noexcept
+cdef void own(Node *node) noexcept
 cdef int need_grad(Node *node) except -1
 cdef void wrote_data(Node *node) noexcept
 cdef void wrote_grad(Node *node) noexcept
@@ -72,6 +79,8 @@ cdef inline void link(Node *node, Node *input) noexcept:
     node.inputs[node.n_inputs] = input
     node.n_inputs += 1
     input.refs += 1
+    if input.keeps:
+        own(input)
     if node.depth <= input.depth:
         node.depth = input.depth + 1
 
@@ -104,6 +113,13 @@ cdef inline Py_ssize_t size(Node *node) noexcept nogil:
 
 cdef class Handle:
     cdef Node *node         # NULL until __init__, or who makes the handle, gives it one, for good
+    cdef dict attributes    # NULL before the first: `cdef dict __dict__` would make one each time
+    cdef object __weakref__
+
+    cdef void hold(self, Node *node) noexcept
+    cdef void leave_gc(self) noexcept
+    cdef bint has_attributes(self) noexcept
+    cdef int keep_attributes(self) except -1
 
 cdef int refuse(Handle handle) except -1
 

@@ -1,14 +1,31 @@
 """Nodes: the memory behind every Value, Vector and Matrix, and how it is counted and freed."""
+cimport cython
+from cpython.dict cimport PyDict_Size
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_XDECREF
+from cpython.object cimport PyObject_GenericSetAttr, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 
 from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW
 
 
+cdef extern from *:
+    """
+    #define offset_of_attributes() \\
+        ((Py_ssize_t)offsetof(struct __pyx_obj_7llmhard_6engine_4node_Handle, attributes))
+    """
+    Py_ssize_t offset_of_attributes()
+
 cdef extern from "Python.h":
+    void PyType_Modified(type)
     Py_ssize_t PY_SSIZE_T_MAX
+    PyObject **_PyObject_GetDictPtr(object)
+    void Py_CLEAR(PyObject *)
+    object PyObject_GenericGetDict(object, void *)
+    bint PyObject_GC_IsTracked(object)
+    void PyObject_GC_Track(PyObject *)
+    void PyObject_GC_UnTrack(PyObject *)
 
 cdef Py_ssize_t MOST = (PY_SSIZE_T_MAX - CACHE_LINE) // sizeof(double)  # scalars in one node
 
@@ -24,7 +41,7 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
                     Py_ssize_t n_inputs) except NULL:
     """A node with room for its scalars (data not set) and inputs (not linked)."""
     cdef Node *node
-    if rows > INT_MAX or cols > INT_MAX or n_inputs > INT_MAX or rows > MOST // cols:
+    if n_inputs > INT_MAX or rank and (rows > INT_MAX or cols > INT_MAX or rows > MOST // cols):
         raise MemoryError()
     node = <Node *>PyMem_Calloc(1, sizeof(Run) if rank else sizeof(Node))
     if node is NULL:
@@ -94,13 +111,53 @@ cdef void free_node(Node *node) noexcept:
     PyMem_Free(node)
 
 
+cdef inline bint is_last(Node *node) noexcept:
+    """Give up one reference; returns whether it was the last, so that the node is to be freed."""
+    node.refs -= 1
+    if node.refs:
+        return False
+    if node.owns or is_run(node) and run_of(node).scalars is not NULL:
+        give_back(node)
+        return False
+    return True
+
+
+cdef void give_back(Node *node) noexcept:
+    """Give up the Values that a node keeps, when nobody else refers to the node.
+
+    From now on they hold the node, as any others do, until they go themselves: maybe at once.
+    """
+    cdef PyObject *kept
+    if node.owns:
+        kept, node.owns, node.refs = node.handle, False, 1
+    else:
+        kept, run_of(node).scalars = run_of(node).scalars, NULL
+        node.refs = PyDict_Size(<object>kept)
+    Py_DECREF(<object>kept)     # which may free the node
+
+
+cdef void keep(Node *node) noexcept:
+    """Let the handle, a Value, live as long as the node."""
+    node.keeps = True
+    if node.refs > 1:
+        own(node)
+
+
+cdef void own(Node *node) noexcept:
+    """Turn round who holds whom, now that somebody else refers to the node, too."""
+    # 0 references: a handle that is being freed
+    if not node.owns and node.handle is not NULL and Py_REFCNT(<object>node.handle) > 0:
+        Py_INCREF(<object>node.handle)
+        node.owns = True
+        node.refs -= 1
+
+
 cdef void release(Node *node) noexcept:
     """Give up one reference. Frees what nobody refers to any more: by a list, not by recursion."""
     cdef Node *dead = NULL
     cdef Node *child
     cdef int i
-    node.refs -= 1
-    if node.refs == 0:
+    if is_last(node):
         node.grad = NULL
         dead = node
     while dead is not NULL:
@@ -108,8 +165,7 @@ cdef void release(Node *node) noexcept:
         dead = <Node *>node.grad
         for i in range(node.n_inputs + (node.base is not NULL)):
             child = node.inputs[i] if i < node.n_inputs else node.base
-            child.refs -= 1
-            if child.refs == 0:
+            if is_last(child):
                 child.grad = <double *>dead
                 dead = child
         free_node(node)
@@ -158,14 +214,56 @@ cdef int refuse(Handle handle) except -1:
                        f"{name}.__init__ before it is used")
 
 
+@cython.trashcan(True)  # a chain of handles that nodes own does not go by recursion
+@cython.no_gc_clear     # the dict of attributes, through which a cycle goes, is cleared instead
 cdef class Handle:
     """A Python object that keeps one node alive.
 
     Two handles are equal when they stand for the same scalars, not when the numbers agree.
     """
+    cdef void hold(self, Node *node) noexcept:
+        """Become the handle of a node that has none."""
+        self.node = node
+        node.handle = <PyObject *>self
+        node.refs += 1
+
+    cdef void leave_gc(self) noexcept:
+        """Without attributes it is in no cycle: the garbage collector need not look at it."""
+        PyObject_GC_UnTrack(<PyObject *>self)
+
     def __dealloc__(self):
-        if self.node is not NULL:
-            release(self.node)
+        cdef Node *node = self.node
+        if node is NULL:
+            return
+        if node.handle is <PyObject *>self:
+            node.handle = NULL
+        release(node)
+
+    def __cinit__(self):
+        cdef PyObject **attributes = _PyObject_GetDictPtr(self)
+        Py_CLEAR(attributes[0])     # Cython has put None there
+
+    def __setattr__(self, name, value):
+        PyObject_GenericSetAttr(self, name, value)
+        if self.has_attributes():
+            self.keep_attributes()
+
+    @property
+    def __dict__(self):
+        attributes = PyObject_GenericGetDict(self, NULL)
+        self.keep_attributes()
+        return attributes
+
+    cdef bint has_attributes(self) noexcept:
+        return _PyObject_GetDictPtr(self)[0] is not NULL
+
+    cdef int keep_attributes(self) except -1:
+        """Live as long as the node, and let the garbage collector look for cycles."""
+        if not PyObject_GC_IsTracked(self):
+            PyObject_GC_Track(<PyObject *>self)
+        if self.node is not NULL and self.node.rank == 0:
+            keep(self.node)
+        return 0
 
     def __eq__(self, other):
         cdef Node *mine = node_of(self)
@@ -186,3 +284,8 @@ cdef class Handle:
         if node.op == SELECT:
             return hash(<uintptr_t>node)
         return hash((<uintptr_t>owner, node.data - owner.data))
+
+
+# Where PyObject_GenericSetAttr and its like look for the attributes of a Handle.
+(<PyTypeObject *>Handle).tp_dictoffset = offset_of_attributes()
+PyType_Modified(Handle)

@@ -38,6 +38,8 @@ cdef double *input_data(Node *input, double **plain) noexcept:
 
 
 @cython.final
+@cython.no_gc_clear     # a cycle goes through attributes, too, and they are cleared
+@cython.trashcan(True)  # a chain of Tapes, each after another, does not go by recursion
 cdef class Tape:
     """All that a Value or Vector was computed from, ready to be computed again: forward() with
     what the leaves' `.data` and the Indexes hold by now, backward() for the gradients of that.
@@ -83,6 +85,9 @@ cdef class Tape:
 
     def __len__(self):
         return self.nodes.count
+
+    def __reduce__(self):
+        raise TypeError("a Tape is not copied: copy the leaves, compute again, and make a new one")
 
     cdef int find_operations(self) except -1:
         """Put everything that root depends on onto the tape, but not what is on earlier tapes."""

@@ -12,19 +12,21 @@ can have no cycle, since inputs are older than what is computed from them.
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
 from cpython.number cimport PyNumber_AsSsize_t
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_INCREF, Py_REFCNT, PyObject
 from libc.string cimport memcpy
 
 from llmhard.engine.elementwise cimport (
-    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SOFTMAX, SUM, VECMAT, is_binary, is_unary, local_1,
+    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, is_binary, is_unary, local_1,
     local_a, local_b,
 )
 from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
-    Handle, Node, constant, discard, link, locals_of, need_grad, new_node, node_of, release, run_of,
-    storage, view, wrote_data, wrote_grad,
+    Handle, Node, Run, constant, discard, keep, link, locals_of, need_grad, new_node, node_of,
+    release, run_of, storage, view, wrote_data, wrote_grad,
 )
-from llmhard.engine.operation cimport check_unchanged, find_local, is_single
+from llmhard.engine.operation cimport check_unchanged, find_local, forward, is_single
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
 
@@ -46,8 +48,20 @@ cdef object handle(Node *node):
     except MemoryError:
         discard(node)
         raise
-    made.node = node
-    node.refs += 1
+    made.hold(node)
+    made.leave_gc()
+    return made
+
+
+cdef object shown(Node *node):
+    """The handle of a single scalar that somebody looks at. It lives as long as the node from now
+    on: who has seen it may know it by its id."""
+    # 0 references: a handle that is being freed
+    if node.handle is NULL or Py_REFCNT(<object>node.handle) == 0:
+        made = handle(node)
+    else:
+        made = <object>node.handle
+    keep(node)
     return made
 
 
@@ -115,14 +129,34 @@ cdef class Arithmetic(Functions):
     `+ - * / **` work between Values, Vectors and plain numbers. Between a Vector and a Value or
     number, the single one is used for every element; two Vectors must have the same length.
     """
+    # A numpy scalar on the left leaves the operation to us; an array works through its elements.
+    __array_priority__ = -1.0
+
     cdef int adopt(self, Node *node) except -1:
         """For __init__: a second one would pull the scalars from under those who use them."""
         if self.node is not NULL:
             discard(node)
             raise TypeError(f"this {type(self).__name__} has its scalars; make a new one instead")
-        self.node = node
-        node.refs += 1
+        self.hold(node)
+        if type(self) not in (Value, Vector, Matrix) or self.has_attributes():
+            if node.rank == 0:
+                keep(node)
+        else:
+            self.leave_gc()
         return 0
+
+    def __reduce__(self):
+        """For copy and pickle: a leaf, with its data, grad and attributes."""
+        cdef Node *node = node_of(self)
+        if node.op != LEAF or node.base is not NULL or node.constant:
+            raise TypeError(no_copy(self, node))
+        state = self.__dict__ if self.has_attributes() else None
+        grad = self.grad if node.has_grad else None
+        return restore, (type(self), self.data, grad), state
+
+    def __setstate__(self, state):
+        for name, value in state.items():
+            setattr(self, name, value)
 
     cdef object apply1(self, int op):
         return elementwise1(op, self)
@@ -140,6 +174,12 @@ cdef class Value(Arithmetic):
     Value(data, children, local_grads) records an operation of your own: its result, the Values
     it was computed from, and the derivative of the result with respect to each of them.
 
+    A Value takes attributes; `label` is "" at first. The same number is the same object: what
+    `children`, `vector[i]` and iteration have shown once lives as long as what it was read from,
+    and so does a Value with attributes or of a subclass. Another result that nobody holds may come
+    back as a new object, equal to the old one; a weak reference does not hold it. Attributes that
+    lead to what was computed from a Value keep both in memory until they are deleted.
+
     >>> x = Value(3.0)
     >>> y = x * x + 1
     >>> y.backward()
@@ -147,30 +187,24 @@ cdef class Value(Arithmetic):
     (10.0, 6.0)
     """
 
-    def __init__(self, data=0.0, children=(), local_grads=()):
-        cdef double value = number(data)
+    def __init__(self, data=0.0, children=(), local_grads=(), label="", *, _children=(), _op=""):
         cdef Node *node
-        cdef Py_ssize_t i
-        children, local_grads = list(children), list(local_grads)
-        if len(local_grads) != len(children):
-            raise TypeError("Value(data, children, local_grads) needs one local gradient, "
-                            "a number, for each child")
-        if not children:
+        cdef double value = number(data)
+        if isinstance(local_grads, str):        # as micrograd has it: Value(data, children, "+")
+            local_grads, _op = (), local_grads
+        children, local_grads = list(_children or children), list(local_grads)
+        if children and _op and not local_grads:
+            raise TypeError(f"Value(data, children, {_op!r}) does not say how the gradient flows "
+                            f"to the children: write Value(data, children, local_grads), with the "
+                            f"derivative with respect to each of them")
+        if children or local_grads:
+            node = custom(value, children, local_grads)
+        else:
             node = new_node(LEAF, 0, 1, 1, 0)
             node.data[0] = value
-            self.adopt(node)
-            return
-        for child in children:
-            if not isinstance(child, Value):
-                raise TypeError(f"children are Values, not {type(child).__name__}")
-        gradients = [float(number(g)) for g in local_grads]
-        node = new_node(CUSTOM, 0, 1, 1, len(children))
-        node.data[0] = value
-        for child in children:
-            link(node, node_of(<Handle>child))
-        for i in range(node.n_inputs):
-            locals_of(node)[i] = gradients[i]
-        self.adopt(finish(node))
+        self.adopt(node)
+        if label != "":
+            self.label = label
 
     @property
     def data(self):
@@ -234,6 +268,24 @@ cdef class Value(Arithmetic):
 
     # The names that micrograd and microgpt use.
 
+    label = ""
+
+    @property
+    def _backward(self):
+        """A function that adds to each child's grad what this grad means for it."""
+        return lambda: self.pass_on()
+
+    @_backward.setter
+    def _backward(self, _):
+        raise AttributeError("backward() would not call it: Value(data, children, local_grads) "
+                             "records an operation of your own, with its derivatives")
+
+    cdef int pass_on(self) except -1:
+        gradient = self.grad
+        for child, local in inputs_of(node_of(self)):
+            child.grad += local * gradient
+        return 0
+
     @property
     def _op(self):
         return self.op
@@ -252,6 +304,27 @@ cdef class Value(Arithmetic):
 
     def __repr__(self):
         return f"Value(data={self.data}, grad={self.grad})"
+
+
+cdef Node *custom(double value, list children, list local_grads) except NULL:
+    """An operation that only the caller knows."""
+    cdef Node *node
+    cdef Py_ssize_t i
+    if len(local_grads) != len(children):
+        raise TypeError("Value(data, children, local_grads) needs one local gradient, "
+                        "a number, for each child")
+    for child in children:
+        if not isinstance(child, Value):
+            raise TypeError(f"children are Values, not {type(child).__name__}")
+        node_of(<Handle>child)
+    gradients = [float(number(g)) for g in local_grads]
+    node = new_node(CUSTOM, 0, 1, 1, len(children))
+    node.data[0] = value
+    for i in range(<Py_ssize_t>len(children)):
+        link(node, node_of(<Handle>children[i]))
+    for i in range(<Py_ssize_t>len(children)):
+        locals_of(node)[i] = gradients[i]
+    return finish(node)
 
 
 cdef class Vector(Arithmetic):
@@ -319,8 +392,7 @@ cdef class Vector(Arithmetic):
             return handle(view(node, 1, 1, stop - start, stop - start, node.data + start))
         if isinstance(index, Index):
             return handle(select(node, index))
-        start = position(index, node.cols, 1)
-        return handle(view(node, 0, 1, 1, 1, node.data + start))
+        return element(node, node.data + position(index, node.cols, 1))
 
     def __iter__(self):
         return iter([self[i] for i in range(node_of(self).cols)])
@@ -550,10 +622,35 @@ cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
     return owner
 
 
-cdef object scalar(Node *run, Py_ssize_t row, Py_ssize_t col):
-    if run.rank == 0:
-        return handle(run)
-    return handle(view(run, 0, 1, 1, 1, run.data + row * run_of(run).stride + col))
+cdef object scalar(Node *node, Py_ssize_t row, Py_ssize_t col):
+    """The Value of one scalar, the same one every time."""
+    if node.rank == 0:
+        return shown(node)
+    return element(node, node.data + row * run_of(node).stride + col)
+
+
+cdef object element(Node *shows, double *data):
+    """The Value of one of the scalars that a Vector or Matrix shows, the same one every time.
+
+    A run keeps the Values of its scalars, so their views are not counted as references to it.
+    """
+    cdef Run *run = run_of(shows if shows.op == SELECT else storage(shows))
+    cdef object place = data - run.node.data
+    cdef Node *node
+    if run.scalars is NULL:
+        scalars = {}
+        Py_INCREF(scalars)
+        run.scalars = <PyObject *>scalars
+    made = (<dict>run.scalars).get(place)
+    if made is None:
+        node = view(shows, 0, 1, 1, 1, data)
+        made = handle(node)
+        (<dict>run.scalars)[place] = made
+        node.keeps = True
+        run.node.refs -= 1
+    elif shows.op == SELECT:        # it may have moved
+        forward((<Handle>made).node, NULL)
+    return made
 
 
 cdef list inputs_of(Node *value):
@@ -570,7 +667,7 @@ cdef list inputs_of(Node *value):
     if is_single(node):
         if node.program is not NULL:
             find_local(node)
-        return [(handle(node.inputs[j]), locals_of(node)[j]) for j in range(node.n_inputs)]
+        return [(shown(node.inputs[j]), locals_of(node)[j]) for j in range(node.n_inputs)]
     if is_binary(op):
         x, y = a.data[i * a.rank], b.data[i * b.rank]
         return [(scalar(a, 0, i), local_a(op, x, y)),
@@ -597,6 +694,29 @@ cdef list inputs_of(Node *value):
             break
         i -= node.inputs[j].cols
     return [(scalar(node.inputs[j], 0, i), 1.0)]
+
+
+# ================================================================ copies
+
+def restore(kind, data, grad):
+    """Make a leaf again, for copy and pickle; a subclass's __init__ is not called, as usual."""
+    made = kind.__new__(kind)
+    for base in (Value, Vector, Matrix):
+        if issubclass(kind, base):
+            base.__init__(made, data)
+    if grad is not None:
+        made.grad = grad
+    return made
+
+
+cdef str no_copy(object handle, Node *node):
+    kind = f"a {type(handle).__name__}"
+    if node.base is not NULL:
+        return (f"{kind} that shows scalars of a run is not copied: copy the whole Vector or "
+                f"Matrix, or make a leaf of the numbers with {type(handle).__name__}(x.data)")
+    return (f"{kind} that was computed is not copied, since it leads to all that it was computed "
+            f"from: make a leaf of the numbers with {type(handle).__name__}(x.data), or copy the "
+            f"leaves and compute again")
 
 
 # ================================================================ small helpers
@@ -627,3 +747,8 @@ cdef list table(object rows, Py_ssize_t n_rows, Py_ssize_t n_cols):
 cdef str listing(list numbers):
     shown = ", ".join([f"{x:.6g}" for x in numbers[:6]])
     return f"[{shown}, ...]" if len(numbers) > 6 else f"[{shown}]"
+
+
+# Freed as every Handle is, at once: Cython's own way would go through each class that it comes from.
+for kind in (Value, Vector, Matrix):
+    (<PyTypeObject *>kind).tp_dealloc = (<PyTypeObject *>Handle).tp_dealloc
