@@ -13,9 +13,11 @@ and have changed nothing. A program that fails is shortened and printed, ready t
 from __future__ import annotations
 
 import argparse
+import copy
 import faulthandler
 import gc
 import math
+import pickle
 import random
 import re
 import sys
@@ -31,7 +33,7 @@ from llmhard import autograd
 # What a program may name.
 FACE = ["Index", "Matrix", "Tape", "Value", "Vector"]
 FACE += ["adam_update", "average_update", "concat", "no_grad"]
-HEAD = f"""import gc
+HEAD = f"""import copy, gc, pickle
 from llmhard.autograd import {", ".join(FACE)}
 Value().data = 1.0  # so that nothing below is the first that ever changed
 """
@@ -51,7 +53,7 @@ class Fault(AssertionError):
 
 
 def namespace(face) -> dict:
-    return {name: getattr(face, name) for name in FACE} | {"gc": gc}
+    return {name: getattr(face, name) for name in FACE} | {"copy": copy, "gc": gc, "pickle": pickle}
 
 
 def flat(numbers) -> list[float]:
@@ -148,9 +150,14 @@ class Pair:
             raise Fault("a replay and a new recording of the same differ")
 
     def compare(self) -> None:
+        values = {}  # the Value that shows a scalar, by its cell
         for name, twin in self.reference.items():
             if isinstance(twin, reference.Handle):
                 self.compare_numbers(name, twin)
+                if twin.node.rank == 0 and (twin.node.owner is twin.node or not twin.node.rule):
+                    ours = values.setdefault(twin.node.cells[0], self.engine[name])
+                    if ours is not self.engine[name]:
+                        raise Fault(f"{name} is another object for the same scalar")
             elif isinstance(twin, reference.Tape) and len(self.engine[name]) != len(twin):
                 raise Fault(f"len({name}) is {len(self.engine[name])}, not {len(twin)}")
 
@@ -204,9 +211,10 @@ def run(lines: Iterable[str], pair: Pair, said: list[str] | None = None) -> list
 
 
 WEIGHTS = {  # how often each write_... writes
-    "leaf": 3, "elementwise": 12, "product": 7, "run": 4, "copy": 3, "custom": 0.5, "inside": 2,
-    "read": 1, "view": 6, "select": 4, "index": 3, "data": 5, "grad": 3, "backward": 5, "loss": 4,
-    "tape": 4, "replay": 8, "adam": 2, "average": 0.7, "del": 4, "collect": 0.3, "mistake": 4,
+    "leaf": 3, "elementwise": 12, "product": 7, "run": 4, "copy": 3, "custom": 0.5, "view": 6,
+    "select": 4, "twin": 1, "inside": 2, "read": 1, "index": 3, "data": 5, "grad": 3,
+    "backward": 5, "loss": 4, "tape": 4, "replay": 8, "adam": 2, "average": 0.7, "del": 4,
+    "collect": 0.3, "mistake": 4,
 }  # fmt: skip
 
 
@@ -367,6 +375,15 @@ class Writer:
             fits = self.pick("Vector", where=lambda x: len(x) == n)
             if fits:
                 yield f"{self.new('m')} = Matrix([{fits}, {self.numbers(n)!r}, {fits}])"
+
+    def write_twin(self):
+        """A copy of a leaf, or the refusal to copy something else."""
+        x = self.own("Value", "Vector", "Matrix", where=lambda x: x.node.is_leaf)
+        if self.rng.random() < 0.2:
+            x = self.own("Value", "Vector", "Matrix")
+        forms = ["copy.copy({})", "copy.deepcopy({})", "pickle.loads(pickle.dumps({}))"]
+        if x:
+            yield f"{self.new('z')} = {self.rng.choice(forms).format(x)}"
 
     def write_inside(self):
         """Look into a scalar: its children, and the local gradients, as the data of a new leaf."""

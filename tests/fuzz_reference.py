@@ -177,6 +177,9 @@ class Number(float):
         made.error = error
         return made
 
+    def __getnewargs__(self):
+        return float(self), self.error
+
 
 class Cell:
     """A scalar: its data and gradient, and the bounds of both."""
@@ -415,6 +418,12 @@ def view(of: Node, rank: int, rows: int, cols: int, places: Callable, key) -> Ha
     return handle(node)
 
 
+def scalar(node: Node, place: int) -> Handle:
+    if node.rank == 2:
+        return handle(node)[place // node.cols][place % node.cols]
+    return handle(node)[place] if node.rank else handle(node)
+
+
 def position(i, length: int) -> int:
     return range(length)[i]
 
@@ -435,6 +444,11 @@ BOUND = {"data": "error", "grad": "grad_error"}
 
 class Handle:
     node: Node
+
+    def __reduce__(self):
+        if not self.node.is_leaf:
+            raise TypeError("only leaves can be copied")
+        return restore, (type(self), self.data, self.grad)
 
     def _set(self, name: str, values: list[float]) -> None:
         for cell, x in zip(self.node.cells, values, strict=True):
@@ -471,6 +485,12 @@ class Handle:
         lambda self: self._shaped("grad"),
         lambda self, values: self._set("grad", self._accepted(values, "grad")),
     )
+
+
+def restore(kind: type, data, grad) -> Handle:
+    made = kind(data)
+    made.grad = grad
+    return made
 
 
 def elementwise2(rule: Elementwise, x, y):
@@ -530,12 +550,9 @@ class Value(Handle):
     @property
     def children(self):
         inputs = self.node.owner.inputs
-        places = [
-            next((of, of.cells.index(cell)) for of in inputs if cell in of.cells)
-            for cell, _, _ in self._terms()
-        ]
         return tuple(
-            view(of, 0, 1, 1, lambda i=i: [i], i) if of.rank else handle(of) for of, i in places
+            next(scalar(of, of.cells.index(cell)) for of in inputs if cell in of.cells)
+            for cell, _, _ in self._terms()
         )
 
     @property

@@ -1,6 +1,8 @@
 """Random programs on the engine and on a second autograd; `make fuzz` runs them for longer."""
 
+import copy
 import datetime
+import pickle
 import re
 
 import fuzz
@@ -159,3 +161,12 @@ def test_a_view_of_what_an_index_chose_is_not_stale_when_it_is_made(show):
     tape.backward()
     assert m.grad[0] == [0.0] * 3
     assert m.grad[1][1] == 2.0
+
+
+@pytest.mark.parametrize(
+    "twin", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_a_copy_has_the_gradient_that_backward_gave(twin):
+    x, v, m = Value(2.0), Vector([1.0, 2.0]), Matrix([[1.0, 2.0]])
+    ((m @ v)[0] * x).backward()
+    assert (twin(x).grad, twin(v).grad, twin(m).grad) == (5.0, [2.0, 4.0], [[2.0, 4.0]])
