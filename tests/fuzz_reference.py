@@ -771,6 +771,8 @@ def adam_update(
             cell.data, cell.error = spread(moved, was, errors)
             cell.error += 2 * ROUNDINGS * EPS * max(abs(cell.data), abs(was[0]))
             cell.grad = cell.grad_error = 0.0
+            if not square.data < 1e300:  # more than the engine's vector unit takes
+                cell.data = mean.data = square.data = math.nan
         for x in (p, m, v):
             x.node.changed = next(clock)
 
