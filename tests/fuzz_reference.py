@@ -102,10 +102,16 @@ def compiled(formula: str) -> Callable:
 
 
 def corners(numbers: list[float], errors: list[float]) -> Iterator[tuple[float, ...]]:
-    """The operands at the ends of their bounds; nothing if they are exact."""
+    """The operands at the ends of their bounds, and at a whole number between; none if exact."""
     if any(errors):
-        sides = [(x - e, x + e) if e else (x,) for x, e in zip(numbers, errors, strict=True)]
-        yield from itertools.product(*sides)
+        yield from itertools.product(*map(ends, numbers, errors))
+
+
+def ends(x: float, error: float) -> list[float]:
+    if not error or not math.isfinite(x):
+        return [x]
+    whole = float(round(x))  # where a formula may make a difference, as division does at 0
+    return [x - error, x + error, *([whole] if abs(whole - x) <= error else [])]
 
 
 def spread(function: Callable, numbers: list[float], errors: list[float]) -> tuple[float, float]:
