@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize corpus clean
+.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitized sanitize fuzz corpus clean
 
 build: .venv/built
 
@@ -74,20 +74,30 @@ bench: .venv/extra-bench
 recipes: build
 	$(BIN)/python -m benchmarks.recipes
 
-# The engine's tests with AddressSanitizer and UndefinedBehaviorSanitizer (gcc): some minutes.
+# A copy, built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc), and how Python runs it.
 SANITIZED := build/sanitized
-sanitize: .venv/extra-test
+SANITIZING = cd $(SANITIZED) && \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc PYTHONPATH=. \
+	$(CURDIR)/$(BIN)/python
+sanitized: .venv/extra-test
 	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
 	cp -r llmhard pyx data tests docs docs_tools setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	rm -f $(SANITIZED)/llmhard/engine/*.so
 	cd $(SANITIZED) && CFLAGS="-fsanitize=address,undefined -fno-sanitize=alignment -g -O1" \
 		$(CURDIR)/$(BIN)/python setup.py build_ext --inplace
-	cd $(SANITIZED) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc PYTHONPATH=. \
-		$(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider -k "not memory and not leak and not new_operation" \
+
+# The engine's tests with the sanitizers: some minutes.
+sanitize: sanitized
+	$(SANITIZING) -m pytest -p no:cacheprovider -k "not memory and not leak and not new_operation" \
 		tests/test_value.py tests/test_handles.py tests/test_identity.py tests/test_runs.py \
 		tests/test_model.py tests/test_trainer.py tests/test_sampler.py tests/test_model_file.py \
 		tests/test_replay.py tests/test_operations.py
+
+# Random programs with the sanitizers, in one thread and in four.
+FUZZ_SECONDS ?= 1200
+fuzz: sanitized
+	$(SANITIZING) tests/fuzz.py --seconds $(FUZZ_SECONDS)
 
 # Write data/*.txt again from the grammar.
 corpus: build

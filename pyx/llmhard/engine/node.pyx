@@ -80,6 +80,7 @@ cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t
     run.stride = stride
     if of.op == SELECT:
         node.op = SELECT
+        node.computed = clock.changes
         run.offset = data - of.data
         link(node, of)
     return node

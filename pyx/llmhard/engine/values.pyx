@@ -153,7 +153,7 @@ cdef class Arithmetic(Functions):
         if node.op != LEAF or node.base is not NULL or node.constant:
             raise TypeError(no_copy(self, node))
         state = self.__dict__ if self.has_attributes() else None
-        grad = self.grad if node.has_grad else None
+        grad = self.grad if node.grad is not NULL else None
         return restore, (type(self), self.data, grad), state
 
     def __setstate__(self, state):
