@@ -17,8 +17,8 @@ from cpython.ref cimport Py_INCREF, Py_REFCNT, PyObject
 from libc.string cimport memcpy
 
 from llmhard.engine.elementwise cimport (
-    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, is_binary, is_unary, local_1,
-    local_a, local_b,
+    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, is_binary, is_unary,
+    local_1, local_a, local_b,
 )
 from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
@@ -751,6 +751,6 @@ cdef str listing(list numbers):
     return f"[{shown}, ...]" if len(numbers) > 6 else f"[{shown}]"
 
 
-# Freed as every Handle is, at once: Cython's own way would go through each class that it comes from.
+# Freed as every Handle is, at once: Cython's own way goes through each class that it comes from.
 for kind in (Value, Vector, Matrix):
     (<PyTypeObject *>kind).tp_dealloc = (<PyTypeObject *>Handle).tp_dealloc
