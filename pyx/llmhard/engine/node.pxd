@@ -16,7 +16,7 @@ cdef struct Node:
     int n_inputs            # of inputs; 0 if op is LEAF or VIEW
     int rows, cols          # the scalars: rows * cols of them (a Value or Vector is one row)
     int depth               # more than that of every input, at least that of base; 0 for leaves
-    Py_ssize_t refs         # the handle unless owned, views, nodes that have it as an input; 0: free it
+    Py_ssize_t refs         # its handle unless owned, views, nodes it is an input of; 0: free it
     double *data            # the first scalar: own, a block of memory, base's or program's
     double *grad            # as long as data; NULL until needed; of a freed node, the next to free
     Node **inputs           # input_pair, or if there are more than 2 a block, with local behind it
