@@ -60,7 +60,7 @@ docs-fresh:
 tour: .venv/extra-docs
 	$(BIN)/python -m docs_tools.tour
 
-# Ten times the signals at random moments that `make test` sends: about 10 minutes.
+# Ten times the signals at random moments that `make test` sends: about 15 minutes.
 kills: .venv/extra-test
 	LLMHARD_KILLS=2000 $(BIN)/python -m pytest -s tests/test_kills.py
 
