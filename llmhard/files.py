@@ -76,7 +76,7 @@ def check_room(path: str | os.PathLike[str], size: int) -> None:
         if hasattr(os, "posix_fallocate"):  # it knows quotas and limits, too
             os.posix_fallocate(descriptor, 0, max(size, 1))
         elif disk_usage(path.parent).free < size:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:

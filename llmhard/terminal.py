@@ -103,6 +103,12 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
+def mute(stream: TextIO | None) -> None:
+    """Let what is still to be written to a stream go nowhere, so that it fails no more."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, or nothing that leads to a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+
+
 class _Unfailing(io.TextIOBase):
     """A stream that hides the first error of another one, keeps it, and writes nothing after it.
 
@@ -142,8 +148,7 @@ class _Unfailing(io.TextIOBase):
         except OSError as error:
             self.error = self.error or error
             # What the stream has kept for later would fail again when the program ends.
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            mute(self._stream)
 
 
 def unfailing(stream: TextIO) -> TextIO:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from llmhard import signals
 from llmhard.cli import check, completion, evaluate, finetune, info, sample, train, workbook
 from llmhard.cli.common import Parser, UsageError, complain, program
+from llmhard.terminal import mute
 from llmhard.version import __version__
 
 
@@ -34,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = interrupt.code if isinstance(interrupt, signals.Interrupted) else 130
             return _end(code, str(interrupt) or "interrupted")
         except BrokenPipeError:  # whoever reads our output has seen enough
-            _write_no_more()
+            mute(sys.stdout)
             return _end(141)
         except OSError as error:  # the disk that stdout is redirected to is full, for one
-            _write_no_more()
+            mute(sys.stdout)
             return _end(2, f"cannot write the output: {error.strerror}")
         return code
 
@@ -56,12 +55,6 @@ def _end(code: int, message: str = "") -> int:
     if message:
         complain(message)
     return code
-
-
-def _write_no_more() -> None:
-    """Keep Python's exit from complaining that it cannot write the rest of the output."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Commands(Parser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -200,7 +201,7 @@ def read_model(path: str) -> model_file.SavedModel:
                 f"{what}: it is a checkpoint; to go on with the training: {go_on}"
             ) from None
         except model_file.ModelFileError:
-            if not _is_text(path):
+            if not is_text(path):
                 raise
             learn = advised("train", "--data", path)
             raise UsageError(
@@ -224,7 +225,7 @@ def _instead_of(path: str) -> str:
     return advice
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str | os.PathLike[str]) -> bool:
     """Whether `train` could learn from this file."""
     with suppress(OSError, corpus.CorpusError):
         if Path(path).is_file() and Path(path).stat().st_size <= LARGEST_TEXT:  # not a pipe

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 from llmhard import curves, files
-from llmhard.cli.common import UsageError, advised, explained
+from llmhard.cli.common import UsageError, advised, explained, is_text
 from llmhard.model_file import CHECKPOINT, MODEL
 from llmhard.tensor_file import is_kind
 from llmhard.terminal import whole
@@ -21,7 +21,6 @@ from llmhard.terminal import whole
 MODEL_OUT, ITS_CHECKPOINT, PICTURE = "the model (--out)", "its checkpoint", "the picture (--plot)"
 STANDARD_INPUT = "-"
 FORCE = "or replace it with --force"
-BEGINNING = 4096  # bytes that tell whether a file is a text
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -97,7 +96,7 @@ def check_model_place(path: Path, force: bool) -> None:
             f"{advised('train', '--resume', path)}; to save a model, choose another --out, {FORCE}"
         )
     if not is_kind(path, MODEL):
-        learn = f"to learn from it: {advised('train', path)}; " if _is_text(path) else ""
+        learn = f"to learn from it: {advised('train', path)}; " if is_text(path) else ""
         raise UsageError(
             f"{path} is there already, and it is no model; {learn}"
             f"to save the model, choose another --out, {FORCE}"
@@ -154,9 +153,3 @@ def _is_there(path: Path, what: str) -> bool:
     if not status.st_mode & 0o222:
         raise UsageError(f"cannot write {path}: it is read-only; choose another {what}")
     return status.st_size > 0
-
-
-def _is_text(path: Path) -> bool:
-    with path.open("rb") as file:
-        beginning = file.read(BEGINNING)
-    return b"\0" not in beginning or beginning.startswith((b"\xff\xfe", b"\xfe\xff"))
