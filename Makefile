@@ -14,7 +14,7 @@ build: .venv/built
 		"llmhard needs Python 3.11 or newer, and this is %d.%d; name another: make PYTHON=python3.12" \
 		% sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.1"
+	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" "cython>=3.1,!=3.3.*"
 	touch $@
 
 .venv/built: .venv/tools $(SOURCES)

@@ -25,14 +25,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 try:
+    import Cython
     import setuptools
+
+    if Cython.__version__.startswith("3.3."):  # docs/reliability.md
+        raise SystemExit(
+            f"llmhard needs another Cython to build: lists made by {Cython.__version__} corrupt "
+            f'memory when it runs out: python -m pip install "cython>=3.1,!=3.3.*"'
+        )
     from Cython import Tempita
     from Cython.Build import cythonize
     from Cython.Compiler.Errors import CompileError as TranslationError
 except ImportError as missing:
     raise SystemExit(
         f"llmhard needs Cython and setuptools to build ({missing}): "
-        f"python -m pip install cython setuptools"
+        f'python -m pip install "cython>=3.1,!=3.3.*" setuptools'
     ) from None
 if int(setuptools.__version__.split(".")[0]) < 77:
     raise SystemExit(
@@ -53,6 +60,7 @@ NATIVE = ["-march=native", "-mprefer-vector-width=512"]
 
 SOURCES = Path("pyx/llmhard/engine")
 FILLED = Path("build", SOURCES)  # the sources that are made of templates (*.in)
+TEMPLATES = ["elementwise.pxd.in", "functions.pyx.in", "functions.pyi.in"]
 # The engine's modules; each one imports from those before it only.
 MODULES = [
     "node",
@@ -105,7 +113,7 @@ class BuildEngine(build_ext):
 
 def source(module):
     """Return the name of the file that a module is compiled from."""
-    is_filled = Path(SOURCES, f"{module}.pyx.in").is_file()
+    is_filled = f"{module}.pyx.in" in TEMPLATES
     return str(Path(FILLED if is_filled else SOURCES, f"{module}.pyx"))
 
 
@@ -125,7 +133,9 @@ def fill_templates():
     binary, unary = read_table(Path(SOURCES, "operations.py"))
     formulas = " ".join(formula for row in binary + unary for formula in row.formulas)
     functions = sorted(set(re.findall(r"(\w+)\(", formulas)))
-    for template in SOURCES.glob("*.in"):
+    for template in [Path(SOURCES, name) for name in TEMPLATES]:
+        if not template.is_file():
+            raise BaseError(f"{template} is missing; take a whole checkout")
         text = Tempita.sub(template.read_text(), binary=binary, unary=unary, functions=functions)
         folder = Path("llmhard/engine") if ".pyi" in template.suffixes else FILLED
         file = folder / template.stem

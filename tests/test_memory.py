@@ -469,8 +469,6 @@ HOSTILE = {
         except (ImportError, AttributeError):
             raise SystemExit
         x, v, m = Value(0.5), Vector([0.5] * 5), Matrix([[0.5] * 5] * 3)
-        # Nothing that takes a list: in Cython 3.3.1 a list comprehension that runs out of
-        # memory gives up one reference too many.
         def compute():
             y = (x * 2).exp() + x**2
             run = m[1:, 1:] @ (v * y)[1:]
