@@ -21,10 +21,12 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     Decay Regularization" (2019), algorithm 2.
 
     `means` and `squares` hold m and v: for each parameter a leaf of the same shape, zeros at
-    first. `t` counts the steps from 1. With a `tape`, its backward() comes first, and the
-    gradients of weight matrices go into Adam without passing through memory: the same bits,
-    sooner. Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
-    or numbers differ or t is below 1, TypeError if one is no handle, and what backward() raises.
+    first. A v below 1e-200 counts as that much, so a gradient of 0 moves nothing even if eps is 0;
+    a gradient above 1e154, whose square is infinite, makes data nan. `t` counts the steps from 1.
+    With a `tape`, its backward() comes first, and the gradients of weight matrices go into Adam
+    without passing through memory: the same bits, sooner. Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
+    or numbers differ or t is below 1, TypeError if one is no handle or a plain number in a formula,
+    and what backward() raises.
     """
     cdef AdamStep step
     cdef Marks marks = Marks(NULL, 0, 0)
@@ -78,7 +80,7 @@ def average_update(means, parameters, *, double share):
     With the shares 1, 1/2, 1/3, ... the means are those of all parameters so far. For each
     parameter, a leaf, `means` has a leaf of the same shape. Raises, before anything is changed,
     ValueError if one of them is no leaf or the shapes or numbers differ, TypeError if one is no
-    handle.
+    handle or a plain number in a formula.
     """
     cdef Handle mean, parameter
     cdef list ms = list(means), ps = list(parameters)
@@ -108,4 +110,6 @@ cdef int check_leaf(object handle, object like) except -1:
     if (node.op != LEAF or node.rows != other.rows or node.cols != other.cols
             or node.rank != other.rank):
         raise ValueError("a parameter and what is kept for it are leaves of the same shape")
+    if node.constant:
+        raise TypeError("this is a plain number in a formula; make it a Value to change it")
     return 0
