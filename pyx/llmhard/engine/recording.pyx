@@ -1,6 +1,6 @@
 """Recording: whether a new node keeps what it was computed from."""
-from cpython.mem cimport PyMem_Realloc
-from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
+from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport lanes
@@ -10,8 +10,19 @@ from llmhard.engine.operation cimport forward
 cdef extern from *:
     """
     static _Thread_local int not_recording = 0;
+    static _Thread_local uint64_t thread = 0;
     """
     int not_recording           # how many `with no_grad()` blocks this thread is in
+    uint64_t thread             # this thread's number; 0 before it has one
+
+cdef uint64_t n_threads = 0     # how many have a number: no two ever have the same one
+
+
+# A thread that is in a block, and how often.
+cdef struct Entry:
+    uint64_t thread
+    int times               # at least 1, but for the moment in which it is made
+    Entry *next
 
 
 cdef class no_grad:
@@ -21,26 +32,54 @@ cdef class no_grad:
     It holds in the thread that enters the block and in no other. A block may be entered again,
     inside itself or later; leaving it more often than this thread has entered it does nothing.
     """
-    cdef dict entered           # how often each thread is in it, by the thread's number
-
-    def __cinit__(self):
-        self.entered = {}
+    cdef Entry *entries         # of the threads in this block, one each
 
     def __enter__(self):
         global not_recording
-        cdef object thread = PyThread_get_thread_ident()
-        self.entered[thread] = self.entered.get(thread, 0) + 1
+        cdef Entry *mine = self.find()[0]
+        if mine is NULL:
+            mine = self.add_entry()
+        mine.times += 1
         not_recording += 1
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, kind=None, error=None, traceback=None):
+        """Needs no memory: named arguments come without a tuple."""
         global not_recording
-        cdef object thread = PyThread_get_thread_ident()
-        cdef int times = self.entered.pop(thread, 0)
-        if times > 1:
-            self.entered[thread] = times - 1
-        if times:
-            not_recording -= 1
+        cdef Entry **place = self.find()
+        cdef Entry *mine = place[0]
+        if mine is NULL:
+            return
+        mine.times -= 1
+        not_recording -= 1
+        if mine.times == 0:
+            place[0] = mine.next
+            PyMem_Free(mine)
+
+    cdef Entry **find(self) noexcept:
+        """Return where the address of this thread's entry is; NULL is there if it has none."""
+        cdef Entry **place = &self.entries
+        while place[0] is not NULL and place[0].thread != thread:
+            place = &place[0].next
+        return place
+
+    cdef Entry *add_entry(self) except NULL:
+        global thread, n_threads
+        cdef Entry *made = <Entry *>PyMem_Calloc(1, sizeof(Entry))
+        if made is NULL:
+            raise MemoryError()
+        if thread == 0:
+            n_threads += 1
+            thread = n_threads
+        made.thread, made.next = thread, self.entries
+        self.entries = made
+        return made
+
+    def __dealloc__(self):
+        cdef Entry *entry
+        while self.entries is not NULL:
+            entry, self.entries = self.entries, self.entries.next
+            PyMem_Free(entry)
 
 
 cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
