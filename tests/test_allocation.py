@@ -7,7 +7,6 @@ the engine allocates: it uses Python's allocators only.
 
 import subprocess
 import sys
-from importlib.metadata import distributions
 
 import pytest
 
@@ -66,33 +65,15 @@ OPERATIONS = {
     "an error of an argument": f"try: x + 'x'{REFUSED}",
     "data of a Matrix": "m.data = [[3.0] * 9] * 3",
     "grad of a Matrix": "m.grad = 1",
+    "grads of a Matrix": "m.grad = [range(9)] * 3",
+    "grad of a fresh Matrix": "Matrix([[1.0, 2.0]]).grad = [[3.0, 4.0]]",
+    "data of a slice": "m[1:, 2:5].data = [[3.0] * 3] * 2",
+    "grad of a slice": "m[1:, 2:5].grad = [[3.0] * 3] * 2",
+    "data of an Index": "m[i].data = (k + 0.5 for k in range(9))",
+    "what micrograd calls backward": "s._backward()",
+    "that of an element": "u[1]._backward()",
+    "no_grad inside itself": "with no_grad() as block, block, no_grad(): v * w",
 }
-
-# Cython 3.3.1: a list comprehension that cannot grow its list gives the new element up twice
-# (__Pyx_ListComp_AppendAndDecref), so that an object that is in use is freed. 3.2 does not. What
-# comes of it is undefined: most of these fail, most with a segmentation fault.
-COMPREHENSIONS = (
-    "a Vector", "a Vector of Values", "a Matrix", "a Matrix of Vectors", "a Matrix of mixed rows",
-    "bytes", "a sum", "elements and slices", "reading", "reading a Matrix",
-)  # fmt: skip
-FAULTS = {
-    "no_grad": "no_grad.__exit__ needs memory; without it, nothing is recorded ever after",
-    "data of a Matrix": "the rows are assigned one by one, and each needs memory",
-    "grad of a Matrix": "the rows are assigned one by one, and each needs memory",
-}
-
-
-def cases():
-    """The operations, those with a known fault marked."""
-    corrupting = any(d.name == "Cython" and d.version == "3.3.1" for d in distributions())
-    for name, line in OPERATIONS.items():
-        marks = []
-        if name in FAULTS:
-            marks = [pytest.mark.xfail(reason=FAULTS[name], strict=True)]
-        elif name in COMPREHENSIONS and corrupting:
-            marks = [pytest.mark.xfail(reason="Cython 3.3.1", strict=False)]
-        yield pytest.param(line, id=name, marks=marks)
-
 
 PROGRAM = """
 import _testcapi, gc
@@ -164,7 +145,7 @@ print(failures)
 """
 
 
-@pytest.mark.parametrize("line", list(cases()))
+@pytest.mark.parametrize("line", OPERATIONS.values(), ids=OPERATIONS)
 def test_memory_that_runs_out_anywhere_changes_nothing(line):
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", PROGRAM.format(line=line)],

@@ -407,3 +407,50 @@ def test_a_stale_view_through_an_index_is_refused_like_any_other(use, rank):
     Tape(w.sum() if rank == 1 else w[0].sum()).forward()
     with pytest.raises(RuntimeError, match="changed after it was recorded"):
         y.backward()
+
+
+def test_no_grad_left_in_a_thread_that_never_entered_it():
+    block = no_grad()
+    for _ in range(3):  # the threads come one after another, and may have the same address
+        thread = threading.Thread(target=block.__enter__)
+        thread.start()
+        thread.join()
+        seen = []
+
+        def leave(seen=seen):
+            block.__exit__()
+            seen.append((Value(2.0) * 3).op)
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        thread.join()
+        assert seen == ["*"]
+    with block, block:
+        assert (Value(2.0) * 3).op == ""
+    assert (Value(2.0) * 3).op == "*"
+
+
+@pytest.mark.parametrize(
+    "rows", [[[5.0], [6.0, 7.0]], [[5.0, 6.0]], [[5.0, 6.0]] * 3, [[5.0, "x"]] * 2]
+)
+def test_a_table_of_another_shape_changes_nothing(rows):
+    m = Matrix([[1.0, 2.0], [3.0, 4.0]])
+    m.grad = 9
+    for name in ("data", "grad"):
+        with pytest.raises((ValueError, TypeError)):
+            setattr(m, name, rows)
+    assert (m.data, m.grad) == ([[1.0, 2.0], [3.0, 4.0]], [[9.0, 9.0]] * 2)
+
+
+def test_numbers_of_numpy_that_are_true_or_false():
+    np = pytest.importorskip("numpy")
+    for yes, no in [(True, False), (np.True_, np.False_)]:
+        v, m = Vector([yes, 2.0]), Matrix([[no, 2.0]])
+        v.grad = yes
+        m.data = [[yes, no]]
+        assert (v.data, v.grad, m.data) == ([1.0, 2.0], [1.0, 1.0], [[1.0, 0.0]])
+        assert ((v * yes).data, (yes * v).data, (Value(yes) - no).data) == (
+            [1.0, 2.0],
+            [1.0, 2.0],
+            1.0,
+        )

@@ -3,7 +3,7 @@ from llmhard.engine.node cimport Node
 
 
 cdef class Index:
-    cdef Py_ssize_t where
+    cdef Py_ssize_t where       # the row or element that its views show; not yet checked
 
 
 cdef Node *select(Node *of, Index index) except NULL

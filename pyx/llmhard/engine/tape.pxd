@@ -8,9 +8,9 @@ from llmhard.engine.traversal cimport Marks, NodeList, Seen
 
 # The products with one leaf matrix.
 cdef struct Group:
-    Node *matrix
+    Node *matrix            # a leaf, the first input of each product
     Node **products         # `count` of them, next to each other in the tape's list
-    Py_ssize_t count
+    Py_ssize_t count        # at least 1
     bint has_leaf_vector    # a step of Adam may move a vector before the gradient was taken
 
 

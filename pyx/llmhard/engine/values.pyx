@@ -11,6 +11,7 @@ can have no cycle, since inputs are older than what is computed from them.
 """
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.number cimport PyNumber_AsSsize_t
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_REFCNT, PyObject
@@ -24,12 +25,13 @@ from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
     Handle, Node, Run, constant, discard, keep, link, locals_of, need_grad, new_node, node_of,
-    release, run_of, storage, view, wrote_data, wrote_grad,
+    release, run_of, size, storage, view, wrote_data, wrote_grad,
 )
 from llmhard.engine.operation cimport check_unchanged, find_local, forward, is_single
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
 
+import sys
 from numbers import Real
 
 from llmhard.engine.operation import NAMES
@@ -66,7 +68,12 @@ cdef object shown(Node *node):
 
 
 cdef inline bint is_number(object x):
-    return PyFloat_Check(x) or PyLong_Check(x) or isinstance(x, Real)
+    return PyFloat_Check(x) or PyLong_Check(x) or isinstance(x, Real) or is_numpy_bool(x)
+
+
+cdef bint is_numpy_bool(object x):
+    """As True and False are ints, numpy's are numbers here, although numpy registers them as none."""
+    return isinstance(x, getattr(sys.modules.get("numpy"), "bool_", ()))
 
 
 cdef double number(object x) except? -1.0:
@@ -283,9 +290,16 @@ cdef class Value(Arithmetic):
                              "records an operation of your own, with its derivatives")
 
     cdef int pass_on(self) except -1:
-        gradient = self.grad
-        for child, local in inputs_of(node_of(self)):
-            child.grad += local * gradient
+        cdef Node *child
+        cdef list inputs = inputs_of(node_of(self))
+        cdef double gradient = self.grad
+        cdef double local
+        for value, _ in inputs:     # all that needs memory comes before the first grad changes
+            need_grad(node_of(<Handle>value))
+        for value, local in inputs:
+            child = (<Handle>value).node
+            child.grad[0] += local * gradient
+            wrote_grad(child)
         return 0
 
     @property
@@ -365,7 +379,8 @@ cdef class Vector(Arithmetic):
     @data.setter
     def data(self, values):
         cdef Node *node = node_of(self)
-        assign(node.data, values, node.cols)
+        cdef double *numbers = read(node, values)
+        write(node, node.data, numbers)
         wrote_data(node)
 
     @property
@@ -378,8 +393,10 @@ cdef class Vector(Arithmetic):
     @grad.setter
     def grad(self, values):
         cdef Node *node = node_of(self)
+        cdef double *numbers
         need_grad(node)
-        assign(node.grad, values, node.cols)
+        numbers = read(node, values)
+        write(node, node.grad, numbers)
         wrote_grad(node)
 
     def __len__(self):
@@ -481,7 +498,7 @@ cdef class Matrix(Arithmetic):
         node.refs = 1
         try:
             for r in range(node.rows):
-                assign(node.data + r * cols, rows[r], cols)
+                read_row(node.data + r * cols, rows[r], cols)
             self.adopt(node)
         finally:
             release(node)
@@ -527,8 +544,9 @@ cdef class Matrix(Arithmetic):
     @data.setter
     def data(self, rows):
         cdef Node *node = node_of(self)
-        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
-            row.data = values
+        cdef double *numbers = read(node, iter(rows))
+        write(node, node.data, numbers)
+        wrote_data(node)
 
     @property
     def grad(self):
@@ -538,10 +556,11 @@ cdef class Matrix(Arithmetic):
     @grad.setter
     def grad(self, rows):
         cdef Node *node = node_of(self)
-        if is_number(rows):
-            rows = [[rows] * node.cols] * node.rows
-        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
-            row.grad = values
+        cdef double *numbers
+        need_grad(node)
+        numbers = read(node, rows)
+        write(node, node.grad, numbers)
+        wrote_grad(node)
 
     def __len__(self):
         return node_of(self).rows
@@ -723,27 +742,66 @@ cdef str no_copy(object handle, Node *node):
 
 # ================================================================ small helpers
 
-cdef int assign(double *to, object values, Py_ssize_t n) except -1:
-    """Write n numbers, or one number n times; nothing if one of them is not a number."""
+cdef double *read(Node *node, object values) except NULL:
+    """Return new memory with numbers of the node's shape, or one number for all its scalars.
+
+    Whatever goes wrong goes wrong here, before write() changes the first of the node's numbers.
+    """
     cdef Py_ssize_t i
-    cdef list numbers
-    if is_number(values):
-        numbers = [float(values)] * n
-    else:
-        numbers = [float(number(x)) for x in values]
-    if len(numbers) != n:
-        raise ValueError(f"{n} numbers are needed here, not {len(numbers)}")
-    for i in range(n):
-        to[i] = numbers[i]
+    cdef double one
+    cdef double *numbers = <double *>PyMem_Malloc(size(node) * sizeof(double))
+    if numbers is NULL:
+        raise MemoryError()
+    try:
+        if is_number(values):
+            one = values
+            for i in range(size(node)):
+                numbers[i] = one
+        elif node.rank == 2:
+            read_table(node, numbers, values)
+        else:
+            read_row(numbers, values, node.cols)
+    except BaseException:
+        PyMem_Free(numbers)
+        raise
+    return numbers
+
+
+cdef int read_table(Node *node, double *to, object rows) except -1:
+    cdef Py_ssize_t r = 0, n_wrong = 0
+    for row in rows:
+        n_wrong += r >= node.rows or count_row(to + r * node.cols, row, node.cols) != node.cols
+        r += 1
+    if r != node.rows or n_wrong:
+        raise ValueError(f"{node.rows} rows of {node.cols} numbers are needed here")
     return 0
 
 
-cdef list table(object rows, Py_ssize_t n_rows, Py_ssize_t n_cols):
-    """Rows of numbers, checked as a whole before any of them is used."""
-    checked = [[float(number(x)) for x in row] for row in rows]
-    if len(checked) != n_rows or any([len(row) != n_cols for row in checked]):
-        raise ValueError(f"{n_rows} rows of {n_cols} numbers are needed here")
-    return checked
+cdef int read_row(double *to, object values, Py_ssize_t n) except -1:
+    cdef Py_ssize_t found = count_row(to, values, n)
+    if found != n:
+        raise ValueError(f"{n} numbers are needed here, not {found}")
+    return 0
+
+
+cdef Py_ssize_t count_row(double *to, object values, Py_ssize_t n) except -1:
+    """Read the first n numbers; returns how many there are."""
+    cdef Py_ssize_t i = 0
+    cdef double one
+    for x in values:
+        one = number(x)
+        if i < n:
+            to[i] = one
+        i += 1
+    return i
+
+
+cdef void write(Node *node, double *to, double *numbers) noexcept:
+    """Move numbers that read() has returned to where the node's data or grad begins."""
+    cdef Py_ssize_t r, stride = run_of(node).stride
+    for r in range(node.rows):
+        memcpy(to + r * stride, numbers + r * node.cols, node.cols * sizeof(double))
+    PyMem_Free(numbers)
 
 
 cdef str listing(list numbers):
