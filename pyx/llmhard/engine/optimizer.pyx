@@ -24,7 +24,9 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     first. A v below 1e-200 counts as that much, so a gradient of 0 moves nothing even if eps is 0;
     a gradient above 1e154, whose square is infinite, makes data nan. `t` counts the steps from 1.
     With a `tape`, its backward() comes first, and the gradients of weight matrices go into Adam
-    without passing through memory: the same bits, sooner. Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
+    without passing through memory: the same bits, sooner.
+
+    Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
     or numbers differ or t is below 1, TypeError if one is no handle or a plain number in a formula,
     and what backward() raises.
     """

@@ -72,7 +72,7 @@ cdef inline bint is_number(object x):
 
 
 cdef bint is_numpy_bool(object x):
-    """As True and False are ints, numpy's are numbers here, although numpy registers them as none."""
+    """True and False are numbers, being ints; numpy's, which it registers as none, are, too."""
     return isinstance(x, getattr(sys.modules.get("numpy"), "bool_", ()))
 
 
