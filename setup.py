@@ -59,6 +59,7 @@ MODULES = [
     "functions",
     "operation",
     "traversal",
+    "threads",
     "indexing",
     "tape",
     "optimizer",

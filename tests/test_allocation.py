@@ -77,8 +77,6 @@ COMPREHENSIONS = (
 )  # fmt: skip
 FAULTS = {
     "no_grad": "no_grad.__exit__ needs memory; without it, nothing is recorded ever after",
-    "data of a Matrix": "the rows are assigned one by one, and each needs memory",
-    "grad of a Matrix": "the rows are assigned one by one, and each needs memory",
 }
 
 

@@ -29,6 +29,7 @@ from llmhard.engine.node cimport (
 from llmhard.engine.operation cimport check_unchanged, find_local, forward, is_single
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
+from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, n_at_work, reach, wait_for_nodes
 
 from numbers import Real
 
@@ -93,11 +94,15 @@ cdef object elementwise2(int op, object x, object y):
     cdef Node *a = NULL
     cdef Node *b = NULL
     cdef Node *node = NULL
+    cdef Node *both[2]
     try:
         a, b = operand(x), operand(y)
         if a is NULL or b is NULL:
             return NotImplemented
         if a.rank == 0 and b.rank == 0:
+            if n_at_work:
+                both[0], both[1] = a, b
+                wait_for_nodes(both, 2, READ)
             check_domain2(op, a.data[0], b.data[0])
         elif a.rank and b.rank and a.cols != b.cols:
             raise ValueError(f"'{NAMES[op]}' needs two Vectors of the same length, "
@@ -119,6 +124,7 @@ cdef object elementwise1(int op, Handle x):
         raise TypeError(f"'{NAMES[op]}' is not defined for a Matrix; apply it to the rows, "
                         f"which are Vectors")
     if a.rank == 0:
+        reach(a, READ)
         check_domain1(op, a.data[0])
     node = new_node(op, a.rank, 1, a.cols, 1)
     link(node, a)
@@ -211,14 +217,18 @@ cdef class Value(Arithmetic):
     @property
     def data(self):
         """The number, a float. Assigning to it does not change what was computed from it."""
-        return node_of(self).data[0]
+        cdef Node *node = node_of(self)
+        reach(node, READ)
+        return node.data[0]
 
     @data.setter
     def data(self, value):
         cdef Node *node = node_of(self)
         if node.constant:
             raise TypeError("this is a plain number in a formula; make it a Value to change it")
-        node.data[0] = number(value)
+        cdef double data = number(value)
+        reach(node, WRITE)
+        node.data[0] = data
         wrote_data(node)
 
     @property
@@ -227,6 +237,7 @@ cdef class Value(Arithmetic):
         cdef Node *node = node_of(self)
         if storage(node).grad is NULL:
             return 0.0
+        reach(node, GRAD)
         need_grad(node)
         return node.grad[0]
 
@@ -234,6 +245,7 @@ cdef class Value(Arithmetic):
     def grad(self, value):
         cdef double gradient = number(value)
         cdef Node *node = node_of(self)
+        reach(node, GRAD)
         need_grad(node)
         node.grad[0] = gradient
         wrote_grad(node)
@@ -360,26 +372,27 @@ cdef class Vector(Arithmetic):
     def data(self):
         """The numbers, a new list of floats. Assign as many, in a sequence, to change them."""
         cdef Node *node = node_of(self)
+        reach(node, READ)
         return [node.data[i] for i in range(node.cols)]
 
     @data.setter
     def data(self, values):
         cdef Node *node = node_of(self)
-        assign(node.data, values, node.cols)
+        assign_to(node, WRITE, values)
         wrote_data(node)
 
     @property
     def grad(self):
         """The gradients, a new list of floats. Assign a sequence, or one number for all."""
         cdef Node *node = node_of(self)
+        reach(node, GRAD)
         need_grad(node)
         return [node.grad[i] for i in range(node.cols)]
 
     @grad.setter
     def grad(self, values):
         cdef Node *node = node_of(self)
-        need_grad(node)
-        assign(node.grad, values, node.cols)
+        assign_to(node, GRAD, values)
         wrote_grad(node)
 
     def __len__(self):
@@ -389,6 +402,7 @@ cdef class Vector(Arithmetic):
         """vector[i] is a Value, vector[i:j] a Vector; both show the same scalars, not copies."""
         cdef Node *node = node_of(self)
         cdef Py_ssize_t start, stop
+        reach(node, READ)
         if isinstance(index, slice):
             start, stop = span(index, node.cols)
             return handle(view(node, 1, 1, stop - start, stop - start, node.data + start))
@@ -510,6 +524,7 @@ cdef class Matrix(Arithmetic):
         """The data as row-major float64 bytes (this machine's byte order)."""
         cdef Node *node = node_of(self)
         cdef Py_ssize_t stride = run_of(node).stride    # r * stride may be more than an int holds
+        reach(node, READ)
         return b"".join([(<char *>(node.data + r * stride))[:node.cols * sizeof(double)]
                          for r in range(node.rows)])
 
@@ -522,26 +537,37 @@ cdef class Matrix(Arithmetic):
     @property
     def data(self):
         """The numbers, a new list of lists of floats. Assign the same shape to change them."""
-        return [row.data for row in self]
+        cdef Node *node = node_of(self)
+        reach(node, READ)
+        return rows_of(node, node.data)
 
     @data.setter
     def data(self, rows):
         cdef Node *node = node_of(self)
-        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
-            row.data = values
+        cdef list numbers = table(rows, node.rows, node.cols)
+        reach(node, WRITE)
+        assign_rows(node.data, run_of(node).stride, numbers)
+        wrote_data(node)
 
     @property
     def grad(self):
         """The gradients, a new list of lists of floats. Assign the same shape, or one number."""
-        return [row.grad for row in self]
+        cdef Node *node = node_of(self)
+        reach(node, GRAD)
+        need_grad(node)
+        return rows_of(node, node.grad)
 
     @grad.setter
     def grad(self, rows):
         cdef Node *node = node_of(self)
+        cdef list numbers
         if is_number(rows):
             rows = [[rows] * node.cols] * node.rows
-        for row, values in zip(self, table(rows, node.rows, node.cols), strict=True):
-            row.grad = values
+        numbers = table(rows, node.rows, node.cols)
+        reach(node, GRAD)
+        need_grad(node)
+        assign_rows(node.grad, run_of(node).stride, numbers)
+        wrote_grad(node)
 
     def __len__(self):
         return node_of(self).rows
@@ -663,6 +689,7 @@ cdef list inputs_of(Node *value):
     cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
     cdef int op = node.op
     cdef double x, y
+    reach(node, GRAD)   # it may find local gradients again
     check_unchanged(node)
     if op == LEAF:
         return []
@@ -723,19 +750,54 @@ cdef str no_copy(object handle, Node *node):
 
 # ================================================================ small helpers
 
-cdef int assign(double *to, object values, Py_ssize_t n) except -1:
-    """Write n numbers, or one number n times; nothing if one of them is not a number."""
-    cdef Py_ssize_t i
-    cdef list numbers
+cdef list listed(object values, Py_ssize_t n):
+    """A list of n numbers; one number is taken n times."""
     if is_number(values):
         numbers = [float(values)] * n
     else:
         numbers = [float(number(x)) for x in values]
     if len(numbers) != n:
         raise ValueError(f"{n} numbers are needed here, not {len(numbers)}")
+    return numbers
+
+
+cdef int assign(double *to, object values, Py_ssize_t n) except -1:
+    """Write n numbers, or one number n times; nothing if one of them is not a number."""
+    cdef Py_ssize_t i
+    cdef list numbers = listed(values, n)
     for i in range(n):
         to[i] = numbers[i]
     return 0
+
+
+cdef int assign_to(Node *node, Access what, object values) except -1:
+    """The same for a Vector's data (WRITE) or grad (GRAD), when no other thread is at them."""
+    cdef Py_ssize_t i
+    cdef list numbers = listed(values, node.cols)
+    cdef double *to
+    reach(node, what)
+    if what == GRAD:
+        need_grad(node)
+    to = node.data if what == WRITE else node.grad
+    for i in range(node.cols):
+        to[i] = numbers[i]
+    return 0
+
+
+cdef list rows_of(Node *node, double *numbers):
+    """The numbers of a Matrix as lists, read without a pause for other threads."""
+    cdef Py_ssize_t r, c, stride = run_of(node).stride
+    return [[numbers[r * stride + c] for c in range(node.cols)] for r in range(node.rows)]
+
+
+cdef void assign_rows(double *to, Py_ssize_t stride, list rows) noexcept:
+    """Write rows of floats that are all there, so that no Python runs in between."""
+    cdef Py_ssize_t r, c
+    cdef list row
+    for r in range(len(rows)):
+        row = rows[r]
+        for c in range(len(row)):
+            to[r * stride + c] = <double>row[c]
 
 
 cdef list table(object rows, Py_ssize_t n_rows, Py_ssize_t n_cols):
