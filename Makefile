@@ -92,8 +92,8 @@ sanitized_FLAGS := address,undefined -fno-sanitize=alignment
 sanitized_ENV = LD_PRELOAD="$(call library,asan) $(call library,ubsan)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
 tsan_FLAGS := thread
-tsan_ENV = LD_PRELOAD="$(call library,tsan)" \
-	TSAN_OPTIONS="suppressions=tests/tsan.txt exitcode=66 history_size=7"
+tsan_ENV = LLMHARD_TURNS=5 LD_PRELOAD="$(call library,tsan)" \
+	TSAN_OPTIONS="suppressions=tests/tsan.txt exitcode=66"
 
 # The engine's tests with the sanitizers: some minutes.
 sanitize: build/sanitized
@@ -111,7 +111,7 @@ fuzz: build/sanitized
 # Threads with ThreadSanitizer: their tests, and random programs in four threads.
 TSAN_SECONDS ?= 60
 tsan: build/tsan
-	$(call in_copy,tsan) -m pytest -p no:cacheprovider -k "not fork" tests/test_threads.py
+	$(call in_copy,tsan) -m pytest -p no:cacheprovider -k "not fork and not turn" tests/test_threads.py
 	$(call in_copy,tsan) tests/fuzz.py --threads --seconds $(TSAN_SECONDS)
 
 # Write data/*.txt again from the grammar.

@@ -11,6 +11,12 @@ import pytest
 from llmhard import Matrix, Tape, Value, Vector
 from llmhard.autograd import Index, adam_update, average_update
 
+PERCENT = int(os.environ.get("LLMHARD_TURNS", "100"))  # fewer under ThreadSanitizer, which is slow
+
+
+def turns(n):
+    return n * PERCENT // 100
+
 
 @pytest.fixture(autouse=True)
 def _often():
@@ -61,9 +67,9 @@ def beside(work, *others):
     at_once(first, *map(again, others))
 
 
-def added_up(x, turns=30):
+def added_up(x, times=30):
     y = x
-    for _ in range(turns):
+    for _ in range(times):
         y = y + x
     return y
 
@@ -84,7 +90,7 @@ def test_gradients_of_a_shared_leaf_all_arrive(way):
         tape = Tape(root)
 
         def run():
-            for _ in range(200):
+            for _ in range(turns(200)):
                 if way == "Tape":
                     tape.forward()
                     tape.backward()
@@ -94,7 +100,7 @@ def test_gradients_of_a_shared_leaf_all_arrive(way):
         return run
 
     at_once(*map(work, roots))
-    assert v.grad == [4 * 200 * 31.0] * 2000
+    assert v.grad == [4 * turns(200) * 31.0] * 2000
 
 
 def test_gradients_of_a_shared_matrix_all_arrive():
@@ -103,14 +109,14 @@ def test_gradients_of_a_shared_matrix_all_arrive():
 
     def work(tape):
         def run():
-            for _ in range(200):
+            for _ in range(turns(200)):
                 tape.forward()
                 tape.backward()
 
         return run
 
     at_once(*map(work, tapes))
-    assert m.grad == [[4 * 200 * 9.0] * 64] * 64
+    assert m.grad == [[4 * turns(200) * 9.0] * 64] * 64
 
 
 def test_single_values_in_programs_of_their_tapes():
@@ -119,14 +125,14 @@ def test_single_values_in_programs_of_their_tapes():
 
     def work(tape):
         def run():
-            for _ in range(200):
+            for _ in range(turns(200)):
                 tape.forward()
                 tape.backward()
 
         return run
 
     at_once(*map(work, tapes))
-    assert x.grad == 3 * 200 * 3001.0
+    assert x.grad == 3 * turns(200) * 3001.0
 
 
 # ---------------------------------------------------------------- replays and what others do
@@ -149,30 +155,30 @@ def write_mean(leaf, turn):
 def test_a_replay_sees_a_leaf_before_or_after_an_assignment(write):
     p = wide()
     y = added_up(p)
-    tape, turns = Tape(y), iter(range(10**9))
+    tape, count = Tape(y), iter(range(10**9))
 
     def replay():
-        for _ in range(500):
+        for _ in range(turns(500)):
             tape.forward()
             numbers = set(y.data)
             assert len(numbers) == 1
             assert numbers.pop() % 31 == 0
 
-    beside(replay, lambda: write(p, float(next(turns) % 7)))
+    beside(replay, lambda: write(p, float(next(count) % 7)))
 
 
 @pytest.mark.parametrize("write", [write_rows, write_mean])
 def test_a_replay_sees_a_matrix_before_or_after_an_assignment(write):
     m = Matrix([[1.0] * 64] * 64)
     y = added_up(m @ wide(1.0, 64))
-    tape, turns = Tape(y), iter(range(10**9))
+    tape, count = Tape(y), iter(range(10**9))
 
     def replay():
-        for _ in range(500):
+        for _ in range(turns(500)):
             tape.forward()
             assert len(set(y.data)) == 1
 
-    beside(replay, lambda: write(m, float(next(turns) % 7)))
+    beside(replay, lambda: write(m, float(next(count) % 7)))
 
 
 def test_a_step_of_adam_beside_a_replay():
@@ -181,7 +187,7 @@ def test_a_step_of_adam_beside_a_replay():
     tape, steps = Tape(y), iter(range(1, 10**9))
 
     def replay():
-        for _ in range(300):
+        for _ in range(turns(300)):
             tape.forward()
             assert len(set(y.data)) == 1
 
@@ -208,7 +214,7 @@ def test_a_step_of_adam_with_a_tape_is_one_piece(backward):
     rates = {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
 
     def train():
-        for t in range(1, 301):
+        for t in range(1, turns(300) + 1):
             trained.forward()
             adam_update([m], [mean], [square], t=t, tape=trained, **rates)
             assert len({x for row in m.data for x in row}) == 1
@@ -227,7 +233,7 @@ def test_a_gradient_is_read_before_or_after_a_backward(read):
     tape = Tape(added_up(p).sum())
 
     def replay():
-        for _ in range(300):
+        for _ in range(turns(300)):
             tape.forward()
             tape.backward()
 
@@ -237,7 +243,7 @@ def test_a_gradient_is_read_before_or_after_a_backward(read):
         assert numbers.pop() % 31 == 0
 
     beside(replay, look)
-    assert p.grad == [300 * 31.0] * 2000
+    assert p.grad == [turns(300) * 31.0] * 2000
 
 
 def test_a_gradient_that_is_set_during_a_backward_stays_whole():
@@ -245,7 +251,7 @@ def test_a_gradient_that_is_set_during_a_backward_stays_whole():
     tape = Tape(added_up(p).sum())
 
     def replay():
-        for _ in range(300):
+        for _ in range(turns(300)):
             tape.forward()
             tape.backward()
             assert len(set(p.grad)) == 1
@@ -256,11 +262,11 @@ def test_a_gradient_that_is_set_during_a_backward_stays_whole():
 def test_results_are_read_and_recorded_on_top_of_before_or_after_a_replay():
     p = wide()
     y = added_up(p)
-    tape, turns = Tape(y), iter(range(10**9))
+    tape, count = Tape(y), iter(range(10**9))
 
     def replay():
-        for _ in range(300):
-            p.data = float(next(turns) % 7)
+        for _ in range(turns(300)):
+            p.data = float(next(count) % 7)
             tape.forward()
 
     def look():
@@ -279,7 +285,7 @@ def test_two_tapes_with_results_in_common():
     def work(tape):
         def run():
             start.wait()
-            for _ in range(200):
+            for _ in range(turns(200)):
                 tape.forward()
                 assert len(set(h.data)) == 1
 
@@ -295,7 +301,7 @@ def test_rows_that_an_index_moves():
     tape, rng = Tape(added_up(row).sum()), random.Random(1)
 
     def replay():
-        for _ in range(300):
+        for _ in range(turns(300)):
             i.value = rng.randrange(5)
             tape.forward()
             tape.backward()
@@ -307,7 +313,7 @@ def test_rows_that_an_index_moves():
         Tape(row.sum())
 
     beside(replay, look)
-    assert sum(numbers[0] for numbers in m.grad) == 300 * 31.0
+    assert sum(numbers[0] for numbers in m.grad) == turns(300) * 31.0
 
 
 # ---------------------------------------------------------------- at once, and in the end
