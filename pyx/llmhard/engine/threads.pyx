@@ -7,7 +7,7 @@ holds anything while it waits, so nobody waits for ever.
 from cpython.pythread cimport PyThread_get_thread_ident
 from posix.unistd cimport usleep
 
-from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW
+from llmhard.engine.elementwise cimport LEAF, SELECT
 from llmhard.engine.node cimport storage
 from llmhard.engine.traversal cimport has, overlap
 
