@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitized sanitize fuzz corpus clean
+.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize fuzz tsan corpus clean
 
 build: .venv/built
 
@@ -74,30 +74,45 @@ bench: .venv/extra-bench
 recipes: build
 	$(BIN)/python -m benchmarks.recipes
 
-# A copy, built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc), and how Python runs it.
-SANITIZED := build/sanitized
-SANITIZING = cd $(SANITIZED) && \
-	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 PYTHONMALLOC=malloc PYTHONPATH=. \
-	$(CURDIR)/$(BIN)/python
-sanitized: .venv/extra-test
-	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
-	cp -r llmhard pyx data tests docs docs_tools setup.py pyproject.toml README.md LICENSE $(SANITIZED)
-	rm -f $(SANITIZED)/llmhard/engine/*.so
-	cd $(SANITIZED) && CFLAGS="-fsanitize=address,undefined -fno-sanitize=alignment -g -O1" \
+# A copy built with gcc's sanitizers, each kind in a folder of its own, and how Python runs it:
+# AddressSanitizer with UndefinedBehaviorSanitizer, or ThreadSanitizer.
+COPIED := llmhard pyx data tests docs docs_tools setup.py pyproject.toml README.md LICENSE
+build/%: .venv/extra-test FORCE
+	rm -rf $@ && mkdir -p $@
+	cp -r $(COPIED) $@
+	rm -f $@/llmhard/engine/*.so
+	cd $@ && CFLAGS="-fsanitize=$($*_FLAGS) -g -O1" \
 		$(CURDIR)/$(BIN)/python setup.py build_ext --inplace
+FORCE:
+library = $$(gcc -print-file-name=lib$(1).so)
+in_copy = cd build/$(1) && PYTHONMALLOC=malloc PYTHONPATH=. \
+	$($(1)_ENV) $(CURDIR)/$(BIN)/python
+
+sanitized_FLAGS := address,undefined -fno-sanitize=alignment
+sanitized_ENV = LD_PRELOAD="$(call library,asan) $(call library,ubsan)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1
+tsan_FLAGS := thread
+tsan_ENV = LLMHARD_TURNS=5 LD_PRELOAD="$(call library,tsan)" \
+	TSAN_OPTIONS="suppressions=tests/tsan.txt exitcode=66"
 
 # The engine's tests with the sanitizers: some minutes.
-sanitize: sanitized
-	$(SANITIZING) -m pytest -p no:cacheprovider -k "not memory and not leak and not new_operation" \
+sanitize: build/sanitized
+	$(call in_copy,sanitized) -m pytest -p no:cacheprovider \
+		-k "not memory and not leak and not new_operation" \
 		tests/test_value.py tests/test_handles.py tests/test_identity.py tests/test_runs.py \
 		tests/test_model.py tests/test_trainer.py tests/test_sampler.py tests/test_model_file.py \
-		tests/test_replay.py tests/test_operations.py
+		tests/test_replay.py tests/test_operations.py tests/test_threads.py
 
 # Random programs with the sanitizers, in one thread and in four.
 FUZZ_SECONDS ?= 1200
-fuzz: sanitized
-	$(SANITIZING) tests/fuzz.py --seconds $(FUZZ_SECONDS)
+fuzz: build/sanitized
+	$(call in_copy,sanitized) tests/fuzz.py --seconds $(FUZZ_SECONDS)
+
+# Threads with ThreadSanitizer: their tests, and random programs in four threads.
+TSAN_SECONDS ?= 60
+tsan: build/tsan
+	$(call in_copy,tsan) -m pytest -s -p no:cacheprovider -k "not fork and not turn" tests/test_threads.py
+	$(call in_copy,tsan) tests/fuzz.py --threads --seconds $(TSAN_SECONDS)
 
 # Write data/*.txt again from the grammar.
 corpus: build

@@ -67,6 +67,7 @@ MODULES = [
     "functions",
     "operation",
     "traversal",
+    "threads",
     "indexing",
     "tape",
     "optimizer",

@@ -710,10 +710,12 @@ def check_in_threads(seeds: list[int], n_threads: int, share: bool) -> None:
 ROUND = 40  # programs; a round and how it is run depend on its first seed only
 
 
-def run_round(first: int) -> None:
+def run_round(first: int, threads_only: bool = False) -> None:
     """Programs in one thread, or in four threads, whose leaves may be their own or shared."""
     seeds = list(range(first, first + ROUND))
     kind = first // ROUND % 4
+    if threads_only:
+        kind |= 2
     if kind > 1:
         check_in_threads(seeds, 4, share=kind == 3)
     else:
@@ -721,14 +723,15 @@ def run_round(first: int) -> None:
             check(seed)
 
 
-def fuzz(seconds: float, first: int, note: Path) -> None:
+def fuzz(seconds: float, first: int, note: Path, threads_only: bool) -> None:
     """Run rounds until the time is over. What leads to a crash again is in the note."""
     start, first = time.monotonic(), first // ROUND * ROUND
     seed = first
     note.parent.mkdir(exist_ok=True)
     while time.monotonic() < start + seconds:
-        note.write_text(f"python tests/fuzz.py --seconds 0.1 --first {seed}\n")
-        run_round(seed)
+        how = " --threads" if threads_only else ""
+        note.write_text(f"python tests/fuzz.py --seconds 0.1 --first {seed}{how}\n")
+        run_round(seed, threads_only)
         seed += ROUND
     note.unlink()
     rate = (seed - first) / (time.monotonic() - start)
@@ -739,13 +742,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--first", type=int, help="the first seed; by default the time")
+    parser.add_argument("--threads", action="store_true", help="programs in four threads only")
     parser.add_argument("--seed", type=int, help="run this program only, and print it")
     arguments = parser.parse_args()
     faulthandler.enable()
     try:
         if arguments.seed is None:
             first = time.time_ns() // 10**6 % 10**9 if arguments.first is None else arguments.first
-            fuzz(arguments.seconds, first, Path("build", "fuzz.txt"))
+            fuzz(arguments.seconds, first, Path("build", "fuzz.txt"), arguments.threads)
             return
         pair = Pair()
         for line in Writer(arguments.seed, pair):

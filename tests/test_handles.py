@@ -4,6 +4,7 @@ import operator
 import threading
 from contextlib import suppress
 from fractions import Fraction
+from itertools import count, repeat
 
 import pytest
 
@@ -454,3 +455,18 @@ def test_numbers_of_numpy_that_are_true_or_false():
             [1.0, 2.0],
             1.0,
         )
+
+
+# ---------------------------------------------------------------- numbers without end
+
+
+@pytest.mark.parametrize("name", ["data", "grad"])
+def test_numbers_without_end_are_refused_as_soon_as_there_are_too_many(name):
+    vector, matrix = Vector([1.0, 2.0]), Matrix([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(ValueError, match="2 numbers are needed here, not more"):
+        setattr(vector, name, count())
+    for rows in ([count(), count()], repeat([5.0, 6.0])):
+        with pytest.raises(ValueError, match="2 rows of 2 numbers are needed here"):
+            setattr(matrix, name, rows)
+    assert vector.data == [1.0, 2.0] and vector.grad == [0.0, 0.0]
+    assert matrix.data == [[1.0, 2.0], [3.0, 4.0]] and matrix.grad == [[0.0, 0.0]] * 2

@@ -188,7 +188,7 @@ cdef int need_grad(Node *node) except -1:
         owner.grad = aligned(run_of(owner).grad_block)
         if owner.grad is NULL:
             raise MemoryError()
-    if node is not owner:
+    if node is not owner and node.grad is NULL:     # a pass may be moving it
         node.grad = owner.grad + (node.data - owner.data)
     return 0
 

@@ -7,6 +7,7 @@ from llmhard.engine.kernels cimport AdamStep, adam, adam_products
 from llmhard.engine.node cimport Handle, Node, is_run, need_grad, node_of, run_of, size, wrote_data
 from llmhard.engine.operation cimport point
 from llmhard.engine.tape cimport Group, Tape
+from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, n_at_work, wait_once
 from llmhard.engine.traversal cimport Marks, mark
 
 
@@ -46,6 +47,7 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     step.rate, step.beta1, step.beta2 = lr / (1.0 - beta1 ** t), beta1, beta2
     step.eps, step.v_scale = eps, (1.0 - beta2 ** t) ** -0.5
     step.keep = 1.0 - lr * weight_decay
+    wait_for_all(tape, [(ps, WRITE), (ps, GRAD), (ms, WRITE), (vs, WRITE)])
     try:
         if tape is not None:
             for i in range(len(ps)):
@@ -94,12 +96,26 @@ def average_update(means, parameters, *, double share):
     for i in range(len(ps)):
         check_leaf(ps[i], ps[i])
         check_leaf(ms[i], ps[i])
+    wait_for_all(None, [(ms, WRITE), (ps, READ)])
     for i in range(len(ps)):
         mean, parameter = ms[i], ps[i]
         m, p = mean.node.data, parameter.node.data
         for j in range(size(mean.node)):
             m[j] += share * (p[j] - m[j])
         wrote_data(mean.node)
+
+
+cdef int wait_for_all(Tape tape, list accesses) except -1:
+    """Wait until no other thread works on any of the (leaves, access), or hinders the tape."""
+    cdef bint waited = n_at_work > 0
+    while waited:
+        if tape is not None:
+            tape.wait_for_others(True)
+        waited = False
+        for leaves, what in accesses:
+            for leaf in leaves:
+                waited |= wait_once((<Handle>leaf).node, <Access><int>what)
+    return 0
 
 
 cdef int check_leaf(object handle, object like) except -1:

@@ -6,6 +6,7 @@ from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport lanes
 from llmhard.engine.node cimport Node, clock, release
 from llmhard.engine.operation cimport forward
+from llmhard.engine.threads cimport READ, n_at_work, wait_for_nodes
 
 cdef extern from *:
     """
@@ -85,6 +86,8 @@ cdef class no_grad:
 cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
     """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
     cdef int i
+    if n_at_work:
+        wait_for_nodes(node.inputs, node.n_inputs, READ)
     node.computed = clock.changes
     forward(node, scratch)
     if not_recording:

@@ -3,6 +3,7 @@ from libc.stdint cimport uint64_t
 
 from llmhard.engine.kernels cimport lanes
 from llmhard.engine.node cimport Handle, Node, Program
+from llmhard.engine.threads cimport Pass
 from llmhard.engine.traversal cimport Marks, NodeList, Seen
 
 
@@ -14,10 +15,15 @@ cdef struct Group:
     bint has_leaf_vector    # a step of Adam may move a vector before the gradient was taken
 
 
-cdef class Tape:
+# What inner scalars' gradients were before a backward that adds to them.
+cdef struct Earlier:
+    NodeList nodes          # those that had a gradient
+    double *grads           # as many for each node as it has scalars
+
+
+cdef class Tape(Pass):
     cdef readonly Handle root   # keeps all nodes on the tape alive
     cdef Tape after             # what is on it, or on those it comes after, is not on this one
-    cdef NodeList nodes         # the operations, inputs before what is computed from them
     cdef NodeList products      # the matvecs with a leaf matrix, those of one matrix together
     cdef NodeList matrices      # leaf matrices that get a gradient not only from products
     cdef NodeList selects       # the nodes with an Index
@@ -25,7 +31,6 @@ cdef class Tape:
     cdef Py_ssize_t n_groups
     cdef double **pointers      # for backward_matrix: two for each matvec on the tape
     cdef lanes *scratch         # for forward_matvecs: as many as the widest matrix has columns
-    cdef bint busy              # a thread is in forward() or backward(), maybe without the GIL
     cdef bint has_custom        # an operation that only Python knows is on the tape
     cdef uint64_t zeroed        # clock.grad_writes when forward() set inner grads to 0
     cdef Program *program       # NULL before the first forward()
@@ -36,7 +41,6 @@ cdef class Tape:
     cdef int find_matrices(self) except -1
     cdef int find_matrices_of(self, Seen *seen, Node *node) except -1
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil
-    cdef int check_free(self) except -1
     cdef int compile(self) except -1
     cdef void run_forward(self, uint64_t now) noexcept nogil
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil
@@ -45,8 +49,8 @@ cdef class Tape:
     cdef int check_root(self) except -1
     cdef int differentiate(self, bint keep, Marks *parameters) except -1
     cdef int check(self) except -1
-    cdef int clear_inner_grads(self, list earlier) except -1
-    cdef int add_to_inner_grads(self, list grads) except -1
+    cdef void clear_inner_grads(self) noexcept
+    cdef int find_inner_grads(self, Earlier *earlier) except -1
     cdef void run_backward(self) noexcept nogil
     cdef void run_products(self, Marks *parameters) noexcept nogil
     cdef bint can_stay_out(self, Group *products) noexcept nogil

@@ -2,7 +2,7 @@
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from llmhard.engine.elementwise cimport (
     BY_NODE, CUSTOM, LEAF, MATVEC, POW, SELECT, Step, backward_step, forward_step,
@@ -37,6 +37,15 @@ cdef double *input_data(Node *input, double **plain) noexcept:
     return plain[0] - 2
 
 
+cdef void add_grads(Earlier *earlier) noexcept:
+    cdef Py_ssize_t i, j
+    cdef double *grads = earlier.grads
+    for i in range(earlier.nodes.count):
+        for j in range(size(earlier.nodes.items[i])):
+            earlier.nodes.items[i].grad[j] += grads[j]
+        grads += size(earlier.nodes.items[i])
+
+
 @cython.final
 @cython.no_gc_clear     # a cycle goes through attributes, too, and they are cleared
 @cython.trashcan(True)  # a chain of Tapes, each after another, does not go by recursion
@@ -61,7 +70,10 @@ cdef class Tape:
     taking those numbers as given; such a Tape has no backward().
 
     forward() and backward() let other threads run. Called while the same Tape is at work in
-    another thread, they raise RuntimeError and change nothing.
+    another thread, they raise RuntimeError and change nothing; give each thread a Tape of its own.
+    Tapes may share leaves and even results: what one thread's Tape computes or adds to, no other
+    thread reads or writes until it is done, but waits. Two forward() that share leaves go on side
+    by side, two backward() that do go one after the other.
     """
     def __cinit__(self, Handle root not None, Tape after=None):
         if node_of(root).rank == 2:
@@ -74,6 +86,7 @@ cdef class Tape:
 
     def __dealloc__(self):
         PyMem_Free(self.nodes.items)
+        PyMem_Free(self.touched.slots)
         PyMem_Free(self.products.items)
         PyMem_Free(self.matrices.items)
         PyMem_Free(self.selects.items)
@@ -91,17 +104,13 @@ cdef class Tape:
 
     cdef int find_operations(self) except -1:
         """Put everything that root depends on onto the tape, but not what is on earlier tapes."""
-        cdef Seen seen = Seen(NULL, 0, 0)
         cdef Tape earlier = self.after
         cdef Py_ssize_t i
-        try:
-            while earlier is not None:
-                for i in range(earlier.nodes.count):
-                    is_first(&seen, earlier.nodes.items[i])
-                earlier = earlier.after
-            collect(&self.nodes, &seen, self.root.node)
-        finally:
-            PyMem_Free(seen.slots)
+        while earlier is not None:
+            for i in range(earlier.nodes.count):
+                is_first(&self.touched, earlier.nodes.items[i])
+            earlier = earlier.after
+        collect(&self.nodes, &self.touched, self.root.node)
         sort(&self.nodes)
         return 0
 
@@ -192,9 +201,9 @@ cdef class Tape:
         cdef Py_ssize_t i
         cdef uint64_t now
         cdef Node *node
-        self.check_free()
         if self.has_custom:
             raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
+        self.wait_for_others(False)
         for i in range(self.selects.count):
             node = self.selects.items[i]
             offset_of(<Index>run_of(node).index, node.inputs[0])
@@ -203,20 +212,14 @@ cdef class Tape:
             run_of(node).offset = offset_of(<Index>run_of(node).index, node.inputs[0])
         if self.program is NULL:
             self.compile()
+        self.begin(False)
         clock.changes += 1          # what is computed from these numbers elsewhere is stale now
         now = clock.changes         # other threads go on counting
-        self.busy = True
         with nogil:
             self.run_forward(now)
-        self.busy = False
+        self.end()
         self.program.computed = now
         self.zeroed = clock.grad_writes
-
-    cdef int check_free(self) except -1:
-        if self.busy:
-            raise RuntimeError("this Tape is at work in another thread: give each thread a Tape "
-                               "of its own, or a lock")
-        return 0
 
     cdef int compile(self) except -1:
         """Move the single Values that depend on single Values only into a Program."""
@@ -316,18 +319,29 @@ cdef class Tape:
 
     cdef int differentiate(self, bint keep, Marks *parameters) except -1:
         """Go backward once. With `keep`, inner scalars' grads are added to, not replaced."""
-        cdef list earlier = []
-        self.check_free()
+        cdef Earlier earlier = Earlier(NodeList(NULL, 0, 0), NULL)
+        if parameters is NULL:  # else adam_update has waited, for what it changes too
+            self.wait_for_others(True)
         self.check()
-        if keep or self.program is NULL or self.zeroed != clock.grad_writes:
-            self.clear_inner_grads(earlier if keep else None)
-        clock.grad_writes += 1
-        self.busy = True
-        with nogil:
-            self.run_backward()
-            self.run_products(parameters)
-        self.busy = False
-        self.add_to_inner_grads(earlier)
+        try:
+            if keep:
+                self.find_inner_grads(&earlier)
+            self.begin(True)
+            if keep or self.program is NULL or self.zeroed != clock.grad_writes:
+                self.clear_inner_grads()
+            clock.grad_writes += 1
+            if parameters is NULL:
+                with nogil:
+                    self.run_backward()
+                    self.run_products(NULL)
+            else:       # a step of Adam is one piece for other threads: they wait for the GIL
+                self.run_backward()
+                self.run_products(parameters)
+            self.end()
+            add_grads(&earlier)
+        finally:
+            PyMem_Free(earlier.nodes.items)
+            PyMem_Free(earlier.grads)
         return 0
 
     cdef int check(self) except -1:
@@ -338,35 +352,33 @@ cdef class Tape:
             check_unchanged(self.nodes.items[i])
         return 0
 
-    cdef int clear_inner_grads(self, list earlier) except -1:
-        """Set the grads of inner scalars to zero, which they would else pass on a second time.
+    cdef int find_inner_grads(self, Earlier *earlier) except -1:
+        """Write down the gradients that inner scalars have."""
+        cdef Py_ssize_t i, count = 0
+        cdef Node *node
+        cdef double *grads
+        for i in range(self.nodes.count):
+            node = self.nodes.items[i]
+            if node.has_grad and node.base is NULL:
+                append(&earlier.nodes, node)
+                count += size(node)
+        if count:
+            grads = earlier.grads = <double *>allocated(count * sizeof(double))
+            for i in range(earlier.nodes.count):
+                node = earlier.nodes.items[i]
+                memcpy(grads, node.grad, size(node) * sizeof(double))
+                grads += size(node)
+        return 0
 
-        What they were is appended to `earlier`, if there is such a list: places on the tape, bytes.
-        """
+    cdef void clear_inner_grads(self) noexcept:
+        """Set the grads of inner scalars to zero, which they would else pass on a second time."""
         cdef Py_ssize_t i
         cdef Node *node
-        try:
-            for i in range(self.nodes.count):
-                node = self.nodes.items[i]
-                if node.has_grad and node.base is NULL:
-                    if earlier is not None:
-                        earlier.append((i, (<char *>node.grad)[:size(node) * sizeof(double)]))
-                    memset(node.grad, 0, size(node) * sizeof(double))
-                node.has_grad = True
-        except MemoryError:
-            self.add_to_inner_grads(earlier)
-            raise
-        return 0
-
-    cdef int add_to_inner_grads(self, list grads) except -1:
-        cdef Py_ssize_t i, j
-        cdef bytes kept
-        cdef double *grad
-        for i, kept in grads:
-            grad = self.nodes.items[i].grad
-            for j in range(size(self.nodes.items[i])):
-                grad[j] += (<const double *><const char *>kept)[j]
-        return 0
+        for i in range(self.nodes.count):
+            node = self.nodes.items[i]
+            if node.has_grad and node.base is NULL:
+                memset(node.grad, 0, size(node) * sizeof(double))
+            node.has_grad = True
 
     cdef void run_backward(self) noexcept nogil:
         """All gradients but what the products mean for their leaf matrices."""

@@ -36,6 +36,8 @@ cdef int append(NodeList *nodes, Node *node) except -1
 cdef Mark *find(Marks *marks, Node *node) noexcept nogil
 cdef Mark *mark(Marks *marks, Node *node) except NULL
 cdef bint is_first(Seen *seen, Node *node) except -1
+cdef bint has(Seen *seen, Node *node) noexcept
+cdef bint overlap(Seen *these, Seen *those) noexcept
 cdef int collect(NodeList *found, Seen *seen, Node *root) except -1
 cdef int sort(NodeList *nodes) except -1
 cdef Py_ssize_t group(Marks *marks, Node **nodes, Py_ssize_t count, Node **grouped) except -1

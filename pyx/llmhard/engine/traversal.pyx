@@ -51,6 +51,24 @@ cdef bint is_first(Seen *seen, Node *node) except -1:
     return True
 
 
+cdef bint has(Seen *seen, Node *node) noexcept:
+    """Whether the traversal has come to this node."""
+    cdef uint64_t address = <uint64_t><uintptr_t>node
+    if seen.room == 0:
+        return False
+    return page_of(seen.slots, seen.room, address >> 12).met >> (address >> 6 & 63) & 1
+
+
+cdef bint overlap(Seen *these, Seen *those) noexcept:
+    """Whether two traversals have come to one and the same node."""
+    cdef Py_ssize_t i
+    for i in range(these.room):
+        if (these.slots[i].number != 0 and those.room != 0 and these.slots[i].met
+                & page_of(those.slots, those.room, these.slots[i].number).met):
+            return True
+    return False
+
+
 cdef int grow_seen(Seen *seen) except -1:
     cdef Py_ssize_t i, room = 4 * seen.room if seen.room else 64
     cdef Page *slots = <Page *>PyMem_Calloc(room, sizeof(Page))

@@ -30,6 +30,7 @@ from llmhard.engine.node cimport (
 from llmhard.engine.operation cimport check_unchanged, find_local, forward, is_single
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
+from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, n_at_work, reach, wait_for_nodes
 
 import sys
 from numbers import Real
@@ -100,11 +101,15 @@ cdef object elementwise2(int op, object x, object y):
     cdef Node *a = NULL
     cdef Node *b = NULL
     cdef Node *node = NULL
+    cdef Node *both[2]
     try:
         a, b = operand(x), operand(y)
         if a is NULL or b is NULL:
             return NotImplemented
         if a.rank == 0 and b.rank == 0:
+            if n_at_work:
+                both[0], both[1] = a, b
+                wait_for_nodes(both, 2, READ)
             check_domain2(op, a.data[0], b.data[0])
         elif a.rank and b.rank and a.cols != b.cols:
             raise ValueError(f"'{NAMES[op]}' needs two Vectors of the same length, "
@@ -126,6 +131,7 @@ cdef object elementwise1(int op, Handle x):
         raise TypeError(f"'{NAMES[op]}' is not defined for a Matrix; apply it to the rows, "
                         f"which are Vectors")
     if a.rank == 0:
+        reach(a, READ)
         check_domain1(op, a.data[0])
     node = new_node(op, a.rank, 1, a.cols, 1)
     link(node, a)
@@ -218,14 +224,18 @@ cdef class Value(Arithmetic):
     @property
     def data(self):
         """The number, a float. Assigning to it does not change what was computed from it."""
-        return node_of(self).data[0]
+        cdef Node *node = node_of(self)
+        reach(node, READ)
+        return node.data[0]
 
     @data.setter
     def data(self, value):
         cdef Node *node = node_of(self)
         if node.constant:
             raise TypeError("this is a plain number in a formula; make it a Value to change it")
-        node.data[0] = number(value)
+        cdef double data = number(value)
+        reach(node, WRITE)
+        node.data[0] = data
         wrote_data(node)
 
     @property
@@ -234,6 +244,7 @@ cdef class Value(Arithmetic):
         cdef Node *node = node_of(self)
         if storage(node).grad is NULL:
             return 0.0
+        reach(node, GRAD)
         need_grad(node)
         return node.grad[0]
 
@@ -241,6 +252,7 @@ cdef class Value(Arithmetic):
     def grad(self, value):
         cdef double gradient = number(value)
         cdef Node *node = node_of(self)
+        reach(node, GRAD)
         need_grad(node)
         node.grad[0] = gradient
         wrote_grad(node)
@@ -374,12 +386,14 @@ cdef class Vector(Arithmetic):
     def data(self):
         """The numbers, a new list of floats. Assign as many, in a sequence, to change them."""
         cdef Node *node = node_of(self)
+        reach(node, READ)
         return [node.data[i] for i in range(node.cols)]
 
     @data.setter
     def data(self, values):
         cdef Node *node = node_of(self)
         cdef double *numbers = read(node, values)
+        reach(node, WRITE)
         write(node, node.data, numbers)
         wrote_data(node)
 
@@ -387,6 +401,7 @@ cdef class Vector(Arithmetic):
     def grad(self):
         """The gradients, a new list of floats. Assign a sequence, or one number for all."""
         cdef Node *node = node_of(self)
+        reach(node, GRAD)
         need_grad(node)
         return [node.grad[i] for i in range(node.cols)]
 
@@ -396,6 +411,7 @@ cdef class Vector(Arithmetic):
         cdef double *numbers
         need_grad(node)
         numbers = read(node, values)
+        reach(node, GRAD)
         write(node, node.grad, numbers)
         wrote_grad(node)
 
@@ -406,6 +422,7 @@ cdef class Vector(Arithmetic):
         """vector[i] is a Value, vector[i:j] a Vector; both show the same scalars, not copies."""
         cdef Node *node = node_of(self)
         cdef Py_ssize_t start, stop
+        reach(node, READ)
         if isinstance(index, slice):
             start, stop = span(index, node.cols)
             return handle(view(node, 1, 1, stop - start, stop - start, node.data + start))
@@ -527,6 +544,7 @@ cdef class Matrix(Arithmetic):
         """The data as row-major float64 bytes (this machine's byte order)."""
         cdef Node *node = node_of(self)
         cdef Py_ssize_t stride = run_of(node).stride    # r * stride may be more than an int holds
+        reach(node, READ)
         return b"".join([(<char *>(node.data + r * stride))[:node.cols * sizeof(double)]
                          for r in range(node.rows)])
 
@@ -539,19 +557,25 @@ cdef class Matrix(Arithmetic):
     @property
     def data(self):
         """The numbers, a new list of lists of floats. Assign the same shape to change them."""
-        return [row.data for row in self]
+        cdef Node *node = node_of(self)
+        reach(node, READ)
+        return rows_of(node, node.data)
 
     @data.setter
     def data(self, rows):
         cdef Node *node = node_of(self)
         cdef double *numbers = read(node, iter(rows))
+        reach(node, WRITE)
         write(node, node.data, numbers)
         wrote_data(node)
 
     @property
     def grad(self):
         """The gradients, a new list of lists of floats. Assign the same shape, or one number."""
-        return [row.grad for row in self]
+        cdef Node *node = node_of(self)
+        reach(node, GRAD)
+        need_grad(node)
+        return rows_of(node, node.grad)
 
     @grad.setter
     def grad(self, rows):
@@ -559,6 +583,7 @@ cdef class Matrix(Arithmetic):
         cdef double *numbers
         need_grad(node)
         numbers = read(node, rows)
+        reach(node, GRAD)
         write(node, node.grad, numbers)
         wrote_grad(node)
 
@@ -682,6 +707,7 @@ cdef list inputs_of(Node *value):
     cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
     cdef int op = node.op
     cdef double x, y
+    reach(node, GRAD)   # it may find local gradients again
     check_unchanged(node)
     if op == LEAF:
         return []
@@ -770,7 +796,10 @@ cdef double *read(Node *node, object values) except NULL:
 cdef int read_table(Node *node, double *to, object rows) except -1:
     cdef Py_ssize_t r = 0, n_wrong = 0
     for row in rows:
-        n_wrong += r >= node.rows or count_row(to + r * node.cols, row, node.cols) != node.cols
+        if r == node.rows:
+            n_wrong += 1
+            break
+        n_wrong += count_row(to + r * node.cols, row, node.cols) != node.cols
         r += 1
     if r != node.rows or n_wrong:
         raise ValueError(f"{node.rows} rows of {node.cols} numbers are needed here")
@@ -780,18 +809,18 @@ cdef int read_table(Node *node, double *to, object rows) except -1:
 cdef int read_row(double *to, object values, Py_ssize_t n) except -1:
     cdef Py_ssize_t found = count_row(to, values, n)
     if found != n:
-        raise ValueError(f"{n} numbers are needed here, not {found}")
+        raise ValueError(f"{n} numbers are needed here, not {'more' if found > n else found}")
     return 0
 
 
 cdef Py_ssize_t count_row(double *to, object values, Py_ssize_t n) except -1:
-    """Read the first n numbers; returns how many there are."""
+    """Read the first n numbers; returns how many there are, or n + 1 for more."""
     cdef Py_ssize_t i = 0
     cdef double one
     for x in values:
-        one = number(x)
-        if i < n:
-            to[i] = one
+        if i == n:
+            return n + 1
+        to[i] = number(x)
         i += 1
     return i
 
@@ -802,6 +831,12 @@ cdef void write(Node *node, double *to, double *numbers) noexcept:
     for r in range(node.rows):
         memcpy(to + r * stride, numbers + r * node.cols, node.cols * sizeof(double))
     PyMem_Free(numbers)
+
+
+cdef list rows_of(Node *node, double *numbers):
+    """The numbers of a Matrix as lists, read without a pause for other threads."""
+    cdef Py_ssize_t r, c, stride = run_of(node).stride
+    return [[numbers[r * stride + c] for c in range(node.cols)] for r in range(node.rows)]
 
 
 cdef str listing(list numbers):
