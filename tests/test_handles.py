@@ -468,5 +468,7 @@ def test_numbers_without_end_are_refused_as_soon_as_there_are_too_many(name):
     for rows in ([count(), count()], repeat([5.0, 6.0])):
         with pytest.raises(ValueError, match="2 rows of 2 numbers are needed here"):
             setattr(matrix, name, rows)
-    assert vector.data == [1.0, 2.0] and vector.grad == [0.0, 0.0]
-    assert matrix.data == [[1.0, 2.0], [3.0, 4.0]] and matrix.grad == [[0.0, 0.0]] * 2
+    assert vector.data == [1.0, 2.0]
+    assert vector.grad == [0.0, 0.0]
+    assert matrix.data == [[1.0, 2.0], [3.0, 4.0]]
+    assert matrix.grad == [[0.0, 0.0]] * 2
