@@ -227,18 +227,31 @@ def test_a_custom_value_of_itself_leaves_nothing_behind():
     check_flat(lambda: attempt(Loop), 10_000)
 
 
-def test_a_single_scalar_is_small():
+@pytest.mark.parametrize(
+    ("formula", "kept", "n_bytes"),
+    [
+        ("y * x", None, 80),
+        ("y + x", None, 64),  # whose local gradients are the same ones always
+        ("y.relu()", None, 64),
+        ("Value(1.0)", "y", 48 + 64),  # with its handle
+    ],
+)
+def test_a_single_scalar_is_small(formula, kept, n_bytes):
     code = (
         "import resource\n"
         "from llmhard import Value\n"
         "pages = lambda: int(open('/proc/self/statm').read().split()[1])\n"
         "x = y = Value(1.0)\n"
+        "kept = [None] * 200_000\n"
         "before = pages()\n"
-        "for _ in range(200_000): y = y * x\n"
+        "for i in range(200_000):\n"
+        f"    y = {formula}\n"
+        f"    kept[i] = {kept}\n"
         "print((pages() - before) * resource.getpagesize() / 200_000)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 144 <= float(done.stdout) < 152  # the struct, and what the allocator adds
+    # the struct with its inputs and local gradients, and what the allocator adds
+    assert n_bytes <= float(done.stdout) < n_bytes + 8
 
 
 def test_large_runs_are_given_back():

@@ -4,7 +4,7 @@ from cpython.number cimport PyNumber_AsSsize_t
 from cpython.ref cimport Py_INCREF, PyObject
 
 from llmhard.engine.elementwise cimport SELECT
-from llmhard.engine.node cimport Node, clock, link, run_of, view
+from llmhard.engine.node cimport Node, clock, cols_of, data_of, link, run_of, view
 from llmhard.engine.operation cimport forward
 
 
@@ -42,22 +42,22 @@ cdef Node *select(Node *of, Index index) except NULL:
     cdef Node *node
     cdef Py_ssize_t offset = offset_of(index, of)
     if of.rank == 2:
-        node = view(of, 1, 1, of.cols, of.cols, of.data)
+        node = view(of, 1, 1, cols_of(of), cols_of(of), data_of(of))
     else:
-        node = view(of, 0, 1, 1, 1, of.data)
+        node = view(of, 0, 1, 1, 1, data_of(of))
     if node.op != SELECT:
         node.op = SELECT
         link(node, of)
     run_of(node).index = <PyObject *>index
     Py_INCREF(index)
     run_of(node).offset = offset
-    node.computed = clock.changes
+    node.changed = clock.changes
     forward(node, NULL)
     return node
 
 
 cdef Py_ssize_t offset_of(Index index, Node *of) except -1:
-    cdef Py_ssize_t length = of.rows if of.rank == 2 else of.cols
+    cdef Py_ssize_t length = run_of(of).rows if of.rank == 2 else cols_of(of)
     if index.where < 0 or index.where >= length:
         raise outside(index.where, length, of.rank)
     return index.where * (run_of(of).stride if of.rank == 2 else 1)

@@ -1,41 +1,54 @@
 """Nodes, as the modules above see them: the struct, and what keeps and frees it."""
 from cpython.ref cimport PyObject
+from libc.limits cimport INT_MAX
 from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport Step
 
-# A record of the graph: a scalar; or a run, or a view of scalars, and then the beginning of a Run.
-# The first 72 bytes have what computing needs of an input.
+# Where the numbers of a scalar are.
+cdef struct Moved:
+    Step *step              # in step.own
+    Program *program        # which has the step
+
+cdef union Home:
+    double own[2]           # data and grad
+    Moved moved             # with MOVED: where they are
+
+# A record of the graph. With RUN it is the beginning of a Run, else it is a scalar. Behind the
+# struct, Node or Run, come the inputs, and behind those of a scalar its local gradients, one for
+# each input, unless the operation is linear and has the same ones always.
 cdef struct Node:
     signed char op          # an Op: what computed the scalars; LEAF: nothing did
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
-    unsigned char constant  # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
-    unsigned char has_grad  # a backward or an assignment has written to grad; else it is all zeros
-    unsigned char keeps     # the handle, a Value, is to live as long as the node: it may be missed
-    unsigned char owns      # ... and does: the node has a reference to it, not the other way round
-    int n_inputs            # of inputs; 0 if op is LEAF or VIEW
-    int rows, cols          # the scalars: rows * cols of them (a Value or Vector is one row)
+    unsigned short flags    # a set of Flags
+    int n_inputs            # of inputs, which are older: there is no cycle; 0 of a LEAF or VIEW
     int depth               # more than that of every input, at least that of base; 0 for leaves
-    Py_ssize_t refs         # its handle unless owned, views, nodes it is an input of; 0: free it
-    double *data            # the first scalar: own, a block of memory, base's or program's
-    double *grad            # as long as data; NULL until needed; of a freed node, the next to free
-    Node **inputs           # input_pair, or if there are more than 2 a block, with local behind it
-    double own[2]           # of a single scalar: data and grad, unless it has a base or program
-    Node *input_pair[2]     # up to 2 inputs, which are older than this node: there is no cycle
-    double local_pair[2]    # of a single scalar with up to 2 inputs: the local gradients
-    Node *base              # a view's scalars belong to this node, no view; NULL: they are our own
-    Program *program        # where a replayed Tape has put data and grad of a single scalar
-    uint64_t changed        # clock.changes when data was last assigned to; 0 in a view
-    uint64_t computed       # clock.changes when data was last computed, by program or not
-    PyObject *handle        # the one Handle of this node, as long as there is one; NULL otherwise
+    int refs                # its handle unless owned, views, nodes it is an input of; 0: free it
+    uint64_t changed        # clock.changes when data was last computed or assigned to
+    PyObject *handle        # the one Handle of this node, or NULL; if freed, the next to free
+    Home home               # of a scalar; also of a run of one scalar
+
+cdef enum Flag:
+    RUN = 1                 # the node is the beginning of a Run
+    CONSTANT = 2            # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
+    HAS_GRAD = 4            # a backward or an assignment has written to grad; else it is all zeros
+    KEEPS = 8               # the handle, a Value, is to live as long as the node: it may be missed
+    OWNS = 16               # ... and does: the node has a reference to it, not the other way round
+    MOVED = 32              # a Tape has put data and grad of the scalar into its Program
+    REPLAYED = 64           # a Tape may have computed data again
+    ASSIGNED = 128          # data was assigned to at `changed`, not computed
 
 # A Vector or Matrix, or a view of any rank: where its scalars are.
 cdef struct Run:
     Node node               # first, so that the address of one is the address of the other
-    int stride              # from one row to the next, in scalars; at least node.cols
+    double *data            # the first scalar: in data_block, home or base
+    double *grad            # as long as data; NULL until needed
+    Node *base              # a view's scalars belong to this node, no view; NULL: they are our own
+    int rows, cols          # the scalars: rows * cols of them (a Value or Vector is one row)
+    int stride              # from one row to the next, in scalars; at least cols
     bint used               # of a leaf matrix: grad may hold something other than zeros
-    void *data_block        # what to free: node.data begins at the next cache line; NULL in a view
-    void *grad_block        # the same for node.grad
+    void *data_block        # what to free: data begins at the next cache line; NULL in a view
+    void *grad_block        # the same for grad
     Py_ssize_t offset       # of a SELECT: where in its input it begins, in scalars
     PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
     PyObject *scalars       # the Values that were made of its scalars: a dict by place, or NULL
@@ -74,19 +87,9 @@ cdef void wrote_grad(Node *node) noexcept
 cdef void set_used(Node *owner) noexcept nogil
 
 
-cdef inline void link(Node *node, Node *input) noexcept:
-    node.inputs[node.n_inputs] = input
-    node.n_inputs += 1
-    input.refs += 1
-    if input.keeps:
-        own(input)
-    if node.depth <= input.depth:
-        node.depth = input.depth + 1
-
-
 cdef inline bint is_run(Node *node) noexcept nogil:
     """Whether the node is the beginning of a Run."""
-    return node.rank > 0 or node.base is not NULL
+    return node.flags & RUN != 0
 
 
 cdef inline Run *run_of(Node *node) noexcept nogil:
@@ -94,20 +97,61 @@ cdef inline Run *run_of(Node *node) noexcept nogil:
     return <Run *>node
 
 
+cdef inline double *data_of(Node *node) noexcept nogil:
+    """The first scalar."""
+    if node.flags & RUN:
+        return run_of(node).data
+    if node.flags & MOVED:
+        return node.home.moved.step.own
+    return node.home.own
+
+
+cdef inline double *grad_of(Node *node) noexcept nogil:
+    """The first scalar's gradient; NULL in a run that has needed none."""
+    return run_of(node).grad if node.flags & RUN else data_of(node) + 1
+
+
+cdef inline Node **inputs_of(Node *node) noexcept nogil:
+    return <Node **>(run_of(node) + 1 if node.flags & RUN else node + 1)
+
+
 cdef inline double *locals_of(Node *node) noexcept nogil:
-    """The local gradients of a single scalar, one for each input, once all are linked."""
-    if node.n_inputs <= 2:
-        return node.local_pair
-    return <double *>(node.inputs + node.n_inputs)
+    """The local gradients of a scalar, one for each input, if the operation is not linear."""
+    return <double *>(inputs_of(node) + node.n_inputs)
+
+
+cdef inline Node *base_of(Node *node) noexcept nogil:
+    """The node whose scalars a view shows; NULL if they are its own."""
+    return run_of(node).base if node.flags & RUN else NULL
 
 
 cdef inline Node *storage(Node *node) noexcept nogil:
     """The node whose memory holds the scalars: for a view another node."""
-    return node if node.base is NULL else node.base
+    cdef Node *base = base_of(node)
+    return node if base is NULL else base
+
+
+cdef inline int cols_of(Node *node) noexcept nogil:
+    return run_of(node).cols if node.flags & RUN else 1
 
 
 cdef inline Py_ssize_t size(Node *node) noexcept nogil:
-    return <Py_ssize_t>node.rows * node.cols
+    return <Py_ssize_t>run_of(node).rows * run_of(node).cols if node.flags & RUN else 1
+
+
+cdef inline void refer(Node *node) noexcept nogil:
+    """Count one more reference. A node with INT_MAX of them is never freed."""
+    node.refs += node.refs < INT_MAX
+
+
+cdef inline void link(Node *node, Node *input) noexcept:
+    inputs_of(node)[node.n_inputs] = input
+    node.n_inputs += 1
+    refer(input)
+    if input.flags & KEEPS:
+        own(input)
+    if node.depth <= input.depth:
+        node.depth = input.depth + 1
 
 
 cdef class Handle:

@@ -6,8 +6,9 @@ from cpython.object cimport PyObject_GenericSetAttr, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
+from libc.string cimport memset
 
-from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW
+from llmhard.engine.elementwise cimport LEAF, SELECT, VIEW, is_linear
 
 
 cdef extern from *:
@@ -43,53 +44,65 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
                     Py_ssize_t n_inputs) except NULL:
     """A node with room for its scalars (data not set) and inputs (not linked)."""
     cdef Node *node
-    if n_inputs > INT_MAX or rank and (rows > INT_MAX or cols > INT_MAX or rows > MOST // cols):
+    cdef Run *run
+    if rank == 0:
+        return allocated(op, 0, n_inputs)
+    if rows > INT_MAX or cols > INT_MAX or rows > MOST // cols:
         raise MemoryError()
-    node = <Node *>PyMem_Calloc(1, sizeof(Run) if rank else sizeof(Node))
+    node = allocated(op, rank, n_inputs)
+    run = run_of(node)
+    run.rows, run.cols, run.stride = rows, cols, cols
+    if rows * cols == 1:
+        run.data, run.grad = &node.home.own[0], &node.home.own[1]
+    else:
+        run.data_block = PyMem_Malloc(rows * cols * sizeof(double) + CACHE_LINE)
+        run.data = aligned(run.data_block)
+        if run.data is NULL:
+            free_node(node)
+            raise MemoryError()
+    return node
+
+
+cdef Node *allocated(int op, int rank, Py_ssize_t n_inputs, bint is_view=False) except NULL:
+    """A node of zeros, and behind it room for inputs, and for a scalar's local gradients."""
+    cdef Node *node
+    cdef bint run = rank or is_view
+    cdef size_t n_bytes = n_inputs * sizeof(Node *)
+    if n_inputs > INT_MAX:
+        raise MemoryError()
+    if not run and not is_linear(op):
+        n_bytes += n_inputs * sizeof(double)
+    node = <Node *>PyMem_Malloc(n_bytes + (sizeof(Run) if run else sizeof(Node)))
     if node is NULL:
         raise MemoryError()
-    node.op, node.rank, node.rows, node.cols = op, rank, rows, cols
-    node.inputs = node.input_pair
-    if rank:
-        run_of(node).stride = cols
-    if rows * cols == 1:
-        node.data, node.grad = &node.own[0], &node.own[1]
-    else:
-        run_of(node).data_block = PyMem_Malloc(rows * cols * sizeof(double) + CACHE_LINE)
-        node.data = aligned(run_of(node).data_block)
-    if n_inputs > 2:
-        node.inputs = <Node **>PyMem_Malloc(n_inputs * (sizeof(Node *) + sizeof(double)))
-    if node.data is NULL or node.inputs is NULL:
-        free_node(node)
-        raise MemoryError()
+    memset(node, 0, sizeof(Node))
+    if run:
+        memset(node, 0, sizeof(Run))
+    node.op, node.rank, node.flags = op, rank, RUN if run else 0
     return node
 
 
 cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
                 double *data) except NULL:
     """A node that shows some of another's scalars: the same memory under another shape."""
-    cdef Run *run = <Run *>PyMem_Calloc(1, sizeof(Run))
-    cdef Node *node = &run.node
-    if run is NULL:
-        raise MemoryError()
-    node.op, node.rank, node.rows, node.cols, node.data = VIEW, rank, rows, cols, data
-    node.inputs = node.input_pair
-    node.base = storage(of)
-    node.base.refs += 1
+    cdef Node *node = allocated(VIEW, rank, 1, True)
+    cdef Run *run = run_of(node)
+    run.rows, run.cols, run.stride, run.data = rows, cols, stride, data
+    run.base = storage(of)
+    refer(run.base)
     node.depth = of.depth
-    run.stride = stride
     if of.op == SELECT:
         node.op = SELECT
-        node.computed = clock.changes
-        run.offset = data - of.data
+        node.changed = clock.changes
+        run.offset = data - data_of(of)
         link(node, of)
     return node
 
 
 cdef Node *constant(double data) except NULL:
     cdef Node *node = new_node(LEAF, 0, 1, 1, 0)
-    node.constant = True
-    node.data[0] = data
+    node.flags |= CONSTANT
+    node.home.own[0] = data
     return node
 
 
@@ -102,23 +115,21 @@ cdef void release_program(Program *program) noexcept:
 
 
 cdef void free_node(Node *node) noexcept:
-    if node.program is not NULL:
-        release_program(node.program)
+    if node.flags & MOVED:
+        release_program(node.home.moved.program)
     if is_run(node):
         PyMem_Free(run_of(node).data_block)
         PyMem_Free(run_of(node).grad_block)
         Py_XDECREF(run_of(node).index)
-    if node.inputs is not node.input_pair:
-        PyMem_Free(node.inputs)
     PyMem_Free(node)
 
 
 cdef inline bint is_last(Node *node) noexcept:
     """Give up one reference; returns whether it was the last, so that the node is to be freed."""
-    node.refs -= 1
+    node.refs -= node.refs < INT_MAX
     if node.refs:
         return False
-    if node.owns or is_run(node) and run_of(node).scalars is not NULL:
+    if node.flags & OWNS or is_run(node) and run_of(node).scalars is not NULL:
         give_back(node)
         return False
     return True
@@ -130,8 +141,8 @@ cdef void give_back(Node *node) noexcept:
     From now on they hold the node, as any others do, until they go themselves: maybe at once.
     """
     cdef PyObject *kept
-    if node.owns:
-        kept, node.owns, node.refs = node.handle, False, 1
+    if node.flags & OWNS:
+        kept, node.flags, node.refs = node.handle, node.flags & ~OWNS, 1
     else:
         kept, run_of(node).scalars = run_of(node).scalars, NULL
         node.refs = PyDict_Size(<object>kept)
@@ -140,7 +151,7 @@ cdef void give_back(Node *node) noexcept:
 
 cdef void keep(Node *node) noexcept:
     """Let the handle, a Value, live as long as the node."""
-    node.keeps = True
+    node.flags |= KEEPS
     if node.refs > 1:
         own(node)
 
@@ -148,10 +159,11 @@ cdef void keep(Node *node) noexcept:
 cdef void own(Node *node) noexcept:
     """Turn round who holds whom, now that somebody else refers to the node, too."""
     # 0 references: a handle that is being freed
-    if not node.owns and node.handle is not NULL and Py_REFCNT(<object>node.handle) > 0:
+    if (not node.flags & OWNS and node.handle is not NULL
+            and Py_REFCNT(<object>node.handle) > 0):
         Py_INCREF(<object>node.handle)
-        node.owns = True
-        node.refs -= 1
+        node.flags |= OWNS
+        node.refs -= node.refs < INT_MAX
 
 
 cdef void release(Node *node) noexcept:
@@ -160,15 +172,15 @@ cdef void release(Node *node) noexcept:
     cdef Node *child
     cdef int i
     if is_last(node):
-        node.grad = NULL
+        node.handle = NULL
         dead = node
     while dead is not NULL:
         node = dead
-        dead = <Node *>node.grad
-        for i in range(node.n_inputs + (node.base is not NULL)):
-            child = node.inputs[i] if i < node.n_inputs else node.base
+        dead = <Node *>node.handle
+        for i in range(node.n_inputs + (base_of(node) is not NULL)):
+            child = inputs_of(node)[i] if i < node.n_inputs else base_of(node)
             if is_last(child):
-                child.grad = <double *>dead
+                child.handle = <PyObject *>dead
                 dead = child
         free_node(node)
 
@@ -181,26 +193,31 @@ cdef void discard(Node *node) noexcept:
 
 
 cdef int need_grad(Node *node) except -1:
-    """Make node.grad point at memory, zeros at first."""
-    cdef Node *owner = storage(node)
+    """Make grad_of(node) point at memory, zeros at first."""
+    cdef Run *owner
+    if not is_run(node):
+        return 0
+    owner = run_of(storage(node))
     if owner.grad is NULL:
-        run_of(owner).grad_block = PyMem_Calloc(size(owner) * sizeof(double) + CACHE_LINE, 1)
-        owner.grad = aligned(run_of(owner).grad_block)
+        owner.grad_block = PyMem_Calloc(size(&owner.node) * sizeof(double) + CACHE_LINE, 1)
+        owner.grad = aligned(owner.grad_block)
         if owner.grad is NULL:
             raise MemoryError()
-    if node is not owner and node.grad is NULL:     # a pass may be moving it
-        node.grad = owner.grad + (node.data - owner.data)
+    if run_of(node).grad is NULL:       # of a view; else a pass may be moving it
+        run_of(node).grad = owner.grad + (run_of(node).data - owner.data)
     return 0
 
 
 cdef void wrote_data(Node *node) noexcept:
+    cdef Node *owner = storage(node)
     clock.changes += 1
-    storage(node).changed = clock.changes
+    owner.changed = clock.changes
+    owner.flags |= ASSIGNED
 
 
 cdef void set_used(Node *owner) noexcept nogil:
     """Note that something was written to the grad of a node, not a view."""
-    owner.has_grad = True
+    owner.flags |= HAS_GRAD
     if is_run(owner):
         run_of(owner).used = True
 
@@ -217,6 +234,7 @@ cdef int refuse(Handle handle) except -1:
 
 
 @cython.trashcan(True)  # a chain of handles that nodes own does not go by recursion
+@cython.freelist(256)
 @cython.no_gc_clear     # the dict of attributes, through which a cycle goes, is cleared instead
 cdef class Handle:
     """A Python object that keeps one node alive.
@@ -227,7 +245,7 @@ cdef class Handle:
         """Become the handle of a node that has none."""
         self.node = node
         node.handle = <PyObject *>self
-        node.refs += 1
+        refer(node)
 
     cdef void leave_gc(self) noexcept:
         """Without attributes it is in no cycle: the garbage collector need not look at it."""
@@ -274,9 +292,9 @@ cdef class Handle:
         theirs = node_of(<Handle>other)
         if mine.op == SELECT or theirs.op == SELECT:    # what they show may change
             return mine is theirs
-        return (storage(mine) is storage(theirs) and mine.data is theirs.data
-                and mine.rank == theirs.rank and mine.rows == theirs.rows
-                and mine.cols == theirs.cols)
+        return (storage(mine) is storage(theirs) and data_of(mine) is data_of(theirs)
+                and mine.rank == theirs.rank and size(mine) == size(theirs)
+                and cols_of(mine) == cols_of(theirs))
 
     def __hash__(self):
         # not the address of the data, which a Tape may move
@@ -284,7 +302,7 @@ cdef class Handle:
         cdef Node *owner = storage(node)
         if node.op == SELECT:
             return hash(<uintptr_t>node)
-        return hash((<uintptr_t>owner, node.data - owner.data))
+        return hash((<uintptr_t>owner, data_of(node) - data_of(owner)))
 
 
 # Where PyObject_GenericSetAttr and its like look for the attributes of a Handle.

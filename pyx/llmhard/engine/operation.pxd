@@ -2,10 +2,11 @@
 from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport (
-    CUSTOM, POW, is_binary, is_unary, local_1, local_a, local_b,
+    CUSTOM, POW, is_binary, is_exact, is_linear, is_unary, local_1, local_a,
+    local_b,
 )
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
-from llmhard.engine.node cimport Node
+from llmhard.engine.node cimport CONSTANT, MOVED, Node, data_of, inputs_of, locals_of
 
 cdef void forward(Node *node, lanes *scratch) noexcept nogil
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil
@@ -21,23 +22,37 @@ cdef inline bint is_single(Node *node) noexcept nogil:
     return node.rank == 0 and (node.op == CUSTOM or is_binary(node.op) or is_unary(node.op))
 
 
-cdef inline uint64_t computed(Node *node) noexcept nogil:
-    """When the data was last computed."""
-    if node.program is not NULL and node.program.computed > node.computed:
-        return node.program.computed
-    return node.computed
+cdef inline uint64_t written(Node *node) noexcept nogil:
+    """When the data was last computed or assigned to."""
+    if node.flags & MOVED and node.home.moved.program.computed > node.changed:
+        return node.home.moved.program.computed
+    return node.changed
 
 
 cdef inline void find_local(Node *node) noexcept nogil:
     """The local gradients of a single Value, from the data of its inputs."""
-    cdef double a = node.inputs[0].data[0]
+    cdef double a = data_of(inputs_of(node)[0])[0]
     cdef double b
-    cdef unsigned int mode = flush_tiny()
+    cdef unsigned int mode = 0
+    if is_linear(node.op):
+        return
+    if not is_exact(node.op):
+        mode = flush_tiny()
     if is_binary(node.op):
-        b = node.inputs[1].data[0]
-        node.local_pair[0] = local_a(node.op, a, b)
-        node.local_pair[1] = (0.0 if node.op == POW and node.inputs[1].constant
+        b = data_of(inputs_of(node)[1])[0]
+        locals_of(node)[0] = local_a(node.op, a, b)
+        locals_of(node)[1] = (0.0 if node.op == POW and inputs_of(node)[1].flags & CONSTANT
                               else local_b(node.op, a, b))
     else:
-        node.local_pair[0] = local_1(node.op, a, node.data[0])
-    set_mode(mode)
+        locals_of(node)[0] = local_1(node.op, a, data_of(node)[0])
+    if not is_exact(node.op):
+        set_mode(mode)
+
+
+cdef inline double local_of(Node *node, int i) noexcept nogil:
+    """The local gradient of a single Value towards its i-th input."""
+    if not is_linear(node.op):
+        return locals_of(node)[i]
+    if is_unary(node.op):
+        return local_1(node.op, 0.0, 0.0)
+    return local_b(node.op, 0.0, 0.0) if i else local_a(node.op, 0.0, 0.0)

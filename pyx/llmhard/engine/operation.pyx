@@ -10,7 +10,10 @@ from llmhard.engine.kernels cimport (
     POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
     run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
 )
-from llmhard.engine.node cimport Node, locals_of, run_of, storage
+from llmhard.engine.node cimport (
+    ASSIGNED, CONSTANT, MOVED, REPLAYED, Node, Run, clock, cols_of, data_of, grad_of, inputs_of,
+    run_of, storage,
+)
 
 from llmhard.engine.functions import SYMBOLS
 
@@ -24,69 +27,75 @@ cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexce
     """Multiply one matrix with the vectors of `count` nodes."""
     cdef double *x[POSITIONS]
     cdef double *out[POSITIONS]
-    cdef Node *m = nodes[0].inputs[0]
+    cdef Run *m = run_of(inputs_of(nodes[0])[0])
     cdef Py_ssize_t first = 0, n, t
     while first < count:
         n = count - first if count - first < POSITIONS else POSITIONS
         for t in range(n):
-            x[t] = nodes[first + t].inputs[1].data
-            out[t] = nodes[first + t].data
-        matvecs(n, m.rows, m.cols, run_of(m).stride, out, m.data, x, scratch)
+            x[t] = data_of(inputs_of(nodes[first + t])[1])
+            out[t] = data_of(nodes[first + t])
+        matvecs(n, m.rows, m.cols, m.stride, out, m.data, x, scratch)
         first += n
 
 
 cdef void forward(Node *node, lanes *scratch) noexcept nogil:
-    """Compute node.data from the inputs; `scratch` has room for the columns of a MATVEC."""
-    cdef Node *a = node.inputs[0]
-    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    """Compute the data from the inputs; `scratch` has room for the columns of a MATVEC."""
+    cdef Node *a = inputs_of(node)[0]
+    cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else NULL
     cdef int op = node.op
     cdef Py_ssize_t i, n
-    cdef double *out = node.data
+    cdef double *out = data_of(node)
     if op == SELECT:
-        node.data = a.data + run_of(node).offset
-        if node.base.grad is not NULL:
-            node.grad = node.base.grad + (node.data - node.base.data)
+        move_select(run_of(node), data_of(a))
     elif is_binary(op):
         if node.rank == 0:
-            out[0] = value2(op, a.data[0], b.data[0])
+            out[0] = value2(op, data_of(a)[0], data_of(b)[0])
             find_local(node)
         else:
-            run2(op, node.cols, out, a.data, a.rank, b.data, b.rank)
+            run2(op, cols_of(node), out, data_of(a), a.rank, data_of(b), b.rank)
     elif is_unary(op):
         if node.rank == 0:
-            out[0] = value1(op, a.data[0])
+            out[0] = value1(op, data_of(a)[0])
             find_local(node)
         else:
-            run1(op, node.cols, out, a.data)
+            run1(op, cols_of(node), out, data_of(a))
     elif op == SUM:
-        out[0] = run_sum(a.cols, a.data)
+        out[0] = run_sum(cols_of(a), data_of(a))
     elif op == DOT:
-        out[0] = dot(a.cols, a.data, b.data)
+        out[0] = dot(cols_of(a), data_of(a), data_of(b))
     elif op == MATVEC:
         forward_matvecs(&node, 1, scratch)
     elif op == VECMAT:
-        vecmat(b.rows, b.cols, run_of(b).stride, out, a.data, b.data)
+        vecmat(run_of(b).rows, run_of(b).cols, run_of(b).stride, out, data_of(a), data_of(b))
     elif op == SOFTMAX:
-        softmax(node.cols, out, a.data)
+        softmax(cols_of(node), out, data_of(a))
     elif op == GATHER:
         for i in range(node.n_inputs):
-            n = node.inputs[i].cols
-            memcpy(out, node.inputs[i].data, n * sizeof(double))
+            n = cols_of(inputs_of(node)[i])
+            memcpy(out, data_of(inputs_of(node)[i]), n * sizeof(double))
             out += n
+
+
+cdef inline void move_select(Run *view, double *data) noexcept nogil:
+    """Let a view of what begins at `data` show what its Index names."""
+    cdef Run *base = run_of(view.base)
+    view.data = data + view.offset
+    if base.grad is not NULL:
+        view.grad = base.grad + (view.data - base.data)
 
 
 cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
     """What the gradients of `count` products with one matrix mean for their vectors."""
     cdef double *g[POSITIONS]
     cdef double *gx[POSITIONS]
-    cdef Node *m = nodes[0].inputs[0]
+    cdef Run *m = run_of(inputs_of(nodes[0])[0])
     cdef Py_ssize_t first = 0, n, t
     while first < count:
         n = count - first if count - first < POSITIONS else POSITIONS
         for t in range(n):
-            g[t] = nodes[first + t].grad
-            gx[t] = nodes[first + t].inputs[1].grad
-        matvecs_backward_inputs(n, m.rows, m.cols, run_of(m).stride, g, m.data, gx)
+            g[t] = grad_of(nodes[first + t])
+            gx[t] = grad_of(inputs_of(nodes[first + t])[1])
+        matvecs_backward_inputs(n, m.rows, m.cols, m.stride, g, m.data, gx)
         first += n
 
 
@@ -94,76 +103,83 @@ cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogi
     """Put `count` gradients of products and then the `count` vectors into `pointers`."""
     cdef Py_ssize_t t
     for t in range(count):
-        pointers[t] = nodes[t].grad
-        pointers[count + t] = nodes[t].inputs[1].data
+        pointers[t] = grad_of(nodes[t])
+        pointers[count + t] = data_of(inputs_of(nodes[t])[1])
 
 
 cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
     """What they mean for the matrix; `pointers` has room for two for each node."""
-    cdef Node *m = nodes[0].inputs[0]
+    cdef Run *m = run_of(inputs_of(nodes[0])[0])
     point(nodes, count, pointers)
-    run_of(m).used = True
-    matvecs_backward_matrix(count, m.rows, m.cols, run_of(m).stride, pointers, m.grad,
-                            pointers + count)
+    m.used = True
+    matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
 
 
 cdef void backward(Node *node) noexcept nogil:
-    """Add to each input's grad what node.grad means for it: the chain rule. Not for MATVEC."""
-    cdef Node *a = node.inputs[0]
-    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    """Add to each input's grad what the node's means for it: the chain rule. Not for MATVEC."""
+    cdef Node *a = inputs_of(node)[0]
+    cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else NULL
     cdef int op = node.op
     cdef Py_ssize_t i, n
-    cdef double *g = node.grad
+    cdef double *g = grad_of(node)
     if op == SELECT:
         return
     elif is_single(node):
-        if node.program is not NULL:    # whose replays do not update the local gradients
+        if node.flags & MOVED:      # whose replays do not update the local gradients
             find_local(node)
         for i in range(node.n_inputs):
-            node.inputs[i].grad[0] += locals_of(node)[i] * g[0]
+            grad_of(inputs_of(node)[i])[0] += local_of(node, i) * g[0]
     elif is_binary(op):
-        run2_backward(op, node.cols, g, a.data, a.rank, a.grad, b.data, b.rank,
-                      NULL if op == POW and b.constant else b.grad)
+        run2_backward(op, cols_of(node), g, data_of(a), a.rank, grad_of(a), data_of(b), b.rank,
+                      NULL if op == POW and b.flags & CONSTANT else grad_of(b))
     elif is_unary(op):
-        run1_backward(op, node.cols, node.data, g, a.data, a.grad)
+        run1_backward(op, cols_of(node), data_of(node), g, data_of(a), grad_of(a))
     elif op == SUM:
-        for i in range(a.cols):
-            a.grad[i] += g[0]
+        for i in range(cols_of(a)):
+            grad_of(a)[i] += g[0]
     elif op == DOT:
-        add_scaled(a.cols, a.grad, g[0], b.data)
-        add_scaled(a.cols, b.grad, g[0], a.data)
+        add_scaled(cols_of(a), grad_of(a), g[0], data_of(b))
+        add_scaled(cols_of(a), grad_of(b), g[0], data_of(a))
     elif op == VECMAT:
-        vecmat_backward(b.rows, b.cols, run_of(b).stride, g, a.data, a.grad, b.data, b.grad)
+        vecmat_backward(run_of(b).rows, run_of(b).cols, run_of(b).stride, g, data_of(a),
+                        grad_of(a), data_of(b), grad_of(b))
     elif op == SOFTMAX:
-        softmax_backward(node.cols, node.data, g, a.grad)
+        softmax_backward(cols_of(node), data_of(node), g, grad_of(a))
     elif op == GATHER:
         for i in range(node.n_inputs):
-            n = node.inputs[i].cols
-            add_scaled(n, node.inputs[i].grad, 1.0, g)
+            n = cols_of(inputs_of(node)[i])
+            add_scaled(n, grad_of(inputs_of(node)[i]), 1.0, g)
             g += n
 
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
     """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
     cdef int op = node.op
-    return (is_single(node) and node.program is NULL or is_linear(op) or op == LEAF or op == VIEW
-            or op == SELECT or op == CUSTOM or op == SUM or op == GATHER)
+    return (is_single(node) and not node.flags & MOVED or is_linear(op) or op == LEAF
+            or op == VIEW or op == SELECT or op == CUSTOM or op == SUM or op == GATHER)
+
+
+cdef inline bint changed_since(Node *node, uint64_t then, bint only_replays) noexcept nogil:
+    return written(node) > then and (not only_replays or node.flags & REPLAYED != 0)
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:
     """True if an input has been replayed since, or changed in a way that matters."""
     cdef Node *child
-    cdef Node *owner
     cdef bint kept = keeps_gradient(node)
-    cdef uint64_t since = computed(node)
+    cdef uint64_t since = written(node)
     cdef int i
-    for i in range(node.n_inputs):
-        child = node.inputs[i]
-        owner = storage(child)
-        if (computed(child) > since or computed(owner) > since
-                or not kept and owner.changed > since):
+    if since == clock.changes and not node.flags & ASSIGNED:
+        return False    # nothing has been assigned to since, nor replayed: the usual case
+    if node.flags & ASSIGNED and since == node.changed:
+        if not kept:
             return True
-    return not kept and node.changed > since
+        since = 0       # when it was computed is forgotten: any replay may have come later
+    for i in range(node.n_inputs):
+        child = inputs_of(node)[i]
+        if changed_since(child, since, kept) or changed_since(storage(child), since, kept):
+            return True
+    return False
 
 
 cdef int check_unchanged(Node *node) except -1:

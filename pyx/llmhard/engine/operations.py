@@ -40,6 +40,11 @@ class Operation:
         """Whether the local gradients are the same for all operands."""
         return not re.search(r"\b(a|b|out)\b", " ".join(self.local))
 
+    @property
+    def is_exact(self):
+        """Whether each local gradient is an operand, the result or a number, as it stands."""
+        return all(re.fullmatch(r"a|b|out|-?[\d.]+", local) for local in self.local)
+
 
 BINARY = [
     Operation("add", "a + b", ["1.0", "1.0"], symbol="+", method="__add__"),

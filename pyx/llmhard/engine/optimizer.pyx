@@ -4,7 +4,10 @@ from cpython.mem cimport PyMem_Free
 
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport AdamStep, adam, adam_products
-from llmhard.engine.node cimport Handle, Node, is_run, need_grad, node_of, run_of, size, wrote_data
+from llmhard.engine.node cimport (
+    CONSTANT, Handle, Node, cols_of, data_of, grad_of, is_run, need_grad, node_of, run_of, size,
+    wrote_data,
+)
 from llmhard.engine.operation cimport point
 from llmhard.engine.tape cimport Group, Tape
 from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, n_at_work, wait_once
@@ -64,14 +67,15 @@ cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *ma
     cdef Group *products = NULL if tape is None else tape.left_out(marks, p.node)
     cdef double **pointers
     if products is NULL:
-        adam(size(p.node), p.node.data, p.node.grad, m.node.data, v.node.data, step)
+        adam(size(p.node), data_of(p.node), grad_of(p.node), data_of(m.node), data_of(v.node), step)
         if is_run(p.node):
             run_of(p.node).used = False
     else:
         pointers = tape.pointers
         point(products.products, products.count, pointers)
-        adam_products(products.count, p.node.rows, p.node.cols, pointers,
-                      pointers + products.count, p.node.data, m.node.data, v.node.data, step)
+        adam_products(products.count, run_of(p.node).rows, run_of(p.node).cols, pointers,
+                      pointers + products.count, data_of(p.node), data_of(m.node),
+                      data_of(v.node), step)
     wrote_data(p.node)
     wrote_data(m.node)
     wrote_data(v.node)
@@ -99,7 +103,7 @@ def average_update(means, parameters, *, double share):
     wait_for_all(None, [(ms, WRITE), (ps, READ)])
     for i in range(len(ps)):
         mean, parameter = ms[i], ps[i]
-        m, p = mean.node.data, parameter.node.data
+        m, p = data_of(mean.node), data_of(parameter.node)
         for j in range(size(mean.node)):
             m[j] += share * (p[j] - m[j])
         wrote_data(mean.node)
@@ -125,9 +129,9 @@ cdef int check_leaf(object handle, object like) except -1:
     if not isinstance(handle, Handle):
         raise TypeError(f"a parameter is a Value, Vector or Matrix, not {type(handle).__name__}")
     node, other = node_of(<Handle>handle), node_of(<Handle>like)
-    if (node.op != LEAF or node.rows != other.rows or node.cols != other.cols
-            or node.rank != other.rank):
+    if (node.op != LEAF or node.rank != other.rank or size(node) != size(other)
+            or cols_of(node) != cols_of(other)):
         raise ValueError("a parameter and what is kept for it are leaves of the same shape")
-    if node.constant:
+    if node.flags & CONSTANT:
         raise TypeError("this is a plain number in a formula; make it a Value to change it")
     return 0

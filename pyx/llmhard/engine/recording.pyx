@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport lanes
-from llmhard.engine.node cimport Node, clock, release
+from llmhard.engine.node cimport Node, clock, inputs_of, release
 from llmhard.engine.operation cimport forward
 from llmhard.engine.threads cimport READ, n_at_work, wait_for_nodes
 
@@ -87,12 +87,12 @@ cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
     """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
     cdef int i
     if n_at_work:
-        wait_for_nodes(node.inputs, node.n_inputs, READ)
-    node.computed = clock.changes
+        wait_for_nodes(inputs_of(node), node.n_inputs, READ)
+    node.changed = clock.changes
     forward(node, scratch)
     if not_recording:
         for i in range(node.n_inputs):
-            release(node.inputs[i])
+            release(inputs_of(node)[i])
         node.op, node.n_inputs, node.depth = LEAF, 0, 0
     return node
 

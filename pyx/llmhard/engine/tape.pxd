@@ -31,7 +31,6 @@ cdef class Tape(Pass):
     cdef Py_ssize_t n_groups
     cdef double **pointers      # for backward_matrix: two for each matvec on the tape
     cdef lanes *scratch         # for forward_matvecs: as many as the widest matrix has columns
-    cdef bint has_custom        # an operation that only Python knows is on the tape
     cdef uint64_t zeroed        # clock.grad_writes when forward() set inner grads to 0
     cdef Program *program       # NULL before the first forward()
 
@@ -41,6 +40,7 @@ cdef class Tape(Pass):
     cdef int find_matrices(self) except -1
     cdef int find_matrices_of(self, Seen *seen, Node *node) except -1
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil
+    cdef int check_computable(self) except -1
     cdef int compile(self) except -1
     cdef void run_forward(self, uint64_t now) noexcept nogil
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil

@@ -10,7 +10,9 @@ from llmhard.engine.elementwise cimport (
 from llmhard.engine.indexing cimport Index, offset_of
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    Handle, Node, Program, clock, node_of, release_program, run_of, set_used, size, storage,
+    ASSIGNED, CONSTANT, HAS_GRAD, MOVED, REPLAYED, Handle, Moved, Node, Program, base_of, clock,
+    cols_of, data_of, grad_of, inputs_of, is_run, node_of, release_program, run_of, set_used, size,
+    storage,
 )
 from llmhard.engine.operation cimport (
     backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
@@ -30,9 +32,9 @@ cdef void *allocated(size_t n_bytes) except NULL:
 
 cdef double *input_data(Node *input, double **plain) noexcept:
     """Where the data stands; a plain number is copied, to be near the others."""
-    if not input.constant:
-        return input.data
-    plain[0][0] = input.data[0]
+    if not input.flags & CONSTANT:
+        return data_of(input)
+    plain[0][0] = data_of(input)[0]
     plain[0] += 2
     return plain[0] - 2
 
@@ -42,7 +44,7 @@ cdef void add_grads(Earlier *earlier) noexcept:
     cdef double *grads = earlier.grads
     for i in range(earlier.nodes.count):
         for j in range(size(earlier.nodes.items[i])):
-            earlier.nodes.items[i].grad[j] += grads[j]
+            grad_of(earlier.nodes.items[i])[j] += grads[j]
         grads += size(earlier.nodes.items[i])
 
 
@@ -81,8 +83,9 @@ cdef class Tape:
         self.root = root
         self.after = after
         self.find_operations()
-        self.find_products()
-        self.find_matrices()
+        if self.touched.runs:
+            self.find_products()
+            self.find_matrices()
 
     def __dealloc__(self):
         PyMem_Free(self.nodes.items)
@@ -125,8 +128,8 @@ cdef class Tape:
                 node = self.nodes.items[i]
                 if node.op == MATVEC:
                     n_products += 1
-                    widest = max(widest, node.inputs[0].cols)
-                    if node.inputs[0].op == LEAF:
+                    widest = max(widest, cols_of(inputs_of(node)[0]))
+                    if inputs_of(node)[0].op == LEAF:
                         append(&found, node)
             if n_products:
                 self.scratch = <lanes *>allocated(widest * sizeof(lanes))
@@ -148,23 +151,23 @@ cdef class Tape:
         cdef Group *last = NULL
         for i in range(self.products.count):
             node = self.products.items[i]
-            if last is NULL or last.matrix is not node.inputs[0]:
+            if last is NULL or last.matrix is not inputs_of(node)[0]:
                 last = &self.groups[self.n_groups]
                 self.n_groups += 1
-                last.matrix, last.products, last.count = node.inputs[0], &self.products.items[i], 0
+                last.matrix, last.products = inputs_of(node)[0], &self.products.items[i]
+                last.count = 0
                 last.has_leaf_vector = False
             last.count += 1
-            last.has_leaf_vector |= storage(node.inputs[1]).op == LEAF
+            last.has_leaf_vector |= storage(inputs_of(node)[1]).op == LEAF
 
     cdef int find_matrices(self) except -1:
         """List the leaf matrices that not only products use, and the nodes with an Index."""
-        cdef Seen seen = Seen(NULL, 0, 0)
+        cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
         cdef Py_ssize_t i
         cdef Node *node
         try:
             for i in range(self.nodes.count):
                 node = self.nodes.items[i]
-                self.has_custom |= node.op == CUSTOM
                 if node.op == SELECT and run_of(node).index is not NULL:
                     append(&self.selects, node)
                 self.find_matrices_of(&seen, node)
@@ -176,7 +179,7 @@ cdef class Tape:
         cdef Node *owner
         cdef int i
         for i in range(1 if node.op == MATVEC else 0, node.n_inputs):
-            owner = storage(node.inputs[i])
+            owner = storage(inputs_of(node)[i])
             if owner.rank == 2 and owner.op == LEAF and is_first(seen, owner):
                 append(&self.matrices, owner)
         return 0
@@ -186,7 +189,7 @@ cdef class Tape:
         cdef Node *node = self.nodes.items[first]
         cdef Py_ssize_t i = first + 1
         while (i < self.nodes.count and self.nodes.items[i].op == MATVEC
-               and self.nodes.items[i].inputs[0] == node.inputs[0]
+               and inputs_of(self.nodes.items[i])[0] == inputs_of(node)[0]
                and self.nodes.items[i].depth == node.depth):
             i += 1
         return i
@@ -201,15 +204,15 @@ cdef class Tape:
         cdef Py_ssize_t i
         cdef uint64_t now
         cdef Node *node
-        if self.has_custom:
-            raise TypeError("Value(data, children, local_grads) cannot be computed again by a Tape")
+        if self.program is NULL:
+            self.check_computable()
         self.wait_for_others(False)
         for i in range(self.selects.count):
             node = self.selects.items[i]
-            offset_of(<Index>run_of(node).index, node.inputs[0])
+            offset_of(<Index>run_of(node).index, inputs_of(node)[0])
         for i in range(self.selects.count):
             node = self.selects.items[i]
-            run_of(node).offset = offset_of(<Index>run_of(node).index, node.inputs[0])
+            run_of(node).offset = offset_of(<Index>run_of(node).index, inputs_of(node)[0])
         if self.program is NULL:
             self.compile()
         self.begin(False)
@@ -220,6 +223,14 @@ cdef class Tape:
         self.end()
         self.program.computed = now
         self.zeroed = clock.grad_writes
+
+    cdef int check_computable(self) except -1:
+        cdef Py_ssize_t i
+        for i in range(self.nodes.count):
+            if self.nodes.items[i].op == CUSTOM:
+                raise TypeError("Value(data, children, local_grads) cannot be computed again by "
+                                "a Tape")
+        return 0
 
     cdef int compile(self) except -1:
         """Move the single Values that depend on single Values only into a Program."""
@@ -240,27 +251,28 @@ cdef class Tape:
             raise MemoryError()
         self.program = program
         for i in range(self.nodes.count):
-            shared |= self.nodes.items[i].program is not NULL
+            shared |= self.nodes.items[i].flags & MOVED != 0
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            node.has_grad = True
+            node.flags |= HAS_GRAD | REPLAYED
             step = &program.steps[i]
             step.op = BY_NODE
-            if (is_single(node) and not shared and node.inputs[0].base is NULL
-                    and (node.n_inputs == 1 or node.inputs[1].base is NULL)):
+            if (is_single(node) and not shared and not is_run(inputs_of(node)[0])
+                    and not is_run(inputs_of(node)[node.n_inputs - 1])):
                 step.op = node.op
-                step.own[0], step.own[1] = node.data[0], node.grad[0]
-                node.data, node.grad = &step.own[0], &step.own[1]
-                node.program = program
+                step.own[0], step.own[1] = data_of(node)[0], grad_of(node)[0]
+                node.flags |= MOVED
+                node.home.moved = Moved(step, program)
                 program.refs += 1
         plain = program.plain
         for i in range(self.nodes.count):
             step = &program.steps[i]
             if step.op != BY_NODE:
                 node = self.nodes.items[i]
-                step.plain_exponent = node.op == POW and node.inputs[1].constant
-                step.a = input_data(node.inputs[0], &plain)
-                step.b = input_data(node.inputs[node.n_inputs - 1], &plain)
+                step.plain_exponent = (node.op == POW
+                                       and inputs_of(node)[1].flags & CONSTANT != 0)
+                step.a = input_data(inputs_of(node)[0], &plain)
+                step.b = input_data(inputs_of(node)[node.n_inputs - 1], &plain)
         return 0
 
     cdef void run_forward(self, uint64_t now) noexcept nogil:
@@ -287,9 +299,10 @@ cdef class Tape:
             i += 1
 
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil:
-        node.computed = now
-        if node.base is NULL:
-            memset(node.grad, 0, size(node) * sizeof(double))
+        node.changed = now
+        node.flags &= ~ASSIGNED
+        if base_of(node) is NULL:
+            memset(grad_of(node), 0, size(node) * sizeof(double))
 
     def backward(self):
         """Add the derivative of the root, a Value, with respect to each leaf to the leaf's grad.
@@ -359,14 +372,14 @@ cdef class Tape:
         cdef double *grads
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            if node.has_grad and node.base is NULL:
+            if node.flags & HAS_GRAD and base_of(node) is NULL:
                 append(&earlier.nodes, node)
                 count += size(node)
         if count:
             grads = earlier.grads = <double *>allocated(count * sizeof(double))
             for i in range(earlier.nodes.count):
                 node = earlier.nodes.items[i]
-                memcpy(grads, node.grad, size(node) * sizeof(double))
+                memcpy(grads, grad_of(node), size(node) * sizeof(double))
                 grads += size(node)
         return 0
 
@@ -376,9 +389,9 @@ cdef class Tape:
         cdef Node *node
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            if node.has_grad and node.base is NULL:
-                memset(node.grad, 0, size(node) * sizeof(double))
-            node.has_grad = True
+            if node.flags & HAS_GRAD and base_of(node) is NULL:
+                memset(grad_of(node), 0, size(node) * sizeof(double))
+            node.flags |= HAS_GRAD
 
     cdef void run_backward(self) noexcept nogil:
         """All gradients but what the products mean for their leaf matrices."""
@@ -391,7 +404,7 @@ cdef class Tape:
         cdef Py_ssize_t first, i = self.nodes.count - 1
         for first in range(self.matrices.count):
             run_of(self.matrices.items[first]).used = True
-        root.grad[0] += 1.0
+        grad_of(root)[0] += 1.0
         set_used(storage(root))
         while i >= 0:
             if steps is not NULL:
@@ -404,11 +417,11 @@ cdef class Tape:
                 if node.op == MATVEC:
                     first = i
                     while (first > 0 and self.nodes.items[first - 1].op == MATVEC
-                           and self.nodes.items[first - 1].inputs[0] == node.inputs[0]
+                           and inputs_of(self.nodes.items[first - 1])[0] == inputs_of(node)[0]
                            and self.nodes.items[first - 1].depth == node.depth):
                         first -= 1
                     backward_matvecs(self.nodes.items + first, i + 1 - first)
-                    if node.inputs[0].op != LEAF:
+                    if inputs_of(node)[0].op != LEAF:
                         backward_matrix(self.nodes.items + first, i + 1 - first, self.pointers)
                     i = first
                 else:
@@ -432,7 +445,7 @@ cdef class Tape:
     cdef bint can_stay_out(self, Group *products) noexcept nogil:
         """Whether nothing else adds to the matrix, and no step moves the vectors first."""
         cdef Node *matrix = products.matrix
-        return not (run_of(matrix).used or matrix.cols % 32 or products.has_leaf_vector)
+        return not (run_of(matrix).used or cols_of(matrix) % 32 or products.has_leaf_vector)
 
     cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
         """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""

@@ -8,7 +8,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from posix.unistd cimport usleep
 
 from llmhard.engine.elementwise cimport LEAF, SELECT
-from llmhard.engine.node cimport storage
+from llmhard.engine.node cimport inputs_of, storage
 from llmhard.engine.traversal cimport has, overlap
 
 import os
@@ -75,7 +75,7 @@ cdef class Pass:
         while node.op == SELECT:        # where it stands is computed, too
             if has(&self.touched, node):
                 return True
-            node = node.inputs[0]
+            node = inputs_of(node)[0]
         node = storage(node)
         if not has(&self.touched, node):
             return False

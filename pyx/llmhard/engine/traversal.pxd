@@ -9,16 +9,18 @@ cdef struct NodeList:
     Py_ssize_t count    # how many there are
     Py_ssize_t room     # how many fit into the memory; never below count
 
-# Which nodes a traversal has come to: a bit for each 64 bytes of memory that there are. A node is
-# at least as large, so no two nodes have the same bit; neighbours in memory share a Page.
+# Which nodes a traversal has come to: a bit for each 16 bytes of memory that there are. A node is
+# larger, so no two nodes have the same bit; neighbours in memory share a Page.
 cdef struct Page:
-    uint64_t number     # the address of its 4096 bytes, over 4096; 0: the slot is free
-    uint64_t met        # bit i: the node that begins in its i-th 64 bytes was met
+    uint64_t number     # the address of its 1024 bytes, over 1024; 0: the slot is free
+    uint64_t met        # bit i: the node that begins in its i-th 16 bytes was met
 
 cdef struct Seen:
     Page *slots         # a hash table by number, with linear probing
     Py_ssize_t count    # the slots in use, at most half of them
     Py_ssize_t room     # how many slots there are: a power of two, or 0 before the first node
+    Page *last          # where it was last: the next node is often beside; NULL before the first
+    bint runs           # collect() has come to a Run
 
 # Numbers for some nodes, the matrices of products.
 cdef struct Mark:

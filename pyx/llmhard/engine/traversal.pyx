@@ -3,7 +3,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint64_t, uintptr_t
 
 from llmhard.engine.elementwise cimport LEAF, MATVEC, VIEW
-from llmhard.engine.node cimport Node, need_grad
+from llmhard.engine.node cimport Node, base_of, inputs_of, is_run, need_grad
 
 
 # ---------------------------------------------------------------- lists and marks
@@ -38,16 +38,16 @@ cdef inline Page *page_of(Page *slots, Py_ssize_t room, uint64_t number) noexcep
 cdef bint is_first(Seen *seen, Node *node) except -1:
     """Whether the traversal has come to this node for the first time."""
     cdef uint64_t address = <uint64_t><uintptr_t>node
-    cdef uint64_t bit = <uint64_t>1 << (address >> 6 & 63)
-    cdef Page *page
-    if 2 * seen.count >= seen.room:
-        grow_seen(seen)
-    page = page_of(seen.slots, seen.room, address >> 12)
-    if page.met & bit:
+    cdef uint64_t bit = <uint64_t>1 << (address >> 4 & 63)
+    if seen.last is NULL or seen.last.number != address >> 10:
+        if 2 * seen.count >= seen.room:
+            grow_seen(seen)
+        seen.last = page_of(seen.slots, seen.room, address >> 10)
+        seen.count += seen.last.number == 0
+        seen.last.number = address >> 10
+    if seen.last.met & bit:
         return False
-    seen.count += page.number == 0
-    page.number = address >> 12
-    page.met |= bit
+    seen.last.met |= bit
     return True
 
 
@@ -56,7 +56,7 @@ cdef bint has(Seen *seen, Node *node) noexcept:
     cdef uint64_t address = <uint64_t><uintptr_t>node
     if seen.room == 0:
         return False
-    return page_of(seen.slots, seen.room, address >> 12).met >> (address >> 6 & 63) & 1
+    return page_of(seen.slots, seen.room, address >> 10).met >> (address >> 4 & 63) & 1
 
 
 cdef bint overlap(Seen *these, Seen *those) noexcept:
@@ -126,6 +126,19 @@ cdef int grow(Marks *marks) except -1:
 
 # ---------------------------------------------------------------- what a root depends on
 
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *address) noexcept nogil
+
+cdef enum:
+    AHEAD = 16      # so many nodes before their turn, memory is asked for their inputs
+
+
+cdef inline void fetch(Node *node) noexcept nogil:
+    cdef int i
+    for i in range(node.n_inputs):
+        prefetch(inputs_of(node)[i])
+
+
 cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
     """Find all operations that root depends on; the list itself is what is to be looked at."""
     cdef Py_ssize_t done = found.count
@@ -134,8 +147,10 @@ cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
     visit(found, seen, root)
     while done < found.count:
         node = found.items[done]
+        if done + AHEAD < found.count:
+            fetch(found.items[done + AHEAD])
         for i in range(node.n_inputs):
-            visit(found, seen, node.inputs[i])
+            visit(found, seen, inputs_of(node)[i])
         done += 1
     return 0
 
@@ -144,9 +159,11 @@ cdef int visit(NodeList *found, Seen *seen, Node *node) except -1:
     """Append an operation, unless it was seen. Leaves and still views are no operations."""
     if not is_first(seen, node):
         return 0
-    need_grad(node)
+    if is_run(node):
+        seen.runs = True
+        need_grad(node)
     if node.op == VIEW:
-        visit(found, seen, node.base)       # not itself a view
+        visit(found, seen, base_of(node))       # not itself a view
     elif node.op != LEAF:
         append(found, node)
     return 0
@@ -155,7 +172,8 @@ cdef int visit(NodeList *found, Seen *seen, Node *node) except -1:
 # ---------------------------------------------------------------- the order of computing
 
 cdef int sort(NodeList *nodes) except -1:
-    """Order by depth; at one depth, the products with one matrix stand together, last."""
+    """Order what collect() has found by depth; at one depth, the products with one matrix stand
+    together, last."""
     cdef Marks marks = Marks(NULL, 0, 0)
     cdef Node **by_depth = <Node **>PyMem_Malloc((nodes.count + 1) * sizeof(Node *))
     cdef Py_ssize_t first = 0, last
@@ -176,12 +194,10 @@ cdef int sort(NodeList *nodes) except -1:
 
 
 cdef int count_depths(NodeList *nodes, Node **by_depth) except -1:
-    """Write the nodes to `by_depth`, ordered by depth: a counting sort."""
+    """Write the nodes to `by_depth`, ordered by depth: a counting sort. The root comes first."""
     cdef Node *node
-    cdef Py_ssize_t i, deepest = 0
+    cdef Py_ssize_t i, deepest = nodes.items[0].depth if nodes.count else 0
     cdef Py_ssize_t *ends
-    for i in range(nodes.count):
-        deepest = max(deepest, nodes.items[i].depth)
     ends = <Py_ssize_t *>PyMem_Calloc(deepest + 2, sizeof(Py_ssize_t))
     if ends is NULL:
         raise MemoryError()
@@ -230,10 +246,10 @@ cdef Py_ssize_t group(Marks *marks, Node **nodes, Py_ssize_t count, Node **group
     cdef Mark *matrix
     for i in range(count):
         if nodes[i].op == MATVEC:
-            mark(marks, nodes[i].inputs[0]).tally += 1
+            mark(marks, inputs_of(nodes[i])[0]).tally += 1
     for i in range(count):
         if nodes[i].op == MATVEC:
-            matrix = mark(marks, nodes[i].inputs[0])
+            matrix = mark(marks, inputs_of(nodes[i])[0])
             if matrix.tally:
                 matrix.place = place
                 place += matrix.tally

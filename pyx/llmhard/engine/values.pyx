@@ -14,7 +14,8 @@ from cpython.long cimport PyLong_Check
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.number cimport PyNumber_AsSsize_t
 from cpython.object cimport PyTypeObject
-from cpython.ref cimport Py_INCREF, Py_REFCNT, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
+from libc.limits cimport INT_MAX
 from libc.string cimport memcpy
 
 from llmhard.engine.elementwise cimport (
@@ -24,13 +25,16 @@ from llmhard.engine.elementwise cimport (
 from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
-    Handle, Node, Run, constant, discard, keep, link, locals_of, need_grad, new_node, node_of,
-    release, run_of, size, storage, view, wrote_data, wrote_grad,
+    CONSTANT, KEEPS, MOVED, Handle, Node, Run, base_of, cols_of, constant, data_of, discard,
+    grad_of, inputs_of, keep, link, locals_of, need_grad, new_node, node_of, release, run_of, size,
+    storage, view, wrote_data, wrote_grad,
 )
-from llmhard.engine.operation cimport check_unchanged, find_local, forward, is_single
+from llmhard.engine.operation cimport (
+    check_unchanged, find_local, forward, is_single, local_of,
+)
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
-from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, n_at_work, reach, wait_for_nodes
+from llmhard.engine.threads cimport GRAD, READ, WRITE, n_at_work, reach, wait_for_nodes
 
 import sys
 from numbers import Real
@@ -38,22 +42,27 @@ from numbers import Real
 from llmhard.engine.operation import NAMES
 
 
+cdef extern from *:
+    """
+    #define instance(type, arguments) \\
+        ((PyTypeObject *)(type))->tp_new((PyTypeObject *)(type), arguments, NULL)
+    """
+    PyObject *instance(type, tuple)     # type.__new__(type), but NULL where that would raise
+
+
 cdef object handle(Node *node):
     """A new handle of the node: a Value, Vector or Matrix."""
-    cdef Handle made
-    try:
-        if node.rank == 0:
-            made = Value.__new__(Value)
-        elif node.rank == 1:
-            made = Vector.__new__(Vector)
-        else:
-            made = Matrix.__new__(Matrix)
-    except MemoryError:
+    # `try` would cost more than all the rest
+    cdef PyObject *made = instance(Value if node.rank == 0 else
+                                   Vector if node.rank == 1 else Matrix, ())
+    if made is NULL:
         discard(node)
-        raise
-    made.hold(node)
-    made.leave_gc()
-    return made
+        raise MemoryError()
+    new = <Handle>made
+    Py_DECREF(new)      # `new` counts one more
+    new.hold(node)
+    new.leave_gc()
+    return new
 
 
 cdef object shown(Node *node):
@@ -110,11 +119,11 @@ cdef object elementwise2(int op, object x, object y):
             if n_at_work:
                 both[0], both[1] = a, b
                 wait_for_nodes(both, 2, READ)
-            check_domain2(op, a.data[0], b.data[0])
-        elif a.rank and b.rank and a.cols != b.cols:
+            check_domain2(op, data_of(a)[0], data_of(b)[0])
+        elif a.rank and b.rank and cols_of(a) != cols_of(b):
             raise ValueError(f"'{NAMES[op]}' needs two Vectors of the same length, "
-                             f"not {a.cols} and {b.cols}")
-        node = new_node(op, max(a.rank, b.rank), 1, max(a.cols, b.cols), 2)
+                             f"not {cols_of(a)} and {cols_of(b)}")
+        node = new_node(op, max(a.rank, b.rank), 1, max(cols_of(a), cols_of(b)), 2)
     finally:
         if node is NULL:        # the plain numbers go again
             discard(a)
@@ -132,8 +141,8 @@ cdef object elementwise1(int op, Handle x):
                         f"which are Vectors")
     if a.rank == 0:
         reach(a, READ)
-        check_domain1(op, a.data[0])
-    node = new_node(op, a.rank, 1, a.cols, 1)
+        check_domain1(op, data_of(a)[0])
+    node = new_node(op, a.rank, 1, cols_of(a), 1)
     link(node, a)
     return handle(finish(node))
 
@@ -163,10 +172,10 @@ cdef class Arithmetic(Functions):
     def __reduce__(self):
         """For copy and pickle: a leaf, with its data, grad and attributes."""
         cdef Node *node = node_of(self)
-        if node.op != LEAF or node.base is not NULL or node.constant:
+        if node.op != LEAF or base_of(node) is not NULL or node.flags & CONSTANT:
             raise TypeError(no_copy(self, node))
         state = self.__dict__ if self.has_attributes() else None
-        grad = self.grad if node.grad is not NULL else None
+        grad = self.grad if grad_of(node) is not NULL else None
         return restore, (type(self), self.data, grad), state
 
     def __setstate__(self, state):
@@ -216,7 +225,7 @@ cdef class Value(Arithmetic):
             node = custom(value, children, local_grads)
         else:
             node = new_node(LEAF, 0, 1, 1, 0)
-            node.data[0] = value
+            data_of(node)[0] = value
         self.adopt(node)
         if label != "":
             self.label = label
@@ -226,27 +235,27 @@ cdef class Value(Arithmetic):
         """The number, a float. Assigning to it does not change what was computed from it."""
         cdef Node *node = node_of(self)
         reach(node, READ)
-        return node.data[0]
+        return data_of(node)[0]
 
     @data.setter
     def data(self, value):
         cdef Node *node = node_of(self)
-        if node.constant:
+        if node.flags & CONSTANT:
             raise TypeError("this is a plain number in a formula; make it a Value to change it")
         cdef double data = number(value)
         reach(node, WRITE)
-        node.data[0] = data
+        data_of(node)[0] = data
         wrote_data(node)
 
     @property
     def grad(self):
         """d root / d self, summed over the backward() calls since it was last set; 0.0 at first."""
         cdef Node *node = node_of(self)
-        if storage(node).grad is NULL:
+        if grad_of(storage(node)) is NULL:
             return 0.0
         reach(node, GRAD)
         need_grad(node)
-        return node.grad[0]
+        return grad_of(node)[0]
 
     @grad.setter
     def grad(self, value):
@@ -254,7 +263,7 @@ cdef class Value(Arithmetic):
         cdef Node *node = node_of(self)
         reach(node, GRAD)
         need_grad(node)
-        node.grad[0] = gradient
+        grad_of(node)[0] = gradient
         wrote_grad(node)
 
     def backward(self):
@@ -276,7 +285,7 @@ cdef class Value(Arithmetic):
     @property
     def children(self):
         """The Values that this one was computed from, a tuple."""
-        return tuple([child for child, _ in inputs_of(node_of(self))])
+        return tuple([child for child, _ in children_of(node_of(self))])
 
     @property
     def local_grads(self):
@@ -285,7 +294,7 @@ cdef class Value(Arithmetic):
         Inside a run they are computed from the data when asked; raises RuntimeError if that was
         changed after the recording.
         """
-        return tuple([local for _, local in inputs_of(node_of(self))])
+        return tuple([local for _, local in children_of(node_of(self))])
 
     # The names that micrograd and microgpt use.
 
@@ -303,14 +312,14 @@ cdef class Value(Arithmetic):
 
     cdef int pass_on(self) except -1:
         cdef Node *child
-        cdef list inputs = inputs_of(node_of(self))
+        cdef list inputs = children_of(node_of(self))
         cdef double gradient = self.grad
         cdef double local
         for value, _ in inputs:     # all that needs memory comes before the first grad changes
             need_grad(node_of(<Handle>value))
         for value, local in inputs:
             child = (<Handle>value).node
-            child.grad[0] += local * gradient
+            grad_of(child)[0] += local * gradient
             wrote_grad(child)
         return 0
 
@@ -347,7 +356,7 @@ cdef Node *custom(double value, list children, list local_grads) except NULL:
         node_of(<Handle>child)
     gradients = [float(number(g)) for g in local_grads]
     node = new_node(CUSTOM, 0, 1, 1, len(children))
-    node.data[0] = value
+    data_of(node)[0] = value
     for i in range(<Py_ssize_t>len(children)):
         link(node, node_of(<Handle>children[i]))
     for i in range(<Py_ssize_t>len(children)):
@@ -379,7 +388,7 @@ cdef class Vector(Arithmetic):
         values = [float(number(x)) for x in elements]
         node = new_node(LEAF, 1, 1, len(values), 0)
         for i in range(<Py_ssize_t>len(values)):
-            node.data[i] = values[i]
+            data_of(node)[i] = values[i]
         self.adopt(node)
 
     @property
@@ -387,14 +396,14 @@ cdef class Vector(Arithmetic):
         """The numbers, a new list of floats. Assign as many, in a sequence, to change them."""
         cdef Node *node = node_of(self)
         reach(node, READ)
-        return [node.data[i] for i in range(node.cols)]
+        return [data_of(node)[i] for i in range(cols_of(node))]
 
     @data.setter
     def data(self, values):
         cdef Node *node = node_of(self)
         cdef double *numbers = read(node, values)
         reach(node, WRITE)
-        write(node, node.data, numbers)
+        write(node, data_of(node), numbers)
         wrote_data(node)
 
     @property
@@ -403,7 +412,7 @@ cdef class Vector(Arithmetic):
         cdef Node *node = node_of(self)
         reach(node, GRAD)
         need_grad(node)
-        return [node.grad[i] for i in range(node.cols)]
+        return [grad_of(node)[i] for i in range(cols_of(node))]
 
     @grad.setter
     def grad(self, values):
@@ -412,11 +421,11 @@ cdef class Vector(Arithmetic):
         need_grad(node)
         numbers = read(node, values)
         reach(node, GRAD)
-        write(node, node.grad, numbers)
+        write(node, grad_of(node), numbers)
         wrote_grad(node)
 
     def __len__(self):
-        return node_of(self).cols
+        return cols_of(node_of(self))
 
     def __getitem__(self, index):
         """vector[i] is a Value, vector[i:j] a Vector; both show the same scalars, not copies."""
@@ -424,14 +433,14 @@ cdef class Vector(Arithmetic):
         cdef Py_ssize_t start, stop
         reach(node, READ)
         if isinstance(index, slice):
-            start, stop = span(index, node.cols)
-            return handle(view(node, 1, 1, stop - start, stop - start, node.data + start))
+            start, stop = span(index, cols_of(node))
+            return handle(view(node, 1, 1, stop - start, stop - start, data_of(node) + start))
         if isinstance(index, Index):
             return handle(select(node, index))
-        return element(node, node.data + position(index, node.cols, 1))
+        return element(node, data_of(node) + position(index, cols_of(node), 1))
 
     def __iter__(self):
-        return iter([self[i] for i in range(node_of(self).cols)])
+        return iter([self[i] for i in range(cols_of(node_of(self)))])
 
     def __matmul__(self, other):
         """vector @ vector is the dot product, a Value; vector @ matrix adds up the matrix's rows,
@@ -441,16 +450,16 @@ cdef class Vector(Arithmetic):
         cdef Node *node
         if isinstance(other, Vector):
             b = node_of(<Handle>other)
-            if a.cols != b.cols:
+            if cols_of(a) != cols_of(b):
                 raise ValueError(f"a dot product needs two Vectors of the same length, "
-                                 f"not {a.cols} and {b.cols}")
+                                 f"not {cols_of(a)} and {cols_of(b)}")
             node = new_node(DOT, 0, 1, 1, 2)
         elif isinstance(other, Matrix):
             b = node_of(<Handle>other)
-            if a.cols != b.rows:
+            if cols_of(a) != run_of(b).rows:
                 raise ValueError(f"vector @ matrix needs one element for each row: "
-                                 f"{a.cols} elements, {b.rows} rows")
-            node = new_node(VECMAT, 1, 1, b.cols, 2)
+                                 f"{cols_of(a)} elements, {run_of(b).rows} rows")
+            node = new_node(VECMAT, 1, 1, cols_of(b), 2)
         else:
             return NotImplemented
         link(node, a)
@@ -468,7 +477,7 @@ cdef class Vector(Arithmetic):
 
         Subtracts the largest element first: the quotient stays the same, and exp cannot overflow.
         """
-        cdef Node *node = new_node(SOFTMAX, 1, 1, node_of(self).cols, 1)
+        cdef Node *node = new_node(SOFTMAX, 1, 1, cols_of(node_of(self)), 1)
         link(node, node_of(self))
         return handle(finish(node))
 
@@ -501,7 +510,7 @@ cdef class Matrix(Arithmetic):
             vectors = [row if isinstance(row, Vector) else Vector(row) for row in rows]
         else:
             vectors = None
-        lengths = [node_of(<Handle>row).cols if isinstance(row, Vector) else len(row)
+        lengths = [cols_of(node_of(<Handle>row)) if isinstance(row, Vector) else len(row)
                    for row in rows]
         cols = lengths[0]
         for length in lengths:
@@ -514,8 +523,8 @@ cdef class Matrix(Arithmetic):
         node = new_node(LEAF, 2, len(rows), cols, 0)
         node.refs = 1
         try:
-            for r in range(node.rows):
-                read_row(node.data + r * cols, rows[r], cols)
+            for r in range(run_of(node).rows):
+                read_row(data_of(node) + r * cols, rows[r], cols)
             self.adopt(node)
         finally:
             release(node)
@@ -537,7 +546,7 @@ cdef class Matrix(Arithmetic):
             raise ValueError(f"[{height}, {width}] float64 numbers do not fit "
                              f"{len(buffer)} bytes")
         node = new_node(LEAF, 2, height, width, 0)
-        memcpy(node.data, &buffer[0], len(buffer))
+        memcpy(data_of(node), &buffer[0], len(buffer))
         return handle(node)
 
     def tobytes(self):
@@ -545,28 +554,28 @@ cdef class Matrix(Arithmetic):
         cdef Node *node = node_of(self)
         cdef Py_ssize_t stride = run_of(node).stride    # r * stride may be more than an int holds
         reach(node, READ)
-        return b"".join([(<char *>(node.data + r * stride))[:node.cols * sizeof(double)]
-                         for r in range(node.rows)])
+        return b"".join([(<char *>(data_of(node) + r * stride))[:cols_of(node) * sizeof(double)]
+                         for r in range(run_of(node).rows)])
 
     @property
     def shape(self):
         """(rows, columns)"""
         cdef Node *node = node_of(self)
-        return node.rows, node.cols
+        return run_of(node).rows, cols_of(node)
 
     @property
     def data(self):
         """The numbers, a new list of lists of floats. Assign the same shape to change them."""
         cdef Node *node = node_of(self)
         reach(node, READ)
-        return rows_of(node, node.data)
+        return rows_of(node, data_of(node))
 
     @data.setter
     def data(self, rows):
         cdef Node *node = node_of(self)
         cdef double *numbers = read(node, iter(rows))
         reach(node, WRITE)
-        write(node, node.data, numbers)
+        write(node, data_of(node), numbers)
         wrote_data(node)
 
     @property
@@ -575,7 +584,7 @@ cdef class Matrix(Arithmetic):
         cdef Node *node = node_of(self)
         reach(node, GRAD)
         need_grad(node)
-        return rows_of(node, node.grad)
+        return rows_of(node, grad_of(node))
 
     @grad.setter
     def grad(self, rows):
@@ -584,34 +593,34 @@ cdef class Matrix(Arithmetic):
         need_grad(node)
         numbers = read(node, rows)
         reach(node, GRAD)
-        write(node, node.grad, numbers)
+        write(node, grad_of(node), numbers)
         wrote_grad(node)
 
     def __len__(self):
-        return node_of(self).rows
+        return run_of(node_of(self)).rows
 
     def __getitem__(self, index):
         """matrix[i] is a row, a Vector; matrix[i:j] and matrix[i:j, k:l] are Matrices. All show
         the same scalars, not copies."""
         cdef Node *node = node_of(self)
-        cdef Py_ssize_t top, bottom, left = 0, right = node.cols
+        cdef Py_ssize_t top, bottom, left = 0, right = cols_of(node)
         if isinstance(index, tuple):
             if len(index) != 2 or not all([isinstance(part, slice) for part in index]):
                 raise TypeError("a Matrix takes matrix[i], matrix[i:j] or matrix[i:j, k:l]; "
                                 "for one scalar write matrix[i][j]")
-            left, right = span(index[1], node.cols)
+            left, right = span(index[1], cols_of(node))
             index = index[0]
         if isinstance(index, slice):
-            top, bottom = span(index, node.rows)
+            top, bottom = span(index, run_of(node).rows)
             return handle(view(node, 2, bottom - top, right - left, run_of(node).stride,
-                               node.data + top * run_of(node).stride + left))
+                               data_of(node) + top * run_of(node).stride + left))
         if isinstance(index, Index):
             return handle(select(node, index))
-        top = position(index, node.rows, 2)
-        return handle(view(node, 1, 1, node.cols, node.cols, node.data + top * run_of(node).stride))
+        top = position(index, run_of(node).rows, 2)
+        return handle(view(node, 1, 1, right, right, data_of(node) + top * run_of(node).stride))
 
     def __iter__(self):
-        return iter([self[i] for i in range(node_of(self).rows)])
+        return iter([self[i] for i in range(run_of(node_of(self)).rows)])
 
     def __matmul__(self, other):
         """matrix @ vector: the dot product of each row with the vector, `matrix.shape[0]` long."""
@@ -621,16 +630,16 @@ cdef class Matrix(Arithmetic):
         if not isinstance(other, Vector):
             return NotImplemented
         x = node_of(<Handle>other)
-        if m.cols != x.cols:
+        if cols_of(m) != cols_of(x):
             raise ValueError(f"matrix @ vector needs one element for each column: "
-                             f"{m.cols} columns, {x.cols} elements")
-        node = new_node(MATVEC, 1, 1, m.rows, 2)
+                             f"{cols_of(m)} columns, {cols_of(x)} elements")
+        node = new_node(MATVEC, 1, 1, run_of(m).rows, 2)
         link(node, m)
         link(node, x)
-        return handle(finish(node, scratch_for(m.cols)))
+        return handle(finish(node, scratch_for(cols_of(m))))
 
     def __repr__(self):
-        return f"Matrix({node_of(self).rows} rows of {node_of(self).cols})"
+        return f"Matrix({run_of(node_of(self)).rows} rows of {cols_of(node_of(self))})"
 
 
 cdef Node *gather(list parts, int rank) except NULL:
@@ -638,7 +647,7 @@ cdef Node *gather(list parts, int rank) except NULL:
     cdef Py_ssize_t total = 0
     cdef Node *node
     for part in parts:
-        total += node_of(<Handle>part).cols
+        total += cols_of(node_of(<Handle>part))
     if rank == 2:
         node = new_node(GATHER, 2, len(parts), total // len(parts), len(parts))
     else:
@@ -664,7 +673,7 @@ def concat(parts):
 cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
     """The node that computed a Value's scalar, and which of its scalars it is."""
     cdef Node *owner = storage(node)
-    index[0] = node.data - owner.data
+    index[0] = data_of(node) - data_of(owner)
     return owner
 
 
@@ -672,7 +681,7 @@ cdef object scalar(Node *node, Py_ssize_t row, Py_ssize_t col):
     """The Value of one scalar, the same one every time."""
     if node.rank == 0:
         return shown(node)
-    return element(node, node.data + row * run_of(node).stride + col)
+    return element(node, data_of(node) + row * run_of(node).stride + col)
 
 
 cdef object element(Node *shows, double *data):
@@ -681,7 +690,7 @@ cdef object element(Node *shows, double *data):
     A run keeps the Values of its scalars, so their views are not counted as references to it.
     """
     cdef Run *run = run_of(shows if shows.op == SELECT else storage(shows))
-    cdef object place = data - run.node.data
+    cdef object place = data - run.data
     cdef Node *node
     if run.scalars is NULL:
         scalars = {}
@@ -692,55 +701,57 @@ cdef object element(Node *shows, double *data):
         node = view(shows, 0, 1, 1, 1, data)
         made = handle(node)
         (<dict>run.scalars)[place] = made
-        node.keeps = True
-        run.node.refs -= 1
+        node.flags |= KEEPS
+        run.node.refs -= run.node.refs < INT_MAX
     elif shows.op == SELECT:        # it may have moved
         forward((<Handle>made).node, NULL)
     return made
 
 
-cdef list inputs_of(Node *value):
+cdef list children_of(Node *value):
     """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
     cdef Py_ssize_t i, j = 0
     cdef Node *node = origin(value, &i)
-    cdef Node *a = node.inputs[0] if node.n_inputs > 0 else NULL
-    cdef Node *b = node.inputs[1] if node.n_inputs > 1 else NULL
+    cdef Node *a = inputs_of(node)[0] if node.n_inputs > 0 else NULL
+    cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else NULL
     cdef int op = node.op
+    cdef double *weights
     cdef double x, y
     reach(node, GRAD)   # it may find local gradients again
     check_unchanged(node)
     if op == LEAF:
         return []
     if is_single(node):
-        if node.program is not NULL:
+        if node.flags & MOVED:
             find_local(node)
-        return [(shown(node.inputs[j]), locals_of(node)[j]) for j in range(node.n_inputs)]
+        return [(shown(inputs_of(node)[j]), local_of(node, j)) for j in range(node.n_inputs)]
     if is_binary(op):
-        x, y = a.data[i * a.rank], b.data[i * b.rank]
+        x, y = data_of(a)[i * a.rank], data_of(b)[i * b.rank]
         return [(scalar(a, 0, i), local_a(op, x, y)),
-                (scalar(b, 0, i), 0.0 if op == POW and b.constant else local_b(op, x, y))]
+                (scalar(b, 0, i), 0.0 if op == POW and b.flags & CONSTANT else local_b(op, x, y))]
     if is_unary(op):
-        return [(scalar(a, 0, i), local_1(op, a.data[i], node.data[i]))]
+        return [(scalar(a, 0, i), local_1(op, data_of(a)[i], data_of(node)[i]))]
     if op == SUM:
-        return [(scalar(a, 0, j), 1.0) for j in range(a.cols)]
+        return [(scalar(a, 0, j), 1.0) for j in range(cols_of(a))]
     if op == DOT:
-        return ([(scalar(a, 0, j), b.data[j]) for j in range(a.cols)]
-                + [(scalar(b, 0, j), a.data[j]) for j in range(a.cols)])
+        return ([(scalar(a, 0, j), data_of(b)[j]) for j in range(cols_of(a))]
+                + [(scalar(b, 0, j), data_of(a)[j]) for j in range(cols_of(a))])
     if op == MATVEC:
-        return ([(scalar(a, i, j), b.data[j]) for j in range(a.cols)]
-                + [(scalar(b, 0, j), a.data[i * run_of(a).stride + j]) for j in range(a.cols)])
+        weights = data_of(a) + i * run_of(a).stride
+        return ([(scalar(a, i, j), data_of(b)[j]) for j in range(cols_of(a))]
+                + [(scalar(b, 0, j), weights[j]) for j in range(cols_of(a))])
     if op == VECMAT:
-        return ([(scalar(a, 0, j), b.data[j * <Py_ssize_t>run_of(b).stride + i])
-                 for j in range(b.rows)]
-                + [(scalar(b, j, i), a.data[j]) for j in range(b.rows)])
+        return ([(scalar(a, 0, j), data_of(b)[j * <Py_ssize_t>run_of(b).stride + i])
+                 for j in range(run_of(b).rows)]
+                + [(scalar(b, j, i), data_of(a)[j]) for j in range(run_of(b).rows)])
     if op == SOFTMAX:
-        return [(scalar(a, 0, j), node.data[i] * ((i == j) - node.data[j]))
-                for j in range(a.cols)]
+        return [(scalar(a, 0, j), data_of(node)[i] * ((i == j) - data_of(node)[j]))
+                for j in range(cols_of(a))]
     for j in range(node.n_inputs):
-        if i < node.inputs[j].cols:
+        if i < cols_of(inputs_of(node)[j]):
             break
-        i -= node.inputs[j].cols
-    return [(scalar(node.inputs[j], 0, i), 1.0)]
+        i -= cols_of(inputs_of(node)[j])
+    return [(scalar(inputs_of(node)[j], 0, i), 1.0)]
 
 
 # ================================================================ copies
@@ -758,7 +769,7 @@ def restore(kind, data, grad):
 
 cdef str no_copy(object handle, Node *node):
     kind = f"a {type(handle).__name__}"
-    if node.base is not NULL:
+    if base_of(node) is not NULL:
         return (f"{kind} that shows scalars of a run is not copied: copy the whole Vector or "
                 f"Matrix, or make a leaf of the numbers with {type(handle).__name__}(x.data)")
     return (f"{kind} that was computed is not copied, since it leads to all that it was computed "
@@ -786,7 +797,7 @@ cdef double *read(Node *node, object values) except NULL:
         elif node.rank == 2:
             read_table(node, numbers, values)
         else:
-            read_row(numbers, values, node.cols)
+            read_row(numbers, values, cols_of(node))
     except BaseException:
         PyMem_Free(numbers)
         raise
@@ -796,13 +807,13 @@ cdef double *read(Node *node, object values) except NULL:
 cdef int read_table(Node *node, double *to, object rows) except -1:
     cdef Py_ssize_t r = 0, n_wrong = 0
     for row in rows:
-        if r == node.rows:
+        if r == run_of(node).rows:
             n_wrong += 1
             break
-        n_wrong += count_row(to + r * node.cols, row, node.cols) != node.cols
+        n_wrong += count_row(to + r * cols_of(node), row, cols_of(node)) != cols_of(node)
         r += 1
-    if r != node.rows or n_wrong:
-        raise ValueError(f"{node.rows} rows of {node.cols} numbers are needed here")
+    if r != run_of(node).rows or n_wrong:
+        raise ValueError(f"{run_of(node).rows} rows of {cols_of(node)} numbers are needed here")
     return 0
 
 
@@ -816,7 +827,6 @@ cdef int read_row(double *to, object values, Py_ssize_t n) except -1:
 cdef Py_ssize_t count_row(double *to, object values, Py_ssize_t n) except -1:
     """Read the first n numbers; returns how many there are, or n + 1 for more."""
     cdef Py_ssize_t i = 0
-    cdef double one
     for x in values:
         if i == n:
             return n + 1
@@ -828,15 +838,16 @@ cdef Py_ssize_t count_row(double *to, object values, Py_ssize_t n) except -1:
 cdef void write(Node *node, double *to, double *numbers) noexcept:
     """Move numbers that read() has returned to where the node's data or grad begins."""
     cdef Py_ssize_t r, stride = run_of(node).stride
-    for r in range(node.rows):
-        memcpy(to + r * stride, numbers + r * node.cols, node.cols * sizeof(double))
+    for r in range(run_of(node).rows):
+        memcpy(to + r * stride, numbers + r * cols_of(node), cols_of(node) * sizeof(double))
     PyMem_Free(numbers)
 
 
 cdef list rows_of(Node *node, double *numbers):
     """The numbers of a Matrix as lists, read without a pause for other threads."""
     cdef Py_ssize_t r, c, stride = run_of(node).stride
-    return [[numbers[r * stride + c] for c in range(node.cols)] for r in range(node.rows)]
+    return [[numbers[r * stride + c] for c in range(cols_of(node))]
+            for r in range(run_of(node).rows)]
 
 
 cdef str listing(list numbers):
