@@ -26,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # so that this file can also be run by its path
 
-from benchmarks import check, compiler, engines, irregular  # noqa: E402
+from benchmarks import check, compiler, engines, irregular, singles  # noqa: E402
 from benchmarks.recipe import Recipe  # noqa: E402
 from llmhard.model import Config  # noqa: E402
 
@@ -40,8 +40,9 @@ LABELS = {
     "pytorch-fused": "PyTorch, fused Adam",
     "pytorch": "PyTorch, plain Adam",
     "python": "plain Python",
+    "python-no-gc": "plain Python, garbage collector off",
 }
-PARTS = ("training", "irregular", "growth", "program")
+PARTS = ("training", "irregular", "singles", "growth", "program")
 LAST_STEPS = 500
 FIRST_LOSSES = 20
 PYTHON_STEPS = 20
@@ -58,6 +59,7 @@ class Plan:
     rounds: int = 5
     nudges: int = 30
     irregular_share: float = 1.0
+    single_steps: int = 20
     thorough: bool = True
     growth_steps: int = 200
     growth_rounds: int = 3
@@ -73,6 +75,7 @@ QUICK = Plan(
     rounds=2,
     nudges=5,
     irregular_share=0.1,
+    single_steps=5,
     thorough=False,
     growth_steps=30,
     growth_rounds=1,
@@ -340,6 +343,36 @@ def report_irregular(report: Report, plan: Plan, folder: Path, names: Sequence[s
     )
 
 
+def report_singles(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
+    counts = dict.fromkeys((name for name in singles.ENGINES if name in names), plan.single_steps)
+    results = run_rounds("singles", counts, folder, plan.rounds)
+    report.add("## A program on single Values")
+    report.add(
+        f"A GPT of microgpt's size ({singles.VOCAB} tokens, width {singles.WIDTH}, "
+        f"{singles.HEADS} heads, 1 layer) in lists of Values, with Adam in Python "
+        f"(`benchmarks/singles.py`): the same program with llmhard's Value and with one of 60 "
+        f"lines of Python. The median step of each round, a word of {singles.LENGTH} letters, "
+        f"and how much the process grew in all {plan.single_steps} steps."
+    )
+    steps = {name: [1e3 * median(run["seconds"]) for run in of] for name, of in results.items()}
+    grown = {name: median(run["memory"] / 1e6 for run in of) for name, of in results.items()}
+    ours = next((median(steps[name]) for name in steps if name.startswith("llmhard")), None)
+    report.table(
+        ["Value", "ms a step", "rounds", "beside llmhard", "memory, MB", "last loss"],
+        [
+            [
+                LABELS[name].replace(", recorded every step", ""),
+                significant(median(times)),
+                spread(times),
+                ratio(median(times), ours),
+                significant(grown[name]),
+                f"{results[name][0]['losses'][-1]:.12f}",
+            ]
+            for name, times in steps.items()
+        ],
+    )
+
+
 def report_growth(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
     names = [name for name in ("llmhard", "pytorch-fused") if name in names]
     vocab_size = Recipe.of_the_corpus(1).config.vocab_size
@@ -539,7 +572,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.check:
-            of_module = {"engines": list(engines.ENGINES), "irregular": list(irregular.ENGINES)}
+            modules = (engines, irregular, singles)
+            of_module = {m.__name__.split(".")[1]: list(m.ENGINES) for m in modules}
             return 0 if check.check(folder, run_engine, of_module) else 1
         report = measure(plan, folder, parts, names)
     text = "\n".join(report.lines)
@@ -566,6 +600,7 @@ def measure(plan: Plan, folder: Path, parts: Sequence[str], names: Sequence[str]
     functions: dict[str, Callable[[], None]] = {
         "training": lambda: report_training(report, plan, folder, names),
         "irregular": lambda: report_irregular(report, plan, folder, names),
+        "singles": lambda: report_singles(report, plan, folder, names),
         "growth": lambda: report_growth(report, plan, folder, names),
         "program": lambda: report_program(report, plan, folder),
     }
