@@ -27,10 +27,10 @@ from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
     CONSTANT, KEEPS, MOVED, Handle, Node, Run, base_of, cols_of, constant, data_of, discard,
     grad_of, inputs_of, keep, link, locals_of, need_grad, new_node, node_of, release, run_of, size,
-    storage, view, wrote_data, wrote_grad,
+    storage, view, wrote_grad,
 )
 from llmhard.engine.operation cimport (
-    check_unchanged, find_local, forward, is_single, local_of,
+    check_unchanged, find_local, follow, is_single, local_of, wrote_data,
 )
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
@@ -704,7 +704,7 @@ cdef object element(Node *shows, double *data):
         node.flags |= KEEPS
         run.node.refs -= run.node.refs < INT_MAX
     elif shows.op == SELECT:        # it may have moved
-        forward((<Handle>made).node, NULL)
+        follow((<Handle>made).node)
     return made
 
 
