@@ -34,7 +34,7 @@ from llmhard.engine.operation cimport (
 )
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
-from llmhard.engine.threads cimport GRAD, READ, WRITE, n_at_work, reach, wait_for_nodes
+from llmhard.engine.threads cimport GRAD, READ, WRITE, n_at_work, reach, wait_for_nodes, wait_once
 
 import sys
 from numbers import Real
@@ -319,6 +319,7 @@ cdef class Value(Arithmetic):
             need_grad(node_of(<Handle>value))
         for value, local in inputs:
             child = (<Handle>value).node
+            reach(child, GRAD)
             grad_of(child)[0] += local * gradient
             wrote_grad(child)
         return 0
@@ -708,6 +709,17 @@ cdef object element(Node *shows, double *data):
     return made
 
 
+cdef void reach_operation(Node *node) noexcept:
+    """Wait until no other thread works on a node, which finds its local gradients again, or on
+    what it was computed from."""
+    cdef bint waited = n_at_work > 0
+    cdef int i
+    while waited:
+        waited = wait_once(node, GRAD)
+        for i in range(node.n_inputs):
+            waited |= wait_once(inputs_of(node)[i], READ)
+
+
 cdef list children_of(Node *value):
     """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
     cdef Py_ssize_t i, j = 0
@@ -717,7 +729,7 @@ cdef list children_of(Node *value):
     cdef int op = node.op
     cdef double *weights
     cdef double x, y
-    reach(node, GRAD)   # it may find local gradients again
+    reach_operation(node)
     check_unchanged(node)
     if op == LEAF:
         return []
