@@ -1,5 +1,5 @@
 """The optimizer's step, for all parameters, and the mean over steps; llmhard/adam.py and
-llmhard/average.py keep their state."""
+llmhard/average.py keep their state. Adam's arithmetic on the numbers is in kernels.pxd."""
 from cpython.mem cimport PyMem_Free
 
 from llmhard.engine.elementwise cimport LEAF
