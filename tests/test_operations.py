@@ -1,4 +1,4 @@
-"""Each row of the table of elementwise operations, in every use that follows from it."""
+"""Each row of the table of elementwise operations, in every use; the gradients of the others."""
 
 import builtins
 import itertools
@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from llmhard import DomainError, Tape, Value, Vector
+from llmhard import DomainError, Matrix, Tape, Value, Vector, concat
+from llmhard.autograd import Index
 
 CHECKOUT = Path(__file__).parent.parent
 SOURCES = Path("pyx", "llmhard", "engine")
@@ -173,6 +175,54 @@ def test_it_has_a_docstring_and_a_stub(row):
     if len(row.local) == 1 or not row.method.startswith("__"):
         stub = (CHECKOUT / "llmhard" / "engine" / "functions.pyi").read_text()
         assert re.search(rf"    def {row.method}\(self", stub)
+
+
+# ---------------------------------------------------------------- operations on whole runs
+
+NUMBERS = [
+    [0.5, -1.25, 2.0],
+    [0.75, 1.5, -0.5],
+    [1.0, -2.0, 0.25],
+    [-1.5, 0.1, 3.0],
+    [2.5, 1.1, -0.7],
+]
+ON_RUNS = {
+    "sum": lambda x: x.v.sum(),
+    "dot": lambda x: x.v @ x.w,
+    "matrix @ vector": lambda x: x.m @ x.v,
+    "vector @ matrix": lambda x: x.v @ x.m,
+    "softmax": lambda x: x.v.softmax(),
+    "concat": lambda x: concat([x.v, x.w[0], x.w[1:], x.v]),
+    "Matrix of Vectors": lambda x: Matrix([x.v, x.w]) @ x.w,
+    "Vector of Values": lambda x: Vector([x.w[2], x.v[1], x.v[1]]),
+    "[Index]": lambda x: x.m[Index(1)],
+}
+
+
+def weighted(operation, numbers):
+    """The leaves, and a sum of the results in which each has a weight of its own."""
+    x = SimpleNamespace(v=Vector(numbers[0]), w=Vector(numbers[1]), m=Matrix(numbers[2:]))
+    out = operation(x)
+    if isinstance(out, Value):
+        return x, out * 1.5
+    return x, out @ Vector([1.5 - 0.4 * i for i in range(len(out))])
+
+
+@pytest.mark.parametrize("name", ON_RUNS)
+def test_the_gradients_of_an_operation_on_runs_are_its_slopes(name):
+    x, root = weighted(ON_RUNS[name], NUMBERS)
+    root.backward()
+    gradients = [x.v.grad, x.w.grad, *x.m.grad]
+    h = 1e-6
+    for row in range(5):
+        for col in range(3):
+            f = {}
+            for step in (-h, h):
+                moved = [list(numbers) for numbers in NUMBERS]
+                moved[row][col] += step
+                f[step] = weighted(ON_RUNS[name], moved)[1].data
+            slope = (f[h] - f[-h]) / (2 * h)
+            assert gradients[row][col] == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
 # ---------------------------------------------------------------- a new one

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -274,6 +275,43 @@ def test_results_are_read_and_recorded_on_top_of_before_or_after_a_replay():
             assert len(set(numbers)) == 1
 
     beside(replay, look)
+
+
+def test_local_gradients_on_top_of_a_replay_are_those_before_it_or_refused():
+    p = wide(n=500_000)
+    y = p + 0.0
+    tape, count = Tape(y), iter(range(10**9))
+
+    def replay():
+        for _ in range(turns(300)):
+            p.data = float(next(count) % 7)
+            tape.forward()
+
+    def look():
+        square = y * y
+        recorded = square[0].data
+        for _ in range(100):
+            with suppress(RuntimeError):  # replayed since
+                assert square[0].local_grads[0] ** 2 == recorded
+
+    beside(replay, look)
+
+
+def test_who_keeps_a_value_is_noted_while_a_tape_replays_it():
+    """With `make tsan`: a replay and the GIL's owner write to no word of a node in common."""
+    v = Vector([1.0])
+    results = [v[0] + float(i) for i in range(2000)]
+    tape = Tape(Vector(results))
+
+    def label():
+        for i, x in enumerate(results):
+            x.label = f"result {i}"
+
+    beside(label, tape.forward)
+    above = [x * 1.0 for x in results]
+    del tape
+    results.clear()
+    assert [x.children[0].label for x in above] == [f"result {i}" for i in range(2000)]
 
 
 def test_two_tapes_with_results_in_common():

@@ -20,7 +20,8 @@ cdef union Home:
 cdef struct Node:
     signed char op          # an Op: what computed the scalars; LEAF: nothing did
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
-    unsigned short flags    # a set of Flags
+    unsigned char flags     # a set of Flags: written with the GIL only
+    unsigned char history   # a set of Events: a Tape at work writes it without the GIL
     int n_inputs            # of inputs, which are older: there is no cycle; 0 of a LEAF or VIEW
     int depth               # more than that of every input, at least that of base; 0 for leaves
     int refs                # its handle unless owned, views, nodes it is an input of; 0: free it
@@ -31,12 +32,14 @@ cdef struct Node:
 cdef enum Flag:
     RUN = 1                 # the node is the beginning of a Run
     CONSTANT = 2            # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
-    HAS_GRAD = 4            # a backward or an assignment has written to grad; else it is all zeros
-    KEEPS = 8               # the handle, a Value, is to live as long as the node: it may be missed
-    OWNS = 16               # ... and does: the node has a reference to it, not the other way round
-    MOVED = 32              # a Tape has put data and grad of the scalar into its Program
-    REPLAYED = 64           # a Tape may have computed data again
-    ASSIGNED = 128          # data was assigned to at `changed`, not computed
+    KEEPS = 4               # the handle, a Value, is to live as long as the node: it may be missed
+    OWNS = 8                # ... and does: the node has a reference to it, not the other way round
+    MOVED = 16              # a Tape has put data and grad of the scalar into its Program
+
+cdef enum Event:
+    HAS_GRAD = 1            # a backward or an assignment has written to grad; else it is all zeros
+    REPLAYED = 2            # data may have been computed again, or moved, after it was recorded
+    LOST = 4                # by the assignment at `changed`: what backward needs to be right
 
 # A Vector or Matrix, or a view of any rank: where its scalars are.
 cdef struct Run:
@@ -66,7 +69,8 @@ cdef enum:
 
 # What has happened, in numbers that only grow: a larger one is later.
 cdef struct Clock:
-    uint64_t changes        # how often the data of any leaf was assigned to
+    uint64_t changes        # how often data was assigned to, or a Tape ran forward
+    uint64_t replayed       # `changes` when data was last computed again, or moved
     uint64_t grad_writes    # how often anything but a Tape's forward() wrote to grads
 
 cdef Clock clock
@@ -82,7 +86,6 @@ cdef void discard(Node *node) noexcept
 cdef void keep(Node *node) noexcept
 cdef void own(Node *node) noexcept
 cdef int need_grad(Node *node) except -1
-cdef void wrote_data(Node *node) noexcept
 cdef void wrote_grad(Node *node) noexcept
 cdef void set_used(Node *owner) noexcept nogil
 

@@ -208,16 +208,9 @@ cdef int need_grad(Node *node) except -1:
     return 0
 
 
-cdef void wrote_data(Node *node) noexcept:
-    cdef Node *owner = storage(node)
-    clock.changes += 1
-    owner.changed = clock.changes
-    owner.flags |= ASSIGNED
-
-
 cdef void set_used(Node *owner) noexcept nogil:
     """Note that something was written to the grad of a node, not a view."""
-    owner.flags |= HAS_GRAD
+    owner.history |= HAS_GRAD
     if is_run(owner):
         run_of(owner).used = True
 

@@ -15,6 +15,8 @@ cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil
 cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
 cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
 cdef int check_unchanged(Node *node) except -1
+cdef void follow(Node *select) noexcept
+cdef void wrote_data(Node *node) noexcept
 
 
 cdef inline bint is_single(Node *node) noexcept nogil:

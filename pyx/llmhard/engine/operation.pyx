@@ -11,7 +11,7 @@ from llmhard.engine.kernels cimport (
     run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
 )
 from llmhard.engine.node cimport (
-    ASSIGNED, CONSTANT, MOVED, REPLAYED, Node, Run, clock, cols_of, data_of, grad_of, inputs_of,
+    CONSTANT, LOST, MOVED, REPLAYED, Node, Run, clock, cols_of, data_of, grad_of, inputs_of,
     run_of, storage,
 )
 
@@ -160,7 +160,7 @@ cdef inline bint keeps_gradient(Node *node) noexcept nogil:
 
 
 cdef inline bint changed_since(Node *node, uint64_t then, bint only_replays) noexcept nogil:
-    return written(node) > then and (not only_replays or node.flags & REPLAYED != 0)
+    return written(node) > then and (not only_replays or node.history & REPLAYED != 0)
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:
@@ -169,17 +169,35 @@ cdef inline bint is_stale(Node *node) noexcept nogil:
     cdef bint kept = keeps_gradient(node)
     cdef uint64_t since = written(node)
     cdef int i
-    if since == clock.changes and not node.flags & ASSIGNED:
-        return False    # nothing has been assigned to since, nor replayed: the usual case
-    if node.flags & ASSIGNED and since == node.changed:
-        if not kept:
-            return True
-        since = 0       # when it was computed is forgotten: any replay may have come later
+    if node.history & LOST and since == node.changed:
+        return True
+    if since >= (clock.replayed if kept else clock.changes):
+        return False    # nothing that matters has changed since: the usual case
     for i in range(node.n_inputs):
         child = inputs_of(node)[i]
         if changed_since(child, since, kept) or changed_since(storage(child), since, kept):
             return True
     return False
+
+
+cdef void follow(Node *select) noexcept:
+    """Let a SELECT show what a replay of its input, on a Tape without it, has moved on to."""
+    if not is_stale(select):
+        return
+    move_select(run_of(select), data_of(inputs_of(select)[0]))
+    clock.changes += 1
+    select.changed = clock.replayed = clock.changes
+    select.history |= REPLAYED      # what was computed from it before would now be wrong
+
+
+cdef void wrote_data(Node *node) noexcept:
+    """Note that data was assigned to. `changed` no longer says when it was computed: a node that
+    is stale, or becomes so by this, is LOST until it is computed again."""
+    cdef Node *owner = storage(node)
+    if not keeps_gradient(owner) or is_stale(owner):
+        owner.history |= LOST
+    clock.changes += 1
+    owner.changed = clock.changes
 
 
 cdef int check_unchanged(Node *node) except -1:

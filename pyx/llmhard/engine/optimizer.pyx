@@ -1,14 +1,13 @@
 """The optimizer's step, for all parameters, and the mean over steps; llmhard/adam.py and
-llmhard/average.py keep their state."""
+llmhard/average.py keep their state. Adam's arithmetic on the numbers is in kernels.pxd."""
 from cpython.mem cimport PyMem_Free
 
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport AdamStep, adam, adam_products
 from llmhard.engine.node cimport (
     CONSTANT, Handle, Node, cols_of, data_of, grad_of, is_run, need_grad, node_of, run_of, size,
-    wrote_data,
 )
-from llmhard.engine.operation cimport point
+from llmhard.engine.operation cimport point, wrote_data
 from llmhard.engine.tape cimport Group, Tape
 from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, n_at_work, wait_once
 from llmhard.engine.traversal cimport Marks, mark

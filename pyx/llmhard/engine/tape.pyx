@@ -10,7 +10,7 @@ from llmhard.engine.elementwise cimport (
 from llmhard.engine.indexing cimport Index, offset_of
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    ASSIGNED, CONSTANT, HAS_GRAD, MOVED, REPLAYED, Handle, Moved, Node, Program, base_of, clock,
+    CONSTANT, HAS_GRAD, LOST, MOVED, REPLAYED, Handle, Moved, Node, Program, base_of, clock,
     cols_of, data_of, grad_of, inputs_of, is_run, node_of, release_program, run_of, set_used, size,
     storage,
 )
@@ -217,7 +217,7 @@ cdef class Tape:
             self.compile()
         self.begin(False)
         clock.changes += 1          # what is computed from these numbers elsewhere is stale now
-        now = clock.changes         # other threads go on counting
+        now = clock.replayed = clock.changes    # other threads go on counting
         with nogil:
             self.run_forward(now)
         self.end()
@@ -254,7 +254,7 @@ cdef class Tape:
             shared |= self.nodes.items[i].flags & MOVED != 0
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            node.flags |= HAS_GRAD | REPLAYED
+            node.history |= HAS_GRAD | REPLAYED
             step = &program.steps[i]
             step.op = BY_NODE
             if (is_single(node) and not shared and not is_run(inputs_of(node)[0])
@@ -300,7 +300,7 @@ cdef class Tape:
 
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil:
         node.changed = now
-        node.flags &= ~ASSIGNED
+        node.history &= ~LOST
         if base_of(node) is NULL:
             memset(grad_of(node), 0, size(node) * sizeof(double))
 
@@ -372,7 +372,7 @@ cdef class Tape:
         cdef double *grads
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            if node.flags & HAS_GRAD and base_of(node) is NULL:
+            if node.history & HAS_GRAD and base_of(node) is NULL:
                 append(&earlier.nodes, node)
                 count += size(node)
         if count:
@@ -389,9 +389,9 @@ cdef class Tape:
         cdef Node *node
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            if node.flags & HAS_GRAD and base_of(node) is NULL:
+            if node.history & HAS_GRAD and base_of(node) is NULL:
                 memset(grad_of(node), 0, size(node) * sizeof(double))
-            node.flags |= HAS_GRAD
+            node.history |= HAS_GRAD
 
     cdef void run_backward(self) noexcept nogil:
         """All gradients but what the products mean for their leaf matrices."""

@@ -27,14 +27,14 @@ from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
     CONSTANT, KEEPS, MOVED, Handle, Node, Run, base_of, cols_of, constant, data_of, discard,
     grad_of, inputs_of, keep, link, locals_of, need_grad, new_node, node_of, release, run_of, size,
-    storage, view, wrote_data, wrote_grad,
+    storage, view, wrote_grad,
 )
 from llmhard.engine.operation cimport (
-    check_unchanged, find_local, forward, is_single, local_of,
+    check_unchanged, find_local, follow, is_single, local_of, wrote_data,
 )
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
-from llmhard.engine.threads cimport GRAD, READ, WRITE, n_at_work, reach, wait_for_nodes
+from llmhard.engine.threads cimport GRAD, READ, WRITE, n_at_work, reach, wait_for_nodes, wait_once
 
 import sys
 from numbers import Real
@@ -319,6 +319,7 @@ cdef class Value(Arithmetic):
             need_grad(node_of(<Handle>value))
         for value, local in inputs:
             child = (<Handle>value).node
+            reach(child, GRAD)
             grad_of(child)[0] += local * gradient
             wrote_grad(child)
         return 0
@@ -704,8 +705,19 @@ cdef object element(Node *shows, double *data):
         node.flags |= KEEPS
         run.node.refs -= run.node.refs < INT_MAX
     elif shows.op == SELECT:        # it may have moved
-        forward((<Handle>made).node, NULL)
+        follow((<Handle>made).node)
     return made
+
+
+cdef void reach_operation(Node *node) noexcept:
+    """Wait until no other thread works on a node, which finds its local gradients again, or on
+    what it was computed from."""
+    cdef bint waited = n_at_work > 0
+    cdef int i
+    while waited:
+        waited = wait_once(node, GRAD)
+        for i in range(node.n_inputs):
+            waited |= wait_once(inputs_of(node)[i], READ)
 
 
 cdef list children_of(Node *value):
@@ -717,7 +729,7 @@ cdef list children_of(Node *value):
     cdef int op = node.op
     cdef double *weights
     cdef double x, y
-    reach(node, GRAD)   # it may find local gradients again
+    reach_operation(node)
     check_unchanged(node)
     if op == LEAF:
         return []
