@@ -7,8 +7,8 @@ from llmhard.engine.elementwise cimport (
     is_linear, is_unary, run1, run1_backward, run2, run2_backward, value1, value2,
 )
 from llmhard.engine.kernels cimport (
-    LANES, POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
-    run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
+    LANES, POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs,
+    matvecs_backward_matrix, run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
 )
 from llmhard.engine.node cimport (
     ASSIGNED, CONSTANT, MOVED, REPLAYED, Node, Run, clock, cols_of, data_of, grad_of, inputs_of,
