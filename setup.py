@@ -3,6 +3,7 @@ pyproject.toml.
 
 LLMHARD_ARCH=native    compile for this machine's own instruction set (in-place builds do)
 LLMHARD_ARCH=portable  compile for every machine of this kind (wheels do)
+LLMHARD_ARCH=NAME      compile with -march=NAME, such as x86-64-v3
 """
 
 import sys
@@ -167,8 +168,6 @@ def translate(extensions):
 def compiler_flags(in_place):
     """Return the flags that this machine's compiler takes; ends if it cannot compile at all."""
     arch = os.environ.get("LLMHARD_ARCH") or ("native" if in_place else "portable")
-    if arch not in ("native", "portable"):
-        raise SystemExit(f"LLMHARD_ARCH is native or portable, not {arch!r}")
     for code in ("int nothing;", "#include <Python.h>"):
         why = refusal(code, "-I" + sysconfig.get_path("include"))
         if why:
@@ -176,9 +175,15 @@ def compiler_flags(in_place):
                 f"llmhard: not built: {why}. It needs a C compiler and Python's header files: "
                 f"{INSTALL}. Another compiler: CC=clang"
             )
+    machine = {"native": NATIVE, "portable": []}.get(arch, [f"-march={arch}"])
+    if arch != "native" and refusal("int nothing;", *machine):
+        raise SystemExit(
+            f"LLMHARD_ARCH is native, portable or what the compiler knows as -march, not {arch!r}"
+        )
+    # no-psabi: vectors are passed only between functions that are compiled together.
     # no-plt: calls to exp and log go straight to libm.
     flags = []
-    for flag in ["-O3", "-fno-plt", *SAFE_MATH, *(NATIVE if arch == "native" else [])]:
+    for flag in ["-O3", "-fno-plt", "-Wno-psabi", *SAFE_MATH, *machine]:
         if not refusal("int nothing;", *flags, flag):
             flags.append(flag)
     return flags

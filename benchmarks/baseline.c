@@ -14,9 +14,9 @@
  * - All positions of a sentence are computed at once, and they are what lies in the lanes of a
  *   vector: an activation is stored as x[i] = (position 0, ..., position 7), so that a matrix
  *   product needs no sum across lanes: y[o] += w[o][i] * x[i], with w[o][i] in every lane. Softmax,
- *   exp and RMSNorm work on whole vectors in the same way. Sentences of more than 8 positions take
- *   two vectors an activation, and so on up to the context.
- * - Each matrix product keeps 16 sums in registers; weights are stored row by row, [out, in], and
+ *   exp and RMSNorm work on whole vectors in the same way. Sentences of more positions than a
+ *   register has doubles take two vectors an activation, and so on up to the context.
+ * - Each matrix product keeps its sums in registers; weights are stored row by row, [out, in], and
  *   are read once from their cache for each pass.
  * - The gradient of a weight is never stored: it is summed over the positions in registers, and
  *   Adam moves the weight at once, after the last use of its old value. So w, m and v are read
@@ -52,8 +52,16 @@
 #define BLOCK_SIZE 16
 #endif
 
+/* Numbers in a register, and sums that fit into the registers: 32 of them with AVX-512, else 16. */
+#if defined(__AVX512F__)
+enum { LANES = 8, SUMS = 16 };
+#elif defined(__AVX__)
+enum { LANES = 4, SUMS = 8 };
+#else
+enum { LANES = 2, SUMS = 8 };
+#endif
+
 enum {
-    LANES = 8,
     HEAD_DIM = N_EMBD / N_HEAD,
     HIDDEN = 4 * N_EMBD,
     MAX_VECTORS = (BLOCK_SIZE + LANES - 1) / LANES, /* of an activation, for all positions */
@@ -65,7 +73,7 @@ _Static_assert(HEAD_DIM % LANES == 0, "a head is a whole number of vectors");
 
 static const double EPS_RMSNORM = 1e-5, BETA1 = 0.9, BETA2 = 0.999, EPS_ADAM = 1e-8;
 
-/* A vector of 8 doubles; GCC and clang compile it for any processor. */
+/* A register of doubles; GCC and clang compile it for any processor. */
 typedef double vec __attribute__((vector_size(8 * LANES)));
 typedef int64_t mask __attribute__((vector_size(8 * LANES)));
 
@@ -94,7 +102,7 @@ static double *m, *v; /* Adam's running means of the gradients and their squares
 
 /* ---------------------------------------------------------------- vectors */
 
-INLINE vec broadcast(double x) { return (vec){x, x, x, x, x, x, x, x}; }
+INLINE vec broadcast(double x) { return (vec){0} + x; }
 
 INLINE vec maximum(vec a, vec b) {
     vec y;
@@ -123,8 +131,6 @@ INLINE vec exponential(vec x) {
 }
 
 /* ---------------------------------------------------------------- matrix products */
-
-enum { SUMS = 16 }; /* that a matrix product keeps in registers at once */
 
 /* y[k] = sum over j of a[k * next_k + j * next_j] * x[j], for SUMS (or 1) values of k;
  * `add`: added to what y is. */
@@ -164,11 +170,11 @@ INLINE void backward(const double *a, const vec *dy, vec *dx, int n_out, int n_i
 
 /* From x[n][nv] with the positions in the lanes to rows[position][n]. */
 INLINE void to_rows(const vec *x, double *rows, int n, int nv) {
-    for (int i = 0; i < n; i += 8)
+    for (int i = 0; i < n; i += LANES)
         for (int p = 0; p < nv; p++)
             for (int t = 0; t < LANES; t++) {
                 vec row;
-                for (int k = 0; k < 8; k++) row[k] = x[(i + k) * nv + p][t];
+                for (int k = 0; k < LANES; k++) row[k] = x[(i + k) * nv + p][t];
                 *(vec *)(rows + (p * LANES + t) * n + i) = row;
             }
 }
@@ -189,7 +195,7 @@ static void adam_begin(double lr, int step) {
     epsilon = EPS_ADAM * correction2;
 }
 
-/* w -= rate * m / (sqrt(v) + epsilon), for 8 parameters with the gradients g. */
+/* w -= rate * m / (sqrt(v) + epsilon), for a vector of parameters with the gradients g. */
 INLINE void adam(double *parameters, vec g) {
     size_t i = (size_t)(parameters - (double *)w);
     vec *w_ = (vec *)parameters, *m_ = (vec *)(m + i), *v_ = (vec *)(v + i);
@@ -231,7 +237,7 @@ INLINE void update(double *a, const vec *dy, const double *x, int n_out, int n_i
                    int positions) {
     const double *dy_ = (const double *)dy;
     for (int o = 0; o < n_out; o++)
-        for (int i = 0; i < n_in; i += 32) {
+        for (int i = 0; i < n_in; i += 4 * LANES) {
             vec g[4] = {0};
             for (int t = 0; t < positions; t++) {
                 const vec *xt = (const vec *)(x + t * n_in + i);
@@ -281,7 +287,8 @@ INLINE void attention(const vec *q, const vec *keys, const vec *values, vec *wei
         int d0 = h * HEAD_DIM;
         vec *weight = weights + h * MAX_POSITIONS * nv;
         for (int p = 0; p < nv; p++) {
-            const mask t = (mask){0, 1, 2, 3, 4, 5, 6, 7} + (int64_t)p * LANES;
+            mask t;
+            for (int l = 0; l < LANES; l++) t[l] = p * LANES + l;
             vec largest = broadcast(-1e300);
             for (int s = 0; s < positions; s++) {
                 vec score = {0};
@@ -490,8 +497,12 @@ INLINE double train_sentence(const int32_t *tokens, int positions, int nv) {
 }
 
 static double train_step(const int32_t *tokens, int positions) {
-    if (positions <= LANES) return train_sentence(tokens, positions, 1);
-    return train_sentence(tokens, positions, (positions + LANES - 1) / LANES);
+    /* constants for sentences of up to 8 positions, whatever the width of a register */
+    int nv = (positions + LANES - 1) / LANES;
+    if (nv == 1) return train_sentence(tokens, positions, 1);
+    if (nv == 2) return train_sentence(tokens, positions, 2);
+    if (LANES == 2 && nv <= 4) return train_sentence(tokens, positions, 4);
+    return train_sentence(tokens, positions, nv);
 }
 
 /* ---------------------------------------------------------------- files */

@@ -9,7 +9,10 @@ from pathlib import Path
 from llmhard.model import Config
 
 HERE = Path(__file__).parent
-FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math"]
+# For the same machine as the engine: see setup.py.
+ARCH = os.environ.get("LLMHARD_ARCH", "native")
+MACHINE = {"native": ["-march=native", "-mprefer-vector-width=512"], "portable": []}
+FLAGS = ["-O3", *MACHINE.get(ARCH, [f"-march={ARCH}"]), "-ffast-math"]
 
 
 def command() -> list[str]:

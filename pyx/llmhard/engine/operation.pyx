@@ -7,8 +7,8 @@ from llmhard.engine.elementwise cimport (
     is_linear, is_unary, run1, run1_backward, run2, run2_backward, value1, value2,
 )
 from llmhard.engine.kernels cimport (
-    POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
-    run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
+    LANES, POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs,
+    matvecs_backward_matrix, run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
 )
 from llmhard.engine.node cimport (
     CONSTANT, LOST, MOVED, REPLAYED, Node, Run, clock, cols_of, data_of, grad_of, inputs_of,
@@ -25,12 +25,12 @@ NAMES = SYMBOLS | {
 
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:
     """Multiply one matrix with the vectors of `count` nodes."""
-    cdef double *x[POSITIONS]
+    cdef double *x[POSITIONS]      # of which LANES are used
     cdef double *out[POSITIONS]
     cdef Run *m = run_of(inputs_of(nodes[0])[0])
     cdef Py_ssize_t first = 0, n, t
     while first < count:
-        n = count - first if count - first < POSITIONS else POSITIONS
+        n = count - first if count - first < LANES else LANES
         for t in range(n):
             x[t] = data_of(inputs_of(nodes[first + t])[1])
             out[t] = data_of(nodes[first + t])
