@@ -71,7 +71,7 @@ def whole(tmp_path_factory):
         began = time.monotonic()
         assert run([*arguments, *OPTIONS], folder).wait(60) == 0
         seconds = time.monotonic() - began
-        runs[command] = before, (folder / "m.safetensors").read_bytes(), seconds
+        runs[command] = before, (folder / "m.safetensors").read_bytes(), [seconds]
     return runs
 
 
@@ -83,7 +83,7 @@ class Chain:
     folder: Path
     before: dict[str, bytes]
     rng: random.Random
-    longest: float  # seconds until a signal
+    seconds: list[float]  # that whole runs have taken so far; how busy the machine is changes
     kills: list[signal.Signals] = field(default_factory=list)
     resumed: int = 0
 
@@ -92,7 +92,9 @@ class Chain:
         for name, content in self.before.items():
             (self.folder / name).write_bytes(content)
         while True:
-            if self.checkpoint.exists():
+            began = time.monotonic()
+            is_whole = not self.checkpoint.exists()
+            if not is_whole:
                 arguments = ["train", "--resume", self.checkpoint.name]
                 self.resumed += 1
             else:
@@ -105,6 +107,8 @@ class Chain:
                 assert process.returncode == 0
                 return
             if self.interrupt(process):
+                if is_whole:
+                    self.seconds.append(time.monotonic() - began)
                 return
 
     @property
@@ -123,7 +127,7 @@ class Chain:
         """Interrupt a run; true if it has ended before that."""
         number = self.rng.choice(SIGNALS)
         try:
-            process.communicate(timeout=self.rng.uniform(0.05, self.longest))
+            process.communicate(timeout=self.rng.uniform(0.05, 1.3 * min(self.seconds)))
             assert process.returncode == 0
         except subprocess.TimeoutExpired:
             before = self.unfinished
@@ -156,7 +160,7 @@ def test_kills_at_random_moments(command, whole, tmp_path):
     def follow(number):
         folder = tmp_path / str(number)
         folder.mkdir()
-        chain = Chain(command, folder, before, random.Random(f"{command} {number}"), 1.3 * seconds)
+        chain = Chain(command, folder, before, random.Random(f"{command} {number}"), seconds)
         chain.follow(most=10)
         return chain
 
