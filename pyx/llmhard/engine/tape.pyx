@@ -300,7 +300,8 @@ cdef class Tape:
 
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil:
         node.changed = now
-        node.flags &= ~LOST
+        if node.flags & LOST:   # seldom: other threads may be reading the other flags
+            node.flags &= ~LOST
         if base_of(node) is NULL:
             memset(grad_of(node), 0, size(node) * sizeof(double))
 
