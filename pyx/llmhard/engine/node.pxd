@@ -20,8 +20,8 @@ cdef union Home:
 cdef struct Node:
     signed char op          # an Op: what computed the scalars; LEAF: nothing did
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
-    unsigned char flags     # a set of Flags: written with the GIL only
-    unsigned char history   # a set of Events: a Tape at work writes it without the GIL
+    unsigned char flags     # a set of Flags: a Tape at work reads and writes it without the GIL
+    unsigned char keeping   # a set of Keeping: with the GIL, also while a Tape is at work
     int n_inputs            # of inputs, which are older: there is no cycle; 0 of a LEAF or VIEW
     int depth               # more than that of every input, at least that of base; 0 for leaves
     int refs                # its handle unless owned, views, nodes it is an input of; 0: free it
@@ -32,14 +32,14 @@ cdef struct Node:
 cdef enum Flag:
     RUN = 1                 # the node is the beginning of a Run
     CONSTANT = 2            # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
-    KEEPS = 4               # the handle, a Value, is to live as long as the node: it may be missed
-    OWNS = 8                # ... and does: the node has a reference to it, not the other way round
-    MOVED = 16              # a Tape has put data and grad of the scalar into its Program
+    MOVED = 4               # a Tape has put data and grad of the scalar into its Program
+    HAS_GRAD = 8            # a backward or an assignment has written to grad; else it is all zeros
+    REPLAYED = 16           # data may have been computed again, or moved, after it was recorded
+    LOST = 32               # by the assignment at `changed`: what backward needs to be right
 
-cdef enum Event:
-    HAS_GRAD = 1            # a backward or an assignment has written to grad; else it is all zeros
-    REPLAYED = 2            # data may have been computed again, or moved, after it was recorded
-    LOST = 4                # by the assignment at `changed`: what backward needs to be right
+cdef enum Keeping:
+    KEEPS = 1               # the handle, a Value, is to live as long as the node: it may be missed
+    OWNS = 2                # ... and does: the node has a reference to it, not the other way round
 
 # A Vector or Matrix, or a view of any rank: where its scalars are.
 cdef struct Run:
@@ -151,7 +151,7 @@ cdef inline void link(Node *node, Node *input) noexcept:
     inputs_of(node)[node.n_inputs] = input
     node.n_inputs += 1
     refer(input)
-    if input.flags & KEEPS:
+    if input.keeping & KEEPS:
         own(input)
     if node.depth <= input.depth:
         node.depth = input.depth + 1

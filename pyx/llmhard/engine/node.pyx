@@ -129,7 +129,7 @@ cdef inline bint is_last(Node *node) noexcept:
     node.refs -= node.refs < INT_MAX
     if node.refs:
         return False
-    if node.flags & OWNS or is_run(node) and run_of(node).scalars is not NULL:
+    if node.keeping & OWNS or is_run(node) and run_of(node).scalars is not NULL:
         give_back(node)
         return False
     return True
@@ -141,8 +141,8 @@ cdef void give_back(Node *node) noexcept:
     From now on they hold the node, as any others do, until they go themselves: maybe at once.
     """
     cdef PyObject *kept
-    if node.flags & OWNS:
-        kept, node.flags, node.refs = node.handle, node.flags & ~OWNS, 1
+    if node.keeping & OWNS:
+        kept, node.keeping, node.refs = node.handle, node.keeping & ~OWNS, 1
     else:
         kept, run_of(node).scalars = run_of(node).scalars, NULL
         node.refs = PyDict_Size(<object>kept)
@@ -151,7 +151,7 @@ cdef void give_back(Node *node) noexcept:
 
 cdef void keep(Node *node) noexcept:
     """Let the handle, a Value, live as long as the node."""
-    node.flags |= KEEPS
+    node.keeping |= KEEPS
     if node.refs > 1:
         own(node)
 
@@ -159,10 +159,10 @@ cdef void keep(Node *node) noexcept:
 cdef void own(Node *node) noexcept:
     """Turn round who holds whom, now that somebody else refers to the node, too."""
     # 0 references: a handle that is being freed
-    if (not node.flags & OWNS and node.handle is not NULL
+    if (not node.keeping & OWNS and node.handle is not NULL
             and Py_REFCNT(<object>node.handle) > 0):
         Py_INCREF(<object>node.handle)
-        node.flags |= OWNS
+        node.keeping |= OWNS
         node.refs -= node.refs < INT_MAX
 
 
@@ -210,7 +210,7 @@ cdef int need_grad(Node *node) except -1:
 
 cdef void set_used(Node *owner) noexcept nogil:
     """Note that something was written to the grad of a node, not a view."""
-    owner.history |= HAS_GRAD
+    owner.flags |= HAS_GRAD
     if is_run(owner):
         run_of(owner).used = True
 

@@ -160,7 +160,7 @@ cdef inline bint keeps_gradient(Node *node) noexcept nogil:
 
 
 cdef inline bint changed_since(Node *node, uint64_t then, bint only_replays) noexcept nogil:
-    return written(node) > then and (not only_replays or node.history & REPLAYED != 0)
+    return written(node) > then and (not only_replays or node.flags & REPLAYED != 0)
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:
@@ -169,7 +169,7 @@ cdef inline bint is_stale(Node *node) noexcept nogil:
     cdef bint kept = keeps_gradient(node)
     cdef uint64_t since = written(node)
     cdef int i
-    if node.history & LOST and since == node.changed:
+    if node.flags & LOST and since == node.changed:
         return True
     if since >= (clock.replayed if kept else clock.changes):
         return False    # nothing that matters has changed since: the usual case
@@ -187,7 +187,7 @@ cdef void follow(Node *select) noexcept:
     move_select(run_of(select), data_of(inputs_of(select)[0]))
     clock.changes += 1
     select.changed = clock.replayed = clock.changes
-    select.history |= REPLAYED      # what was computed from it before would now be wrong
+    select.flags |= REPLAYED      # what was computed from it before would now be wrong
 
 
 cdef void wrote_data(Node *node) noexcept:
@@ -195,7 +195,7 @@ cdef void wrote_data(Node *node) noexcept:
     is stale, or becomes so by this, is LOST until it is computed again."""
     cdef Node *owner = storage(node)
     if not keeps_gradient(owner) or is_stale(owner):
-        owner.history |= LOST
+        owner.flags |= LOST
     clock.changes += 1
     owner.changed = clock.changes
 

@@ -254,7 +254,7 @@ cdef class Tape:
             shared |= self.nodes.items[i].flags & MOVED != 0
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            node.history |= HAS_GRAD | REPLAYED
+            node.flags |= HAS_GRAD | REPLAYED
             step = &program.steps[i]
             step.op = BY_NODE
             if (is_single(node) and not shared and not is_run(inputs_of(node)[0])
@@ -300,7 +300,8 @@ cdef class Tape:
 
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil:
         node.changed = now
-        node.history &= ~LOST
+        if node.flags & LOST:   # seldom: other threads may be reading the other flags
+            node.flags &= ~LOST
         if base_of(node) is NULL:
             memset(grad_of(node), 0, size(node) * sizeof(double))
 
@@ -372,7 +373,7 @@ cdef class Tape:
         cdef double *grads
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            if node.history & HAS_GRAD and base_of(node) is NULL:
+            if node.flags & HAS_GRAD and base_of(node) is NULL:
                 append(&earlier.nodes, node)
                 count += size(node)
         if count:
@@ -389,9 +390,9 @@ cdef class Tape:
         cdef Node *node
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            if node.history & HAS_GRAD and base_of(node) is NULL:
+            if node.flags & HAS_GRAD and base_of(node) is NULL:
                 memset(grad_of(node), 0, size(node) * sizeof(double))
-            node.history |= HAS_GRAD
+            node.flags |= HAS_GRAD
 
     cdef void run_backward(self) noexcept nogil:
         """All gradients but what the products mean for their leaf matrices."""

@@ -702,7 +702,7 @@ cdef object element(Node *shows, double *data):
         node = view(shows, 0, 1, 1, 1, data)
         made = handle(node)
         (<dict>run.scalars)[place] = made
-        node.flags |= KEEPS
+        node.keeping |= KEEPS
         run.node.refs -= run.node.refs < INT_MAX
     elif shows.op == SELECT:        # it may have moved
         follow((<Handle>made).node)
