@@ -33,7 +33,7 @@ cdef enum Flag:
     RUN = 1                 # the node is the beginning of a Run
     CONSTANT = 2            # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
     MOVED = 4               # a Tape has put data and grad of the scalar into its Program
-    HAS_GRAD = 8            # a backward or an assignment has written to grad; else it is all zeros
+    HAS_GRAD = 8            # of an operation: grad was written to; else it is all zeros
     REPLAYED = 16           # data may have been computed again, or moved, after it was recorded
     LOST = 32               # by the assignment at `changed`: what backward needs to be right
 

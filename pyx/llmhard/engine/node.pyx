@@ -210,7 +210,8 @@ cdef int need_grad(Node *node) except -1:
 
 cdef void set_used(Node *owner) noexcept nogil:
     """Note that something was written to the grad of a node, not a view."""
-    owner.flags |= HAS_GRAD
+    if owner.op != LEAF:    # of a leaf nobody asks, and a Tape at work may be reading its flags
+        owner.flags |= HAS_GRAD
     if is_run(owner):
         run_of(owner).used = True
 
