@@ -26,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # so that this file can also be run by its path
 
-from benchmarks import check, compiler, engines, irregular, singles  # noqa: E402
+from benchmarks import check, compiler, engines, irregular, singles, widths  # noqa: E402
 from benchmarks.recipe import Recipe  # noqa: E402
 from llmhard.model import Config  # noqa: E402
 
@@ -42,7 +42,7 @@ LABELS = {
     "python": "plain Python",
     "python-no-gc": "plain Python, garbage collector off",
 }
-PARTS = ("training", "irregular", "singles", "growth", "program")
+PARTS = ("training", "widths", "irregular", "singles", "growth", "program")
 LAST_STEPS = 500
 FIRST_LOSSES = 20
 PYTHON_STEPS = 20
@@ -58,6 +58,7 @@ class Plan:
     steps: int = 5000
     rounds: int = 5
     nudges: int = 30
+    levels: Sequence[str] = tuple(widths.LEVELS)
     irregular_share: float = 1.0
     single_steps: int = 20
     thorough: bool = True
@@ -74,6 +75,7 @@ QUICK = Plan(
     steps=500,
     rounds=2,
     nudges=5,
+    levels=("x86-64-v3",),
     irregular_share=0.1,
     single_steps=5,
     thorough=False,
@@ -288,6 +290,36 @@ def _finals_of_nudged(recipe: Recipe, folder: Path, times: int) -> list[float]:
         recipe.nudged(rng).write(folder)
         finals.append(_final(engines.c(folder, recipe.steps, "baseline")["losses"]))
     return finals
+
+
+def report_widths(report: Report, plan: Plan) -> None:
+    report.add("## Narrower registers")
+    if platform.machine() not in ("x86_64", "AMD64"):
+        report.add("Skipped: the levels that are compared are those of x86-64.")
+        return
+    report.add(
+        f"A step of the training above, {plan.steps:,} of them, with C and llmhard both compiled "
+        f"for older processors: `LLMHARD_ARCH` is `-march`, and `portable` is what every x86-64 "
+        f"can run. {plan.rounds} rounds in turn on this machine; medians."
+    )
+    rows = []
+    for level in plan.levels:
+        say(f"widths: {level}")
+        with tempfile.TemporaryDirectory() as place:
+            built = widths.build(Path(place), level)
+            times = widths.measure(Path(place), level, plan.steps, plan.rounds) if built else {}
+        middle = {name: median(values) for name, values in times.items()}
+        rows.append(
+            [
+                f"`{level}`",
+                f"{widths.LEVELS[level]}",
+                *(significant(middle[name]) if name in middle else "" for name in ("c", "llmhard")),
+                ratio(middle["llmhard"], middle.get("c")) if middle else "cannot be run here",
+            ]
+        )
+    report.table(
+        ["compiled for", "doubles in a register", "C, ms", "llmhard, ms", "llmhard beside C"], rows
+    )
 
 
 def report_irregular(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
@@ -599,6 +631,7 @@ def measure(plan: Plan, folder: Path, parts: Sequence[str], names: Sequence[str]
     before = _load()
     functions: dict[str, Callable[[], None]] = {
         "training": lambda: report_training(report, plan, folder, names),
+        "widths": lambda: report_widths(report, plan),
         "irregular": lambda: report_irregular(report, plan, folder, names),
         "singles": lambda: report_singles(report, plan, folder, names),
         "growth": lambda: report_growth(report, plan, folder, names),

@@ -702,6 +702,12 @@ class Index:
         self._value = operator.index(value)
 
 
+def same(node: Node) -> object:
+    """What stands for a node that is one element of a row: that is one Value, however often it
+    is asked for."""
+    return (node.of, node.key) if node.rank == 0 and isinstance(node.key, int) else node
+
+
 class Tape:
     def __init__(self, root, after=None) -> None:
         if not isinstance(root, Handle) or root.node.rank == 2:
@@ -715,7 +721,7 @@ class Tape:
         self.nodes = operations_below(root.node, self.known)
 
     def __len__(self) -> int:
-        return len(self.nodes)
+        return len({same(node) for node in self.nodes} - {same(node) for node in self.known})
 
     def forward(self) -> None:
         if any(isinstance(node.rule, Custom) for node in self.nodes):

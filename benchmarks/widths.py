@@ -1,0 +1,73 @@
+"""A training step of C and of llmhard, both built for one kind of processor.
+
+    LLMHARD_ARCH=x86-64-v3 python -m benchmarks.widths STEPS ROUNDS
+
+prints JSON: for each engine the milliseconds a step in each round, in turn. It is to be run in a
+copy of the checkout whose engine was built with the same LLMHARD_ARCH: what `build` makes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import compiler
+from benchmarks.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+# What LLMHARD_ARCH is set to, and how many doubles a register holds then, on x86-64.
+LEVELS = {"x86-64-v4": 8, "x86-64-v3": 4, "portable": 2}
+NEEDED = ("benchmarks", "llmhard", "pyx", "data", "setup.py", "pyproject.toml", "README.md")
+
+Times = dict[str, list[float]]
+
+
+def build(place: Path, level: str) -> bool:
+    """Make a copy of the checkout with an engine for that level; False if it does not compile."""
+    for name in NEEDED:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("*.so", "__pycache__")
+            shutil.copytree(ROOT / name, place / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, place / name)
+    command = [sys.executable, "setup.py", "build_ext", "--inplace"]
+    return _run(command, place, level).returncode == 0
+
+
+def measure(place: Path, level: str, steps: int, rounds: int) -> Times:
+    """The times in the copy that build() made; empty if this processor cannot run it."""
+    done = _run([sys.executable, "-m", __name__, str(steps), str(rounds)], place, level)
+    times: Times = json.loads(done.stdout) if done.returncode == 0 else {}
+    return times
+
+
+def _run(command: Sequence[str], place: Path, level: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"LLMHARD_ARCH": level, "PYTHONPATH": str(place)}
+    return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    steps, rounds = map(int, arguments)
+    recipe = Recipe.of_the_corpus(steps)
+    times: Times = {"c": [], "llmhard": []}
+    with tempfile.TemporaryDirectory() as folder:
+        recipe.write(Path(folder))
+        if not compiler.compile_recipe(recipe.config, Path(folder) / "baseline"):
+            del times["c"]
+        for _ in range(rounds):
+            for name in times:
+                command = [sys.executable, "-m", "benchmarks.engines", name, folder, str(steps)]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                seconds = json.loads(done.stdout.splitlines()[-1])["seconds"]
+                times[name].append(1e3 * seconds / steps)
+    print(json.dumps(times))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
