@@ -209,6 +209,7 @@ class Node:
         self.index: Index | None = None
         self.of: Node | None = None  # of a view: it is of[key]
         self.key = None
+        self.elements: dict[int, Node] = {}  # of a row that an Index chose: one node for each
         self.terms: list[list] = []  # for each cell: (input cell, local gradient, its error)
         self.serial = self.computed = next(clock)
         self.changed = 0
@@ -416,12 +417,25 @@ def view(of: Node, rank: int, rows: int, cols: int, places: Callable, key) -> Ha
     def show(of):
         return [of.cells[place] for place in places()]
 
+    if rank == 0 and isinstance(key, int) and key in of.elements:
+        return handle(shown_again(of.elements[key]))
     node = Node(rank, rows, cols, show(of), owner=of.owner)
     node.of, node.key = of, key
     if isinstance(key, Index) or (of.owner is not of and of.rule is not None):
         node.rule, node.inputs = show, (of,)
         node.index = key if isinstance(key, Index) else None
+        if rank == 0 and isinstance(key, int):
+            of.elements[key] = node
     return handle(node)
+
+
+def shown_again(node: Node) -> Node:
+    """An element that was asked for before: it follows its row, which may have been replayed."""
+    around = (node.of, node.of.owner)
+    if any(x.computed > node.computed for x in around if x.rule is not None):
+        node.compute()
+        node.computed = next(clock)
+    return node
 
 
 def scalar(node: Node, place: int) -> Handle:
@@ -555,10 +569,16 @@ class Value(Handle):
 
     @property
     def children(self):
-        inputs = self.node.owner.inputs
+        inputs, terms = self.node.owner.inputs, self._terms()
+        # two inputs may show the same scalar: then the one in that place is meant
+        one_each = len(inputs) == len(terms)
         return tuple(
-            next(scalar(of, of.cells.index(cell)) for of in inputs if cell in of.cells)
-            for cell, _, _ in self._terms()
+            next(
+                scalar(of, of.cells.index(cell))
+                for of in (inputs[i : i + 1] if one_each else inputs)
+                if cell in of.cells
+            )
+            for i, (cell, _, _) in enumerate(terms)
         )
 
     @property
@@ -702,12 +722,6 @@ class Index:
         self._value = operator.index(value)
 
 
-def same(node: Node) -> object:
-    """What stands for a node that is one element of a row: that is one Value, however often it
-    is asked for."""
-    return (node.of, node.key) if node.rank == 0 and isinstance(node.key, int) else node
-
-
 class Tape:
     def __init__(self, root, after=None) -> None:
         if not isinstance(root, Handle) or root.node.rank == 2:
@@ -721,7 +735,7 @@ class Tape:
         self.nodes = operations_below(root.node, self.known)
 
     def __len__(self) -> int:
-        return len({same(node) for node in self.nodes} - {same(node) for node in self.known})
+        return len(self.nodes)
 
     def forward(self) -> None:
         if any(isinstance(node.rule, Custom) for node in self.nodes):
