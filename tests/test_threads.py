@@ -48,6 +48,17 @@ def at_once(*works):
         raise faults[0]
 
 
+def passes(tape):
+    """A function that runs a Tape forward and backward, turns(200) times."""
+
+    def run():
+        for _ in range(turns(200)):
+            tape.forward()
+            tape.backward()
+
+    return run
+
+
 def beside(work, *others):
     """Run the work, and the others again and again until it is done."""
     done = threading.Event()
@@ -108,15 +119,7 @@ def test_gradients_of_a_shared_matrix_all_arrive():
     m = Matrix([[0.5] * 64] * 64)
     tapes = [Tape(sum((m @ wide(1.0, 64)).sum() for _ in range(9))) for _ in range(4)]
 
-    def work(tape):
-        def run():
-            for _ in range(turns(200)):
-                tape.forward()
-                tape.backward()
-
-        return run
-
-    at_once(*map(work, tapes))
+    at_once(*map(passes, tapes))
     assert m.grad == [[4 * turns(200) * 9.0] * 64] * 64
 
 
@@ -124,15 +127,7 @@ def test_single_values_in_programs_of_their_tapes():
     x = Value(1.0)
     tapes = [Tape(added_up(x, 3000)) for _ in range(3)]
 
-    def work(tape):
-        def run():
-            for _ in range(turns(200)):
-                tape.forward()
-                tape.backward()
-
-        return run
-
-    at_once(*map(work, tapes))
+    at_once(*map(passes, tapes))
     assert x.grad == 3 * turns(200) * 3001.0
 
 

@@ -401,11 +401,7 @@ cdef class Vector(Arithmetic):
 
     @data.setter
     def data(self, values):
-        cdef Node *node = node_of(self)
-        cdef double *numbers = read(node, values)
-        reach(node, WRITE)
-        write(node, data_of(node), numbers)
-        wrote_data(node)
+        assign_data(node_of(self), values)
 
     @property
     def grad(self):
@@ -417,13 +413,7 @@ cdef class Vector(Arithmetic):
 
     @grad.setter
     def grad(self, values):
-        cdef Node *node = node_of(self)
-        cdef double *numbers
-        need_grad(node)
-        numbers = read(node, values)
-        reach(node, GRAD)
-        write(node, grad_of(node), numbers)
-        wrote_grad(node)
+        assign_grad(node_of(self), values)
 
     def __len__(self):
         return cols_of(node_of(self))
@@ -573,11 +563,7 @@ cdef class Matrix(Arithmetic):
 
     @data.setter
     def data(self, rows):
-        cdef Node *node = node_of(self)
-        cdef double *numbers = read(node, iter(rows))
-        reach(node, WRITE)
-        write(node, data_of(node), numbers)
-        wrote_data(node)
+        assign_data(node_of(self), iter(rows))
 
     @property
     def grad(self):
@@ -589,13 +575,7 @@ cdef class Matrix(Arithmetic):
 
     @grad.setter
     def grad(self, rows):
-        cdef Node *node = node_of(self)
-        cdef double *numbers
-        need_grad(node)
-        numbers = read(node, rows)
-        reach(node, GRAD)
-        write(node, grad_of(node), numbers)
-        wrote_grad(node)
+        assign_grad(node_of(self), rows)
 
     def __len__(self):
         return run_of(node_of(self)).rows
@@ -790,6 +770,24 @@ cdef str no_copy(object handle, Node *node):
 
 
 # ================================================================ small helpers
+
+cdef int assign_data(Node *node, object values) except -1:
+    cdef double *numbers = read(node, values)
+    reach(node, WRITE)
+    write(node, data_of(node), numbers)
+    wrote_data(node)
+    return 0
+
+
+cdef int assign_grad(Node *node, object values) except -1:
+    cdef double *numbers
+    need_grad(node)
+    numbers = read(node, values)
+    reach(node, GRAD)
+    write(node, grad_of(node), numbers)
+    wrote_grad(node)
+    return 0
+
 
 cdef double *read(Node *node, object values) except NULL:
     """Return new memory with numbers of the node's shape, or one number for all its scalars.
