@@ -71,6 +71,8 @@ MODULES = [
     "threads",
     "indexing",
     "tape",
+    "plan",
+    "batch",
     "optimizer",
     "recording",
     "values",

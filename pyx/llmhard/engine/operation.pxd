@@ -11,6 +11,12 @@ from llmhard.engine.kernels cimport (
 )
 from llmhard.engine.node cimport CONSTANT, MOVED, Node, data_of, inputs_of, locals_of
 
+# What an operation has to know of its operands besides where they are.
+cdef struct Shape:
+    int rank, rank_a, rank_b    # of the result and the operands; 0: one number
+    int n                       # how many scalars: of the result if it is a run, else of `a`
+    int rows, stride            # of the matrix of a product
+
 cdef void forward(Node *node, lanes *scratch) noexcept nogil
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil
 cdef void backward(Node *node) noexcept nogil
@@ -19,6 +25,7 @@ cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noe
 cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
 cdef int check_unchanged(Node *node) except -1
 cdef void follow(Node *select) noexcept
+cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil
 cdef void wrote_data(Node *node) noexcept
 
 
@@ -62,12 +69,6 @@ cdef inline double local_of(Node *node, int i) noexcept nogil:
         return local_1(node.op, 0.0, 0.0)
     return local_b(node.op, 0.0, 0.0) if i else local_a(node.op, 0.0, 0.0)
 
-
-# What an operation has to know of its operands besides where they are.
-cdef struct Shape:
-    int rank, rank_a, rank_b    # of the result and the operands; 0: one number
-    Py_ssize_t n                # how many scalars: of the result if it is a run, else of `a`
-    Py_ssize_t rows, stride     # of a VECMAT's matrix, b
 
 
 cdef inline void compute(int op, Shape shape, double *out, double *a, double *b) noexcept nogil:

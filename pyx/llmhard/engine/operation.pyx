@@ -59,14 +59,16 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
             find_local(node)
 
 
-cdef inline Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil:
+cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil:
     """The shape of an operation with these operands; of one operand, it is `b`, too."""
     cdef Shape shape
     shape.rank, shape.rank_a, shape.rank_b = node.rank, a.rank, b.rank
     shape.n = cols_of(node) if node.rank else cols_of(a)
     shape.rows, shape.stride = 1, 1
-    if node.op == VECMAT:
-        shape.rows, shape.stride = run_of(b).rows, run_of(b).stride
+    if node.op == VECMAT or node.op == MATVEC:
+        a = b if node.op == VECMAT else a
+        shape.rows, shape.stride = run_of(a).rows, run_of(a).stride
+        shape.n = cols_of(a)
     return shape
 
 
@@ -106,7 +108,7 @@ cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noe
     cdef Run *m = run_of(inputs_of(nodes[0])[0])
     point(nodes, count, pointers)
     m.used = True
-    matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
+    matvecs_backward_matrix(count, 0, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
 
 
 cdef void backward(Node *node) noexcept nogil:

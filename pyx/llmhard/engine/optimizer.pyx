@@ -72,7 +72,7 @@ cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *ma
     else:
         pointers = tape.pointers
         point(products.products, products.count, pointers)
-        adam_products(products.count, run_of(p.node).rows, run_of(p.node).cols, pointers,
+        adam_products(products.count, 0, run_of(p.node).rows, run_of(p.node).cols, pointers,
                       pointers + products.count, data_of(p.node), data_of(m.node),
                       data_of(v.node), step)
     wrote_data(p.node)

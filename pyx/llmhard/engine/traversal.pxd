@@ -21,6 +21,7 @@ cdef struct Seen:
     Py_ssize_t room     # how many slots there are: a power of two, or 0 before the first node
     Page *last          # where it was last: the next node is often beside; NULL before the first
     bint runs           # collect() has come to a Run
+    bint without_grads  # collect() need not make room for gradients
 
 # Numbers for some nodes, the matrices of products.
 cdef struct Mark:

@@ -161,7 +161,8 @@ cdef int visit(NodeList *found, Seen *seen, Node *node) except -1:
         return 0
     if is_run(node):
         seen.runs = True
-        need_grad(node)
+        if not seen.without_grads:
+            need_grad(node)
     if node.op == VIEW:
         visit(found, seen, base_of(node))       # not itself a view
     elif node.op != LEAF:
