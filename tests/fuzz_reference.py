@@ -333,10 +333,8 @@ def check_unchanged(nodes: list[Node]) -> None:
         around = [*node.inputs, *(x.owner for x in node.inputs)]
         if any(x.computed > node.computed for x in around if x.rule is not None):
             raise RuntimeError("computed again since")
-        changed = [x for x in (node, *around) if x.changed > node.computed]
-        # the engine forgets when a result was replayed if it is assigned to after that
-        forgotten = any(x.computed > x.serial for x in changed)
-        if changed and (node.needs_data or forgotten) and state.refused:
+        changed = any(x.changed > node.computed for x in (node, *around))
+        if changed and node.needs_data and state.refused:
             raise RuntimeError("changed since")
 
 

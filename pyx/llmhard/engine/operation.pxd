@@ -2,11 +2,13 @@
 from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport (
-    CUSTOM, POW, is_binary, is_exact, is_linear, is_unary, local_1, local_a,
+    BY_NODE, CUSTOM, POW, is_binary, is_exact, is_linear, is_unary, local_1, local_a,
     local_b,
 )
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
-from llmhard.engine.node cimport CONSTANT, MOVED, Node, data_of, inputs_of, locals_of
+from llmhard.engine.node cimport (
+    CONSTANT, MOVED, RUN, Node, data_of, inputs_of, locals_of, run_of,
+)
 
 cdef void forward(Node *node, lanes *scratch) noexcept nogil
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil
@@ -24,10 +26,17 @@ cdef inline bint is_single(Node *node) noexcept nogil:
     return node.rank == 0 and (node.op == CUSTOM or is_binary(node.op) or is_unary(node.op))
 
 
-cdef inline uint64_t written(Node *node) noexcept nogil:
-    """When the data was last computed or assigned to."""
-    if node.flags & MOVED and node.home.moved.program.computed > node.changed:
-        return node.home.moved.program.computed
+cdef inline bint has_step(Node *node) noexcept nogil:
+    """A scalar that is replayed without its local gradients."""
+    return node.flags & MOVED != 0 and node.home.moved.step.op != BY_NODE
+
+
+cdef inline uint64_t computed(Node *node) noexcept nogil:
+    """When the data was last computed; of a plain scalar, or assigned to after that."""
+    if node.flags & RUN:
+        return run_of(node).computed
+    if node.flags & MOVED:
+        return max(node.home.moved.program.computed, node.home.moved.step.computed)
     return node.changed
 
 
