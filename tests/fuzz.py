@@ -76,7 +76,7 @@ def recorded(node: reference.Node, made: dict):
         key = node.key.value if isinstance(node.key, reference.Index) else node.key
         made[node] = recorded(node.of, made)[key]
     elif node.rule is None:
-        if any(cell.error for cell in node.cells):
+        if any(cell.error or math.isnan(cell.data) for cell in node.cells):
             raise reference.Undecided  # no name is left to ask for its number
         made[node] = leaf(node)
     else:

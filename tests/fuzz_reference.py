@@ -333,10 +333,8 @@ def check_unchanged(nodes: list[Node]) -> None:
         around = [*node.inputs, *(x.owner for x in node.inputs)]
         if any(x.computed > node.computed for x in around if x.rule is not None):
             raise RuntimeError("computed again since")
-        changed = [x for x in (node, *around) if x.changed > node.computed]
-        # the engine forgets when a result was replayed if it is assigned to after that
-        forgotten = any(x.computed > x.serial for x in changed)
-        if changed and (node.needs_data or forgotten) and state.refused:
+        changed = any(x.changed > node.computed for x in (node, *around))
+        if changed and node.needs_data and state.refused:
             raise RuntimeError("changed since")
 
 
@@ -571,17 +569,19 @@ class Value(Handle):
 
     @property
     def children(self):
-        inputs, terms = self.node.owner.inputs, self._terms()
-        # two inputs may show the same scalar: then the one in that place is meant
-        one_each = len(inputs) == len(terms)
+        terms = self._terms()
+        inputs = self._input_of_each(len(terms))
         return tuple(
-            next(
-                scalar(of, of.cells.index(cell))
-                for of in (inputs[i : i + 1] if one_each else inputs)
-                if cell in of.cells
-            )
-            for i, (cell, _, _) in enumerate(terms)
+            scalar(of, of.cells.index(cell)) for of, (cell, _, _) in zip(inputs, terms, strict=True)
         )
+
+    def _input_of_each(self, n_terms: int) -> list[Node]:
+        """From which input each term is: two inputs may show the same scalar."""
+        owner = self.node.owner
+        if owner.rule is not copy_parts:  # as many terms from each input
+            return [of for of in owner.inputs for _ in range(n_terms // len(owner.inputs))]
+        inputs = [of for of in owner.inputs for _ in of.cells]
+        return [inputs[owner.cells.index(self.node.cells[0])]]
 
     @property
     def local_grads(self):

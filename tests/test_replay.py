@@ -741,6 +741,58 @@ def test_a_result_that_needs_no_data_for_its_gradient_may_be_assigned_after_a_re
     assert leaf.grad == ones
 
 
+REPLAYED = {
+    "run": (Vector, lambda v: v * v),
+    "view of a run": (Vector, lambda v: (v * v)[:1]),
+    "Value of Values": (Value, lambda x: x * x),
+    "Value of elements": (Vector, lambda v: v[0] * v[1]),
+    "sum": (Vector, lambda v: v.sum()),
+    "dot product": (Vector, lambda v: v @ v),
+}
+
+
+@pytest.mark.parametrize(("kind", "make"), REPLAYED.values(), ids=REPLAYED)
+@pytest.mark.parametrize("by_another", [False, True])
+def test_after_a_replay_and_an_assignment_backward_is_right_or_refuses(kind, make, by_another):
+    """It tells when a result was computed again from when it was assigned to, in any order."""
+
+    def single(result):
+        return result if isinstance(result, Value) else result[0]
+
+    leaf = kind(3.0 if kind is Value else [2.0, 5.0])
+    result = make(leaf)
+    if by_another:  # Tape, which has moved its single Values already
+        other = Tape(single(result) + 0.0)
+        other.forward()
+    tape = Tape(single(result) + 0.0)
+
+    def gradients(root):
+        leaf.grad = 0.0
+        root.backward()
+        return leaf.grad if kind is Vector else [leaf.grad]
+
+    expected = gradients(single(make(leaf)))
+    tape.forward()
+    between = single(result) - 2.0
+    times = single(result) * single(result)
+    factor = 2 * single(result).data
+    run = Vector([1.0, 2.0]) * single(result)
+    for _ in range(2):
+        result.data = result.data  # its own gradient and those recorded on it stay right
+        after = single(result) + 2.0
+        for root in (tape, tape.root, between, after, single(result)):
+            assert gradients(root) == expected
+        assert gradients(times) == pytest.approx([factor * g for g in expected])
+        with pytest.raises(RuntimeError, match="changed"):
+            gradients(run.sum())
+    tape.forward()
+    assert gradients(tape) == expected
+    for root in (between, times, after):
+        result.data = result.data  # between the replay and backward
+        with pytest.raises(RuntimeError, match="changed"):
+            gradients(root)
+
+
 def test_a_replay_before_or_after_an_assignment_is_found_all_the_same():
     v = Vector([1.0, 2.0])
     inner = v * v

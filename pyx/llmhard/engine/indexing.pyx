@@ -51,7 +51,7 @@ cdef Node *select(Node *of, Index index) except NULL:
     run_of(node).index = <PyObject *>index
     Py_INCREF(index)
     run_of(node).offset = offset
-    node.changed = clock.changes
+    run_of(node).computed = clock.changes
     forward(node, NULL)
     return node
 

@@ -14,9 +14,10 @@ cdef union Home:
     double own[2]           # data and grad
     Moved moved             # with MOVED: where they are
 
-# A record of the graph. With RUN it is the beginning of a Run, else it is a scalar. Behind the
-# struct, Node or Run, come the inputs, and behind those of a scalar its local gradients, one for
-# each input, unless the operation is linear and has the same ones always.
+# A record of the graph. With RUN it is the beginning of a Run, else it is a scalar: MOVED when it
+# was computed again, else plain. Behind the struct, Node or Run, come the inputs, and behind those
+# of a scalar its local gradients, one for each input, unless the operation is linear and has the
+# same ones always.
 cdef struct Node:
     signed char op          # an Op: what computed the scalars; LEAF: nothing did
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
@@ -25,17 +26,16 @@ cdef struct Node:
     int n_inputs            # of inputs, which are older: there is no cycle; 0 of a LEAF or VIEW
     int depth               # more than that of every input, at least that of base; 0 for leaves
     int refs                # its handle unless owned, views, nodes it is an input of; 0: free it
-    uint64_t changed        # clock.changes when data was last computed or assigned to
+    uint64_t changed        # clock.changes when data was last assigned to, or if plain, recorded
     PyObject *handle        # the one Handle of this node, or NULL; if freed, the next to free
     Home home               # of a scalar; also of a run of one scalar
 
 cdef enum Flag:
     RUN = 1                 # the node is the beginning of a Run
     CONSTANT = 2            # a plain number in a formula, such as the 2 in x ** 2: always a LEAF
-    MOVED = 4               # a Tape has put data and grad of the scalar into its Program
+    MOVED = 4               # a Tape that computes the scalar has put data and grad into its Program
     HAS_GRAD = 8            # of an operation: grad was written to; else it is all zeros
-    REPLAYED = 16           # data may have been computed again, or moved, after it was recorded
-    LOST = 32               # by the assignment at `changed`: what backward needs to be right
+    LOST = 16               # of a plain scalar: assigned to when its gradient was wrong already
 
 cdef enum Keeping:
     KEEPS = 1               # the handle, a Value, is to live as long as the node: it may be missed
@@ -48,6 +48,7 @@ cdef struct Run:
     double *grad            # as long as data; NULL until needed
     Node *base              # a view's scalars belong to this node, no view; NULL: they are our own
     int rows, cols          # the scalars: rows * cols of them (a Value or Vector is one row)
+    uint64_t computed       # clock.changes when data was last computed, or moved; 0 of leaves
     int stride              # from one row to the next, in scalars; at least cols
     bint used               # of a leaf matrix: grad may hold something other than zeros
     void *data_block        # what to free: data begins at the next cache line; NULL in a view
@@ -60,7 +61,7 @@ cdef struct Run:
 # as long as the Tape or one of their nodes is left.
 cdef struct Program:
     Py_ssize_t refs         # the Tape, and each node whose numbers are here
-    uint64_t computed       # clock.changes when it was last run
+    uint64_t computed       # clock.changes when its steps, all but BY_NODE, were last run
     Step *steps             # one for each operation on the Tape
     double *plain           # the plain numbers among the inputs, each with room for a grad
 

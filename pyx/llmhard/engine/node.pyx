@@ -93,7 +93,7 @@ cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t
     node.depth = of.depth
     if of.op == SELECT:
         node.op = SELECT
-        node.changed = clock.changes
+        run.computed = clock.changes
         run.offset = data - data_of(of)
         link(node, of)
     return node

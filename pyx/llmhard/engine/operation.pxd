@@ -2,14 +2,16 @@
 from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport (
-    CUSTOM, DOT, POW, SOFTMAX, SUM, VECMAT, is_binary, is_exact, is_linear, is_unary, local_1,
+    BY_NODE, CUSTOM, DOT, POW, SOFTMAX, SUM, VECMAT, is_binary, is_exact, is_linear, is_unary, local_1,
     local_a, local_b, run1, run1_backward, run2, run2_backward, value1, value2,
 )
 from llmhard.engine.kernels cimport (
     add_scaled, dot, flush_tiny, lanes, run_sum, set_mode, softmax, softmax_backward, vecmat,
     vecmat_backward,
 )
-from llmhard.engine.node cimport CONSTANT, MOVED, Node, data_of, inputs_of, locals_of
+from llmhard.engine.node cimport (
+    CONSTANT, MOVED, RUN, Node, data_of, inputs_of, locals_of, run_of,
+)
 
 # What an operation has to know of its operands besides where they are.
 cdef struct Shape:
@@ -34,10 +36,17 @@ cdef inline bint is_single(Node *node) noexcept nogil:
     return node.rank == 0 and (node.op == CUSTOM or is_binary(node.op) or is_unary(node.op))
 
 
-cdef inline uint64_t written(Node *node) noexcept nogil:
-    """When the data was last computed or assigned to."""
-    if node.flags & MOVED and node.home.moved.program.computed > node.changed:
-        return node.home.moved.program.computed
+cdef inline bint has_step(Node *node) noexcept nogil:
+    """A scalar that is replayed without its local gradients."""
+    return node.flags & MOVED != 0 and node.home.moved.step.op != BY_NODE
+
+
+cdef inline uint64_t computed(Node *node) noexcept nogil:
+    """When the data was last computed; of a plain scalar, or assigned to after that."""
+    if node.flags & RUN:
+        return run_of(node).computed
+    if node.flags & MOVED:
+        return max(node.home.moved.program.computed, node.home.moved.step.computed)
     return node.changed
 
 

@@ -10,8 +10,8 @@ from llmhard.engine.kernels cimport (
     LANES, POSITIONS, add_scaled, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
 )
 from llmhard.engine.node cimport (
-    CONSTANT, LOST, MOVED, REPLAYED, Node, Run, clock, cols_of, data_of, grad_of, inputs_of,
-    run_of, storage,
+    CONSTANT, LOST, MOVED, RUN, Node, Run, clock, cols_of, data_of, grad_of, inputs_of, run_of,
+    storage,
 )
 
 from llmhard.engine.functions import SYMBOLS
@@ -121,7 +121,7 @@ cdef void backward(Node *node) noexcept nogil:
     if op == SELECT:
         return
     elif is_single(node):
-        if node.flags & MOVED:      # whose replays do not update the local gradients
+        if has_step(node):      # whose replays do not update the local gradients
             find_local(node)
         for i in range(node.n_inputs):
             grad_of(inputs_of(node)[i])[0] += local_of(node, i) * g[0]
@@ -138,24 +138,33 @@ cdef void backward(Node *node) noexcept nogil:
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
     """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
     cdef int op = node.op
-    return (is_single(node) and not node.flags & MOVED or is_linear(op) or op == LEAF
+    return (is_single(node) and not has_step(node) or is_linear(op) or op == LEAF
             or op == VIEW or op == SELECT or op == CUSTOM or op == SUM or op == GATHER)
 
 
-cdef inline bint changed_since(Node *node, uint64_t then, bint only_replays) noexcept nogil:
-    return written(node) > then and (not only_replays or node.flags & REPLAYED != 0)
+cdef inline bint needs_result(int op) noexcept nogil:
+    """True if the gradient is computed from the result, too; assigning to that makes it wrong."""
+    return is_unary(op) or op == SOFTMAX
+
+
+cdef inline bint changed_since(Node *input, uint64_t then, bint only_computed) noexcept nogil:
+    if input.flags & (RUN | MOVED) and computed(input) > then:
+        return True
+    return not only_computed and input.changed > then
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:
-    """True if an input has been replayed since, or changed in a way that matters."""
+    """True if an input has been computed again since, or assigned to where that matters."""
     cdef Node *child
     cdef bint kept = keeps_gradient(node)
-    cdef uint64_t since = written(node)
+    cdef uint64_t since = computed(node)
     cdef int i
-    if node.flags & LOST and since == node.changed:
+    if node.flags & LOST:
         return True
     if since >= (clock.replayed if kept else clock.changes):
         return False    # nothing that matters has changed since: the usual case
+    if not kept and needs_result(node.op) and node.changed > since:
+        return True
     for i in range(node.n_inputs):
         child = inputs_of(node)[i]
         if changed_since(child, since, kept) or changed_since(storage(child), since, kept):
@@ -169,15 +178,13 @@ cdef void follow(Node *select) noexcept:
         return
     move_select(run_of(select), data_of(inputs_of(select)[0]))
     clock.changes += 1
-    select.changed = clock.replayed = clock.changes
-    select.flags |= REPLAYED      # what was computed from it before would now be wrong
+    run_of(select).computed = clock.replayed = clock.changes
 
 
 cdef void wrote_data(Node *node) noexcept:
-    """Note that data was assigned to. `changed` no longer says when it was computed: a node that
-    is stale, or becomes so by this, is LOST until it is computed again."""
+    """Note that data was assigned to. A plain scalar forgets by that when it was computed."""
     cdef Node *owner = storage(node)
-    if not keeps_gradient(owner) or is_stale(owner):
+    if not owner.flags & (RUN | MOVED) and is_stale(owner):
         owner.flags |= LOST
     clock.changes += 1
     owner.changed = clock.changes

@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport lanes
-from llmhard.engine.node cimport Node, clock, inputs_of, release
+from llmhard.engine.node cimport Node, clock, inputs_of, is_run, release, run_of
 from llmhard.engine.operation cimport forward
 from llmhard.engine.threads cimport READ, n_at_work, wait_for_nodes
 
@@ -88,7 +88,10 @@ cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
     cdef int i
     if n_at_work:
         wait_for_nodes(inputs_of(node), node.n_inputs, READ)
-    node.changed = clock.changes
+    if is_run(node):
+        run_of(node).computed = clock.changes
+    else:
+        node.changed = clock.changes
     forward(node, scratch)
     if not_recording:
         for i in range(node.n_inputs):

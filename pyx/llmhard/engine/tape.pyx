@@ -10,7 +10,7 @@ from llmhard.engine.elementwise cimport (
 from llmhard.engine.indexing cimport Index, offset_of
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    CONSTANT, HAS_GRAD, LOST, MOVED, REPLAYED, Handle, Moved, Node, Program, base_of, clock,
+    CONSTANT, HAS_GRAD, LOST, MOVED, RUN, Handle, Moved, Node, Program, base_of, clock,
     cols_of, data_of, grad_of, inputs_of, is_run, node_of, release_program, run_of, set_used, size,
     storage,
 )
@@ -233,7 +233,7 @@ cdef class Tape:
         return 0
 
     cdef int compile(self) except -1:
-        """Move the single Values that depend on single Values only into a Program."""
+        """Make a Program: room for all single Values, steps for those of single Values only."""
         cdef Py_ssize_t i
         cdef Node *node
         cdef Step *step
@@ -254,14 +254,15 @@ cdef class Tape:
             shared |= self.nodes.items[i].flags & MOVED != 0
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
-            node.flags |= HAS_GRAD | REPLAYED
+            node.flags |= HAS_GRAD
             step = &program.steps[i]
             step.op = BY_NODE
             if (is_single(node) and not shared and not is_run(inputs_of(node)[0])
                     and not is_run(inputs_of(node)[node.n_inputs - 1])):
                 step.op = node.op
+            if not node.flags & (RUN | MOVED):
                 step.own[0], step.own[1] = data_of(node)[0], grad_of(node)[0]
-                node.flags |= MOVED
+                node.flags = node.flags & ~LOST | MOVED
                 node.home.moved = Moved(step, program)
                 program.refs += 1
         plain = program.plain
@@ -299,9 +300,10 @@ cdef class Tape:
             i += 1
 
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil:
-        node.changed = now
-        if node.flags & LOST:   # seldom: other threads may be reading the other flags
-            node.flags &= ~LOST
+        if is_run(node):
+            run_of(node).computed = now
+        else:
+            node.home.moved.step.computed = now
         if base_of(node) is NULL:
             memset(grad_of(node), 0, size(node) * sizeof(double))
 

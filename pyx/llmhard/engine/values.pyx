@@ -25,12 +25,12 @@ from llmhard.engine.elementwise cimport (
 from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
-    CONSTANT, KEEPS, MOVED, Handle, Node, Run, base_of, cols_of, constant, data_of, discard,
+    CONSTANT, KEEPS, Handle, Node, Run, base_of, cols_of, constant, data_of, discard,
     grad_of, inputs_of, keep, link, locals_of, need_grad, new_node, node_of, release, run_of, size,
     storage, view, wrote_grad,
 )
 from llmhard.engine.operation cimport (
-    check_unchanged, find_local, follow, is_single, local_of, wrote_data,
+    check_unchanged, find_local, follow, has_step, is_single, local_of, wrote_data,
 )
 from llmhard.engine.recording cimport finish, scratch_for
 from llmhard.engine.tape cimport Tape
@@ -714,7 +714,7 @@ cdef list children_of(Node *value):
     if op == LEAF:
         return []
     if is_single(node):
-        if node.flags & MOVED:
+        if has_step(node):
             find_local(node)
         return [(shown(inputs_of(node)[j]), local_of(node, j)) for j in range(node.n_inputs)]
     if is_binary(op):
