@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     times: Times = {"c": [], "llmhard": []}
     with tempfile.TemporaryDirectory() as folder:
         recipe.write(Path(folder))
-        if not compiler.compile_recipe(recipe.config, Path(folder) / "baseline"):
+        if not compiler.compile_recipe(recipe, Path(folder) / "baseline"):
             del times["c"]
         for _ in range(rounds):
             for name in times:
