@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         pass  # no such limit on this system
     try:
         result = ENGINES[name](Path(folder), int(steps))
-    except MemoryError:
+    except (MemoryError, SystemError):  # the latter where CPython has no room for a frame
         result = {"exceeded": LIMIT}
     print(json.dumps(result))
 
