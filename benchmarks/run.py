@@ -57,6 +57,7 @@ PARTS = ("training", "widths", "batches", "contexts", "irregular", "singles", "g
 LAST_STEPS = 500
 FIRST_LOSSES = 20
 PYTHON_STEPS = 20
+REGISTERS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse2": "SSE2"}  # widest first
 VISIBLE = 0.001  # a difference between losses
 
 Results = dict[str, list[dict[str, Any]]]
@@ -634,13 +635,19 @@ def report_machine(report: Report, versions: Sequence[str], load: str) -> None:
     )
 
 
-def _processor() -> str:
+def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Its name, what kind it is, and its widest registers, as far as the system says so."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = cpuinfo.read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    about = {name.strip(): value.strip() for name, value in pairs}
+    flags = about.get("flags", "").split()
+    known = [about.get("model name", platform.machine())]
+    known += [f"{name} {about[name]}" for name in ("cpu family", "model") if name in about]
+    known += [name for flag, name in REGISTERS.items() if flag in flags][:1]
+    return ", ".join(known)
 
 
 def _load() -> str:
