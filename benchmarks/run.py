@@ -320,9 +320,10 @@ def report_widths(report: Report, plan: Plan) -> None:
         report.add("Skipped: the levels that are compared are those of x86-64.")
         return
     report.add(
-        f"A step of the training above, {plan.steps:,} of them, with C and llmhard both compiled "
-        f"for older processors: `LLMHARD_ARCH` is `-march`, and `portable` is what every x86-64 "
-        f"can run. {plan.rounds} rounds in turn on this machine; medians."
+        f"A step of the training above, {plan.steps:,} of them, and one of {batches.SIZE} "
+        f"sentences, with C and llmhard both compiled for older processors: `LLMHARD_ARCH` is "
+        f"`-march`, and `portable` is what every x86-64 can run. {plan.rounds} rounds in turn on "
+        f"this machine; medians."
     )
     rows = []
     for level in plan.levels:
@@ -330,18 +331,21 @@ def report_widths(report: Report, plan: Plan) -> None:
         with tempfile.TemporaryDirectory() as place:
             built = widths.build(Path(place), level)
             times = widths.measure(Path(place), level, plan.steps, plan.rounds) if built else {}
-        middle = {name: median(values) for name, values in times.items()}
-        rows.append(
-            [
-                f"`{level}`",
-                f"{widths.LEVELS[level]}",
-                *(significant(middle[name]) if name in middle else "" for name in ("c", "llmhard")),
-                ratio(middle["llmhard"], middle.get("c")) if middle else "cannot be run here",
-            ]
-        )
-    report.table(
-        ["compiled for", "doubles in a register", "C, ms", "llmhard, ms", "llmhard beside C"], rows
-    )
+        rows += _rows_of_level(level, times)
+    header = ["compiled for", "doubles in a register", "sentences a step"]
+    report.table([*header, "C, ms", "llmhard, ms", "llmhard beside C"], rows)
+
+
+def _rows_of_level(level: str, times: widths.Times) -> list[list[str]]:
+    kind = [f"`{level}`", f"{widths.LEVELS[level]}"]
+    if not times:
+        return [[*kind, "", "", "", "cannot be run here"]]
+    rows = []
+    for size, of in times.items():
+        middle = {name: median(values) for name, values in of.items()}
+        cells = [significant(middle[name]) if name in middle else "" for name in ("c", "llmhard")]
+        rows.append([*kind, size, *cells, ratio(middle["llmhard"], middle.get("c"))])
+    return rows
 
 
 def report_batches(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import batches, check, compiler, contexts, engines, run, texts
+from benchmarks import batches, check, compiler, contexts, engines, run, texts, widths
 from benchmarks.recipe import Recipe
 from llmhard import trainer
 from llmhard.model import Config
@@ -340,3 +340,31 @@ def test_the_page_says_which_processor(cpuinfo, said, tmp_path):
     (tmp_path / "cpuinfo").write_text(cpuinfo)
     assert run._processor(tmp_path / "cpuinfo") == said
     assert run._processor(tmp_path / "missing")
+
+
+def test_the_part_of_widths(monkeypatch):
+    times = {"1": {"c": [0.1, 0.3, 0.2], "llmhard": [0.3]}, "16": {"llmhard": [2.0]}}
+    monkeypatch.setattr(run.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(widths, "build", lambda _place, level: level != "portable")
+    monkeypatch.setattr(widths, "measure", lambda *_: times)
+    report = run.Report()
+    run.report_widths(report, replace(run.QUICK, levels=("x86-64-v3", "portable")))
+    assert "| `x86-64-v3` | 4 | 1 | 0.200 | 0.300 | 1.50x |" in report.lines
+    assert "| `x86-64-v3` | 4 | 16 |  | 2.00 |  |" in report.lines
+    assert "| `portable` | 2 |  |  |  | cannot be run here |" in report.lines
+
+
+def test_widths_are_measured_for_each_number_of_sentences(monkeypatch, capsys):
+    asked = []
+
+    def seconds(name, folder, steps):
+        asked.append((name, Recipe.read(Path(folder)).batch_size, steps))
+        return 2.0 * steps
+
+    monkeypatch.setattr(compiler, "compile_recipe", lambda *_: True)
+    monkeypatch.setattr(widths, "_seconds", seconds)
+    widths.main(["8", "2"])
+    assert json.loads(capsys.readouterr().out) == {
+        size: {"c": [2e3, 2e3], "llmhard": [2e3, 2e3]} for size in ("1", "16")
+    }
+    assert asked == [*[("c", 1, 8), ("llmhard", 1, 8)] * 2, *[("c", 16, 2), ("llmhard", 16, 2)] * 2]
