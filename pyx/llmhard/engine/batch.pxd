@@ -3,7 +3,7 @@ from libc.stdint cimport uint64_t
 
 from llmhard.engine.kernels cimport AdamStep, lanes
 from llmhard.engine.node cimport Node
-from llmhard.engine.plan cimport Instruction, Item, Plan
+from llmhard.engine.plan cimport Instruction, Plan
 from llmhard.engine.threads cimport Pass
 
 
@@ -34,8 +34,8 @@ cdef class Batch(Pass):
     cdef Row *rows
     cdef Py_ssize_t n_rows      # in memory
     cdef Py_ssize_t n_used      # by the last forward()
-    cdef object pool            # an Executor, or None
-    cdef int n_threads
+    cdef object _crew           # an Executor, or None
+    cdef int n_threads          # of the crew
     cdef uint64_t computed      # clock.changes when forward() was last called
     cdef Piece *pieces
     cdef Py_ssize_t n_pieces
@@ -61,7 +61,6 @@ cdef class Batch(Pass):
     cdef void work(self) noexcept nogil
     cdef void do_piece(self, Piece *piece, lanes *scratch) noexcept nogil
     cdef void forward_rows(self, Row *rows, Py_ssize_t n, lanes *scratch) noexcept nogil
-    cdef Item *items_of(self, Instruction *instruction, Row *row) noexcept nogil
     cdef void forward_items(self, Instruction *instruction, Row *row) noexcept nogil
     cdef void forward_products(self, Instruction *instruction, Row *rows, Py_ssize_t n,
                                lanes *scratch) noexcept nogil

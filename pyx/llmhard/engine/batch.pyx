@@ -11,7 +11,7 @@ from llmhard.engine.kernels cimport (
     matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
 )
 from llmhard.engine.node cimport Node, clock, data_of, grad_of, run_of, set_used
-from llmhard.engine.operation cimport compute, send_back
+from llmhard.engine.operation cimport Shape, compute, send_back
 from llmhard.engine.plan cimport Group, Instruction, Item, Place, Plan, Select, Share
 from llmhard.engine.threads cimport Pass
 
@@ -61,13 +61,13 @@ cdef class Batch(Pass):
     >>> table.grad
     [10.0, 10.0, 10.0]
 
-    With a `pool`, a concurrent.futures.ThreadPoolExecutor, its `threads` threads and the calling
-    one share the rows; the results are the same bits.
+    With a `crew`, a concurrent.futures.Executor, up to `crew.size` of its threads and the calling
+    one share the work; the results are the same bits.
 
     Raises ValueError if there are more roots than Indexes or a root depends on another Index,
     TypeError if there is a Value(data, children, local_grads), which only Python can compute.
     """
-    def __cinit__(self, indexes, roots, pool=None, int threads=0):
+    def __cinit__(self, indexes, roots):
         cdef Py_ssize_t i
         cdef list all_indexes = list(indexes), all_roots = list(roots)
         for index in all_indexes:
@@ -78,7 +78,6 @@ cdef class Batch(Pass):
                              f"not {len(all_roots)}")
         self.plan = Plan(all_indexes, all_roots)
         self.touched = self.plan.touched
-        self.pool, self.n_threads = pool, threads if pool is not None else 0
         self.products = <Products *>PyMem_Calloc(self.plan.n_groups + 1, sizeof(Products))
         if self.products is NULL:
             raise MemoryError()
@@ -94,6 +93,15 @@ cdef class Batch(Pass):
         PyMem_Free(self.scratch)
         PyMem_Free(self.products)
         PyMem_Free(self.pointers)
+
+    @property
+    def crew(self):
+        return self._crew
+
+    @crew.setter
+    def crew(self, crew):
+        cdef int size = 0 if crew is None else crew.size
+        self._crew, self.n_threads = crew, max(size, 0)
 
     def __reduce__(self):
         raise TypeError("a Batch is not copied: make another of the same roots")
@@ -233,14 +241,14 @@ cdef class Batch(Pass):
         return self.plan.widest + self.plan.tallest
 
     cdef void run(self, int phase) noexcept:
-        """Let all threads take pieces until all are done. What goes wrong with the pool, or a
+        """Let all threads take pieces until all are done. What goes wrong with the crew, or a
         Ctrl-C, can wait: complain() raises it when nothing is left half done."""
         cdef Py_ssize_t i
         self.phase, self.undone = phase, self.n_pieces
         offer(&self.left, self.n_pieces)
         try:
             for i in range(min(self.n_threads, self.n_pieces - 1)):
-                self.pool.submit(self.help)
+                self._crew.submit(self.help)
         except BaseException as trouble:
             self.trouble = trouble
         with nogil:
@@ -255,7 +263,7 @@ cdef class Batch(Pass):
         return 0
 
     def help(self):
-        """Do what is left of the work; for the threads of the pool."""
+        """Do what is left of the work; for the threads of the crew."""
         with nogil:
             self.work()
 
@@ -293,13 +301,8 @@ cdef class Batch(Pass):
                 for k in range(n):
                     self.forward_items(instruction, &rows[k])
 
-    cdef inline Item *items_of(self, Instruction *instruction, Row *row) noexcept nogil:
-        """The first of the items on which the row's root depends."""
-        return (self.plan.items + instruction.first + instruction.count
-                - instruction.counts[row.root])
-
     cdef void forward_items(self, Instruction *instruction, Row *row) noexcept nogil:
-        cdef Item *item = self.items_of(instruction, row)
+        cdef Item *item = self.plan.items + instruction.first
         cdef int op = instruction.op
         cdef Py_ssize_t i
         for i in range(instruction.counts[row.root]):
@@ -316,45 +319,44 @@ cdef class Batch(Pass):
         """Products of one leaf matrix with vectors of all rows."""
         cdef double *x[POSITIONS]
         cdef double *out[POSITIONS]
-        cdef Item *item = self.plan.items + instruction.first
-        cdef Item *last = item + instruction.count
-        cdef double *m = data_at(rows, &item.a)
-        cdef Py_ssize_t k, t = 0
+        cdef Item *first = self.plan.items + instruction.first
+        cdef Shape shape = first.shape
+        cdef double *m = data_at(rows, &first.a)
+        cdef Py_ssize_t i, k, t = 0
         for k in range(n):
-            item = self.items_of(instruction, &rows[k])
-            while item < last and instruction.counts[rows[k].root]:
-                x[t], out[t] = data_at(&rows[k], &item.b), data_at(&rows[k], &item.out)
+            for i in range(instruction.counts[rows[k].root]):
+                x[t], out[t] = data_at(&rows[k], &first[i].b), data_at(&rows[k], &first[i].out)
                 t += 1
                 if t == LANES:
-                    matvecs(t, item.shape.rows, item.shape.n, item.shape.stride, out, m, x,
-                            scratch)
+                    matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
                     t = 0
-                item += 1
         if t:
-            item = last - 1
-            matvecs(t, item.shape.rows, item.shape.n, item.shape.stride, out, m, x, scratch)
+            matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
 
     cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil:
         """Products with matrices that the row has computed. Those that begin at the same place,
         such as the keys up to each position, have the rows of the largest in common."""
         cdef double *x[POSITIONS]
         cdef double *out[POSITIONS]
-        cdef Item *item = self.items_of(instruction, row)
-        cdef Item *last = self.plan.items + instruction.first + instruction.count
+        cdef Item *item = self.plan.items + instruction.first
+        cdef Item *end = item + instruction.counts[row.root]
+        cdef Shape shape
         cdef double *m
         cdef double *results = <double *>(scratch + self.plan.widest)
         cdef Py_ssize_t t, k, rows
-        while item < last and instruction.counts[row.root]:
-            m, rows, t = data_at(row, &item.a), item.shape.rows, 0
-            while (item + t < last and t < LANES and data_at(row, &item[t].a) is m
-                   and item[t].shape.n == item.shape.n
-                   and item[t].shape.stride == item.shape.stride and item[t].shape.rows <= rows):
+        while item < end:
+            m, shape, t = data_at(row, &item.a), item.shape, 0
+            while (item + t < end and t < LANES and data_at(row, &item[t].a) is m
+                   and item[t].shape.n == shape.n and item[t].shape.stride == shape.stride
+                   and item[t].shape.rows >= shape.rows):
+                shape.rows = item[t].shape.rows
                 x[t] = data_at(row, &item[t].b)
-                out[t] = results + t * rows
                 t += 1
+            for k in range(t):
+                out[k] = results + k * shape.rows
             if t == 1:
                 out[0] = data_at(row, &item.out)
-            matvecs(t, rows, item.shape.n, item.shape.stride, out, m, x, scratch)
+            matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
             if t > 1:
                 for k in range(t):
                     memcpy(data_at(row, &item[k].out), out[k],
@@ -382,7 +384,7 @@ cdef class Batch(Pass):
                     self.backward_items(instruction, &rows[k])
 
     cdef void backward_items(self, Instruction *instruction, Row *row) noexcept nogil:
-        cdef Item *first = self.items_of(instruction, row)
+        cdef Item *first = self.plan.items + instruction.first
         cdef Item *item
         cdef double *g
         cdef double *gx
@@ -410,23 +412,19 @@ cdef class Batch(Pass):
         """What the gradients of products with a leaf matrix mean for their vectors."""
         cdef double *g[POSITIONS]
         cdef double *gx[POSITIONS]
-        cdef Item *item = self.plan.items + instruction.first
-        cdef Item *last = item + instruction.count
-        cdef double *m = data_at(rows, &item.a)
-        cdef Py_ssize_t k, t = 0
+        cdef Item *first = self.plan.items + instruction.first
+        cdef Shape shape = first.shape
+        cdef double *m = data_at(rows, &first.a)
+        cdef Py_ssize_t i, k, t = 0
         for k in range(n):
-            item = self.items_of(instruction, &rows[k])
-            while item < last and instruction.counts[rows[k].root]:
-                g[t], gx[t] = grad_at(&rows[k], &item.out), grad_at(&rows[k], &item.b)
+            for i in range(instruction.counts[rows[k].root]):
+                g[t], gx[t] = grad_at(&rows[k], &first[i].out), grad_at(&rows[k], &first[i].b)
                 t += 1
                 if t == POSITIONS:
-                    matvecs_backward_inputs(t, item.shape.rows, item.shape.n, item.shape.stride,
-                                            g, m, gx)
+                    matvecs_backward_inputs(t, shape.rows, shape.n, shape.stride, g, m, gx)
                     t = 0
-                item += 1
         if t:
-            item = last - 1
-            matvecs_backward_inputs(t, item.shape.rows, item.shape.n, item.shape.stride, g, m, gx)
+            matvecs_backward_inputs(t, shape.rows, shape.n, shape.stride, g, m, gx)
 
     # ------------------------------------------------------------ the leaves' gradients
 
@@ -497,7 +495,7 @@ cdef class Batch(Pass):
                 if instruction.group < 0:
                     continue
                 products = &self.products[instruction.group]
-                item = self.items_of(instruction, &self.rows[k])
+                item = self.plan.items + instruction.first
                 for j in range(instruction.counts[self.rows[k].root]):
                     products.grads[products.count] = grad_at(&self.rows[k], &item[j].out)
                     products.vectors[products.count] = data_at(&self.rows[k], &item[j].b)

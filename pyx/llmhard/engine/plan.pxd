@@ -26,9 +26,9 @@ cdef struct Instruction:
     bint plain_exponent     # `b` is a plain number and gets no gradient
     int last                # the last root that depends on them
     int group               # of products with a leaf matrix: the number of its Group; else -1
-    Py_ssize_t first        # the place of the first item; the larger its need the earlier it comes
+    Py_ssize_t first        # the place of the first item; their need does not decrease
     Py_ssize_t count        # how many there are
-    int *counts             # for each root: how many of them, from the end, it depends on
+    int *counts             # for each root: how many of them, the first ones, it depends on
 
 # What an Index names in one row: its value times `unit` scalars further on.
 cdef struct Select:

@@ -33,14 +33,14 @@ cdef struct Spot:
     bint joined             # a GATHER whose inputs lie next to each other: nothing is to be done
     Place place
 
-# The order of the items: what is compared, the more important first.
+# The order of the items, a Tape's: what is compared, the more important first; then the kind.
 cdef struct Key:
     int depth
-    int kind                # what makes one instruction: operation and ranks
+    int op                  # products last
     Py_ssize_t matrix       # of products: which one
-    int last
-    int need                # descending
     int number              # the place in the list of spots
+    int kind                # what else makes one instruction: ranks, plain numbers
+    int last
 
 
 cdef void *grown(void *items, Py_ssize_t count, size_t size) except NULL:
@@ -58,14 +58,10 @@ cdef int compare(const void *one, const void *other) noexcept nogil:
     cdef const Key *b = <const Key *>other
     if a.depth != b.depth:
         return -1 if a.depth < b.depth else 1
-    if a.kind != b.kind:
-        return -1 if a.kind < b.kind else 1
+    if a.op != b.op:
+        return -1 if a.op < b.op else 1
     if a.matrix != b.matrix:
         return -1 if a.matrix < b.matrix else 1
-    if a.last != b.last:
-        return -1 if a.last < b.last else 1
-    if a.need != b.need:
-        return 1 if a.need < b.need else -1
     return -1 if a.number < b.number else 1
 
 
@@ -438,28 +434,26 @@ cdef class Draft:
         cdef Node *b = inputs_of(node)[node.n_inputs - 1]
         cdef Place matrix
         cdef Key key
-        key.depth, key.last, key.need, key.number = node.depth, spot.last, spot.need, number
-        key.kind = (node.op * 128 + node.rank * 32 + a.rank * 8 + b.rank * 2
-                    + (b.flags & CONSTANT != 0))
-        key.matrix = 0
+        key.depth, key.op, key.matrix = node.depth, node.op, 0
+        key.number, key.last = number, spot.last
+        key.kind = (node.rank * 32 + a.rank * 8 + b.rank * 2 + (b.flags & CONSTANT != 0))
         if node.op == MATVEC:
-            key.kind += 1 << 20 + (a.op == LEAF)
             matrix = self.where(a)
+            key.op, key.kind = INT_MAX, a.op == LEAF
             key.matrix = matrix.base * (<Py_ssize_t>INT_MAX + 1) + matrix.data
         return key
 
     cdef int write_items(self) except -1:
-        cdef Plan plan = self.plan
-        cdef Instruction *instruction
         cdef Key *key
         cdef Key *before
         cdef Py_ssize_t i
         for i in range(self.n_order):
-            key, before = &self.order[i], &self.order[i - 1]
-            if (i == 0 or key.depth != before.depth or key.kind != before.kind
-                    or key.matrix != before.matrix or key.last != before.last):
+            key, before = &self.order[i], &self.order[max(i - 1, 0)]
+            if (i == 0 or key.depth != before.depth or key.op != before.op
+                    or key.kind != before.kind or key.matrix != before.matrix
+                    or key.last != before.last):
                 self.new_instruction(key)
-            self.need = key.need
+            self.need = self.spots[key.number].need
             self.write_item(self.spots[key.number].node)
         return 0
 
@@ -470,11 +464,8 @@ cdef class Draft:
         made.op, made.last, made.group = node.op, key.last, -1
         made.plain_exponent = node.op == POW and inputs_of(node)[1].flags & CONSTANT != 0
         made.first, made.count, made.counts = plan.n_items, 0, NULL
-        if node.op == MATVEC:
-            if inputs_of(node)[0].op == LEAF:
-                made.group = self.group(inputs_of(node)[0])
-            else:
-                plan.tallest = max(plan.tallest, run_of(inputs_of(node)[0]).rows)
+        if node.op == MATVEC and inputs_of(node)[0].op == LEAF:
+            made.group = self.group(inputs_of(node)[0])
         plan.instructions = <Instruction *>grown(plan.instructions, plan.n_instructions,
                                                  sizeof(Instruction))
         plan.instructions[plan.n_instructions] = made
@@ -516,6 +507,8 @@ cdef class Draft:
         item.shape = shape_of(node, a, b)
         if node.op == MATVEC:
             plan.widest = max(plan.widest, item.shape.n)
+            if instruction.group < 0:
+                plan.tallest = max(plan.tallest, item.shape.rows)
         return self.append(item)
 
     cdef int append(self, Item item) except -1:
@@ -539,12 +532,13 @@ cdef class Draft:
         for i in range(plan.n_instructions):
             instruction = &plan.instructions[i]
             instruction.counts = counts
-            j = instruction.first + instruction.count
+            j = 0
             for root in range(plan.n_roots):
-                while j > instruction.first and plan.items[j - 1].need <= root:
-                    j -= 1
+                while (j < instruction.count
+                       and plan.items[instruction.first + j].need <= root):
+                    j += 1
                 if root <= instruction.last:
-                    counts[root] = instruction.first + instruction.count - j
+                    counts[root] = j
             counts += plan.n_roots
         return 0
 
