@@ -4,10 +4,10 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.number cimport PyNumber_AsSsize_t
 from libc.string cimport memcpy, memset
 
-from llmhard.engine.elementwise cimport GATHER, MATVEC
+from llmhard.engine.elementwise cimport GATHER, MATVEC, VECMAT
 from llmhard.engine.indexing cimport Index, outside
 from llmhard.engine.kernels cimport (
-    LANES, POSITIONS, adam_products, add_scaled, flush_tiny, lanes, matvecs,
+    LANES, POSITIONS, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes, matvecs,
     matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
 )
 from llmhard.engine.node cimport Node, clock, data_of, grad_of, run_of, set_used
@@ -42,6 +42,21 @@ cdef inline double *data_at(Row *row, const Place *place) noexcept nogil:
 
 cdef inline double *grad_at(Row *row, const Place *place) noexcept nogil:
     return row.arena + place.grad + row.offsets[place.grad_select]
+
+
+cdef inline void add_to_runs(Shape shape, double *gm, double *g, double *x) noexcept nogil:
+    """gm += g x^T, for a matrix whose rows are runs side by side: to the bits of a Tape, where the
+    matrix is a copy, whose gradient is rounded before it is added to that of the runs."""
+    cdef Py_ssize_t r
+    for r in range(shape.rows):
+        add_rounded(shape.n, gm + r * shape.stride, g[r], x)
+
+
+cdef inline void add_products(Shape shape, double *out, double *m, double *x) noexcept nogil:
+    """out += m x"""
+    cdef Py_ssize_t r
+    for r in range(shape.rows):
+        out[r] += dot(shape.n, x, m + r * shape.stride)
 
 
 @cython.final
@@ -400,8 +415,14 @@ cdef class Batch(Pass):
                 x, gx = data_at(row, &item.b), grad_at(row, &item.b)
                 matvecs_backward_inputs(1, item.shape.rows, item.shape.n, item.shape.stride, &g,
                                         data_at(row, &item.a), &gx)
-                matvecs_backward_matrix(1, 0, item.shape.rows, item.shape.n, item.shape.stride,
-                                        &g, grad_at(row, &item.a), &x)
+                if instruction.joined:
+                    add_to_runs(item.shape, grad_at(row, &item.a), g, x)
+                else:
+                    matvecs_backward_matrix(1, 0, item.shape.rows, item.shape.n,
+                                            item.shape.stride, &g, grad_at(row, &item.a), &x)
+            elif op == VECMAT and instruction.joined:
+                add_products(item.shape, grad_at(row, &item.a), data_at(row, &item.b), g)
+                add_to_runs(item.shape, grad_at(row, &item.b), data_at(row, &item.a), g)
             else:
                 send_back(op, item.shape, data_at(row, &item.out), g, data_at(row, &item.a),
                           grad_at(row, &item.a), data_at(row, &item.b),

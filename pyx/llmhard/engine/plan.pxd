@@ -24,6 +24,7 @@ cdef struct Item:
 cdef struct Instruction:
     int op
     bint plain_exponent     # `b` is a plain number and gets no gradient
+    bint joined             # of products: the rows of the matrix are runs that lie side by side
     int last                # the last root that depends on them
     int group               # of products with a leaf matrix: the number of its Group; else -1
     Py_ssize_t first        # the place of the first item; their need does not decrease

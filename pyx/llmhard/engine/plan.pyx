@@ -10,7 +10,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from llmhard.engine.elementwise cimport CUSTOM, GATHER, LEAF, MATVEC, POW, SELECT
+from llmhard.engine.elementwise cimport CUSTOM, GATHER, LEAF, MATVEC, POW, SELECT, VECMAT
 from llmhard.engine.indexing cimport Index
 from llmhard.engine.node cimport (
     CONSTANT, Handle, Node, base_of, cols_of, data_of, inputs_of, is_run, need_grad, node_of, refer,
@@ -437,11 +437,16 @@ cdef class Draft:
         key.depth, key.op, key.matrix = node.depth, node.op, 0
         key.number, key.last = number, spot.last
         key.kind = (node.rank * 32 + a.rank * 8 + b.rank * 2 + (b.flags & CONSTANT != 0))
+        if node.op == VECMAT:
+            key.kind += 128 * self.is_joined(b)
         if node.op == MATVEC:
             matrix = self.where(a)
-            key.op, key.kind = INT_MAX, a.op == LEAF
+            key.op, key.kind = INT_MAX, 2 * self.is_joined(a) + (a.op == LEAF)
             key.matrix = matrix.base * (<Py_ssize_t>INT_MAX + 1) + matrix.data
         return key
+
+    cdef bint is_joined(self, Node *matrix) except -1:
+        return self.spot_of(storage(matrix)).joined
 
     cdef int write_items(self) except -1:
         cdef Key *key
@@ -464,6 +469,8 @@ cdef class Draft:
         made.op, made.last, made.group = node.op, key.last, -1
         made.plain_exponent = node.op == POW and inputs_of(node)[1].flags & CONSTANT != 0
         made.first, made.count, made.counts = plan.n_items, 0, NULL
+        made.joined = ((node.op == MATVEC or node.op == VECMAT)
+                       and self.is_joined(inputs_of(node)[node.op == VECMAT]))
         if node.op == MATVEC and inputs_of(node)[0].op == LEAF:
             made.group = self.group(inputs_of(node)[0])
         plan.instructions = <Instruction *>grown(plan.instructions, plan.n_instructions,
