@@ -132,8 +132,8 @@ class Trainer:
     the loss on documents `held_out`. `average` is that of the parameters, None before the first
     step that is averaged. `best` has the parameters of the best point on the curve so far, if
     these are to be kept, and None otherwise. The state is in these, the parameters and the
-    optimizer; the order of the documents depends on `seed` and `step` alone. So many `threads`
-    share the work of a batch; the results are the same bits whatever their number.
+    optimizer; the order of the documents depends on `seed` and `step` alone. Up to `threads`
+    threads share the work of a step; the results are the same bits whatever their number.
     """
 
     def __init__(
@@ -145,7 +145,6 @@ class Trainer:
         held_out: Sequence[Sequence[int]] = (),
         replay: bool = True,
         keep: Keep = "last",
-        threads: int = 1,
     ) -> None:
         self.model = model
         self.documents = [document[: model.config.block_size + 1] for document in documents]
@@ -153,7 +152,7 @@ class Trainer:
         self.seed = seed
         self.held_out = held_out[: validation_size(recipe)]
         self.keep = keep
-        self.threads = threads
+        self.threads = 1
         self.parameters = list(model.parameters.values())
         self.optimizer = Adam(
             self.parameters, recipe.beta1, recipe.beta2, recipe.eps, recipe.weight_decay

@@ -36,9 +36,11 @@ cdef class Batch(Pass):
     cdef Py_ssize_t n_used      # by the last forward()
     cdef object _crew           # an Executor, or None
     cdef int n_threads          # of the crew
+    cdef int n_helpers          # how many of them there is enough to do for
     cdef uint64_t computed      # clock.changes when forward() was last called
     cdef Piece *pieces
     cdef Py_ssize_t n_pieces
+    cdef long n_present         # threads of the crew that wait for work or do it
     cdef long left              # pieces that nobody has taken yet: below 1, none
     cdef long undone            # pieces that are not done
     cdef int phase              # what is to be done with a piece
@@ -55,6 +57,7 @@ cdef class Batch(Pass):
     cdef int check(self) except -1
     cdef int need_pieces(self, Py_ssize_t n) except -1
     cdef int share_rows(self) except -1
+    cdef Py_ssize_t n_scalars(self, Row *row) noexcept nogil
     cdef Py_ssize_t n_scratch(self) noexcept nogil
     cdef void run(self, int phase) noexcept
     cdef int complain(self) except -1

@@ -2,6 +2,7 @@
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.number cimport PyNumber_AsSsize_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from llmhard.engine.elementwise cimport GATHER, MATVEC, VECMAT
@@ -17,11 +18,20 @@ from llmhard.engine.threads cimport Pass
 
 cdef extern from *:
     """
+    #include <time.h>
+    static inline uint64_t nanoseconds(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * 1000000000ull + now.tv_nsec;
+    }
     #define take_one(left) __atomic_fetch_sub(left, 1, __ATOMIC_ACQ_REL)
+    #define give_one(left) __atomic_fetch_add(left, 1, __ATOMIC_ACQ_REL)
     #define offer(left, n) __atomic_store_n(left, n, __ATOMIC_RELEASE)
     #define still(undone) __atomic_load_n(undone, __ATOMIC_ACQUIRE)
     """
+    uint64_t nanoseconds() noexcept nogil
     long take_one(long *left) noexcept nogil
+    long give_one(long *left) noexcept nogil
     void offer(long *left, long n) noexcept nogil
     long still(long *undone) noexcept nogil
 
@@ -34,6 +44,10 @@ cdef enum:
 cdef enum:
     CACHE = 1 << 16                 # scalars of the rows that go through the plan together
     LINES = 64                      # of a matrix in a piece
+    PATIENCE = 2000000              # nanoseconds
+    # For less work than this it is not worth while to share it:
+    FEW_SCALARS = 1 << 16           # that the rows compute
+    FEW_PRODUCTS = 1 << 20          # of two scalars, for the gradients of matrices
 
 
 cdef inline double *data_at(Row *row, const Place *place) noexcept nogil:
@@ -227,12 +241,14 @@ cdef class Batch(Pass):
 
     cdef int share_rows(self) except -1:
         """Put the rows into pieces: few enough that their numbers stay in the cache."""
-        cdef Plan plan = self.plan
         cdef Py_ssize_t i, n_scalars = 0, n_in_piece = 0
-        cdef Py_ssize_t most = max(1, self.n_used // (2 * (self.n_threads + 1)))
+        cdef Py_ssize_t most
         cdef lanes *scratch
-        if self.n_threads == 0:
-            most = self.n_used
+        for i in range(self.n_used):
+            n_scalars += self.n_scalars(&self.rows[i])
+        self.n_helpers = self.n_threads if n_scalars > FEW_SCALARS else 0
+        most = max(1, self.n_used // (2 * self.n_helpers)) if self.n_helpers else self.n_used
+        n_scalars = 0
         self.need_pieces(self.n_used + 1)
         self.n_pieces = 0
         for i in range(self.n_used):
@@ -242,13 +258,17 @@ cdef class Batch(Pass):
                 n_in_piece = n_scalars = 0
             self.pieces[self.n_pieces - 1].end = i + 1
             n_in_piece += 1
-            n_scalars += plan.n_arena * (self.rows[i].root + 1) // plan.n_roots
+            n_scalars += self.n_scalars(&self.rows[i])
         scratch = <lanes *>PyMem_Realloc(self.scratch, self.n_pieces * self.n_scratch()
                                          * sizeof(lanes) + 1)
         if scratch is NULL:
             raise MemoryError()
         self.scratch = scratch
         return 0
+
+    cdef Py_ssize_t n_scalars(self, Row *row) noexcept nogil:
+        """About how many scalars and gradients the row computes."""
+        return self.plan.n_arena * (row.root + 1) // self.plan.n_roots
 
     cdef Py_ssize_t n_scratch(self) noexcept nogil:
         """How many lanes a piece needs: to turn round vectors, and for the results before they
@@ -262,7 +282,7 @@ cdef class Batch(Pass):
         self.phase, self.undone = phase, self.n_pieces
         offer(&self.left, self.n_pieces)
         try:
-            for i in range(min(self.n_threads, self.n_pieces - 1)):
+            for i in range(still(&self.n_present), min(self.n_helpers, self.n_pieces - 1)):
                 self._crew.submit(self.help)
         except BaseException as trouble:
             self.trouble = trouble
@@ -278,9 +298,18 @@ cdef class Batch(Pass):
         return 0
 
     def help(self):
-        """Do what is left of the work; for the threads of the crew."""
+        """Do what there is to be done, for the threads of the crew, until there has been nothing
+        for a while: to wake a thread takes long."""
+        cdef uint64_t since
         with nogil:
-            self.work()
+            give_one(&self.n_present)
+            since = nanoseconds()
+            while nanoseconds() - since < PATIENCE:
+                if still(&self.left) > 0:
+                    self.work()
+                    since = nanoseconds()
+                sched_yield()
+            take_one(&self.n_present)
 
     cdef void work(self) noexcept nogil:
         cdef long number = take_one(&self.left)
@@ -538,9 +567,12 @@ cdef class Batch(Pass):
 
     cdef int add_products(self) except -1:
         """Add what the products mean to the gradients of their matrices, or to Adam's step."""
-        cdef Py_ssize_t i, n = 1
+        cdef Py_ssize_t i, n = 1, n_products = 0
         for i in range(self.plan.n_groups):
             n += self.plan.groups[i].rows // LINES + 1
+            n_products += (self.products[i].count * self.plan.groups[i].rows
+                           * self.plan.groups[i].cols)
+        self.n_helpers = self.n_threads if n_products > FEW_PRODUCTS else 0
         self.need_pieces(n)
         self.n_pieces = 0
         for i in range(self.plan.n_groups):
