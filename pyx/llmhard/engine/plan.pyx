@@ -558,7 +558,7 @@ cdef class Draft:
         cdef Py_ssize_t i, j
         for i in range(plan.n_groups):
             group = &plan.groups[i]
-            group.stays_out = group.cols % 32 == 0
+            group.stays_out = group.cols % 8 == 0
             for j in range(plan.n_shares):
                 group.stays_out &= plan.shares[j].place.base != group.base
         for i in range(plan.n_instructions):

@@ -448,7 +448,7 @@ cdef class Tape:
     cdef bint can_stay_out(self, Group *products) noexcept nogil:
         """Whether nothing else adds to the matrix, and no step moves the vectors first."""
         cdef Node *matrix = products.matrix
-        return not (run_of(matrix).used or cols_of(matrix) % 32 or products.has_leaf_vector)
+        return not (run_of(matrix).used or cols_of(matrix) % 8 or products.has_leaf_vector)
 
     cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
         """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""
