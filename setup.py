@@ -207,7 +207,7 @@ def source_of_level(level, file):
 
 def remove_others(engine, modules):
     """Remove what this Python would import in place of the modules, or a wheel would ship."""
-    for other in engine.rglob("*" + sysconfig.get_config_var("EXT_SUFFIX")):
+    for other in list(engine.rglob("*" + sysconfig.get_config_var("EXT_SUFFIX"))):
         if other not in modules:
             other.unlink()
             with suppress(OSError):  # not empty
