@@ -97,7 +97,7 @@ tsan_ENV = LLMHARD_TURNS=5 LD_PRELOAD="$(call library,tsan)" \
 
 ENGINE_TESTS := tests/test_value.py tests/test_handles.py tests/test_identity.py \
 	tests/test_runs.py tests/test_model.py tests/test_trainer.py tests/test_sampler.py \
-	tests/test_model_file.py tests/test_replay.py tests/test_operations.py tests/test_threads.py
+	tests/test_model_file.py tests/test_replay.py tests/test_operations.py tests/test_threads.py tests/test_batch.py
 
 # The engine's tests with the sanitizers: some minutes.
 sanitize: build/sanitized

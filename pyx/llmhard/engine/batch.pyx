@@ -11,7 +11,9 @@ from llmhard.engine.kernels cimport (
     LANES, POSITIONS, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes, matvecs,
     matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
 )
-from llmhard.engine.node cimport Node, clock, data_of, grad_of, run_of, set_used
+from llmhard.engine.node cimport (
+    Handle, Node, clock, data_of, grad_of, node_of, run_of, set_used,
+)
 from llmhard.engine.operation cimport Shape, compute, send_back
 from llmhard.engine.plan cimport Group, Instruction, Item, Place, Plan, Select, Share
 from llmhard.engine.threads cimport Pass
@@ -66,7 +68,7 @@ cdef inline void add_to_runs(Shape shape, double *gm, double *g, double *x) noex
         add_rounded(shape.n, gm + r * shape.stride, g[r], x)
 
 
-cdef inline void add_products(Shape shape, double *out, double *m, double *x) noexcept nogil:
+cdef inline void add_dots(Shape shape, double *out, double *m, double *x) noexcept nogil:
     """out += m x"""
     cdef Py_ssize_t r
     for r in range(shape.rows):
@@ -78,9 +80,9 @@ cdef class Batch(Pass):
     """The same computation for many rows of whole numbers at once: what a Tape would compute for
     each after it was put into the Indexes, to the same bits.
 
-    `roots` are Values or Vectors, or None: roots[i] depends on the first i + 1 of `indexes` only,
+    `roots` are Values, or None: roots[i] depends on the first i + 1 of `indexes` only,
     and is what is computed of a row of i + 1 numbers. So a recording of a long sentence serves all
-    that are shorter. The Values and Vectors themselves do not change, only the leaves' gradients.
+    that are shorter. The Values themselves do not change, only the leaves' gradients.
 
     >>> table, index = Vector([1.0, 4.0, 9.0]), Index(0)
     >>> batch = Batch([index], [table[index] * 10.0])
@@ -97,7 +99,6 @@ cdef class Batch(Pass):
     TypeError if there is a Value(data, children, local_grads), which only Python can compute.
     """
     def __cinit__(self, indexes, roots):
-        cdef Py_ssize_t i
         cdef list all_indexes = list(indexes), all_roots = list(roots)
         for index in all_indexes:
             if not isinstance(index, Index):
@@ -105,6 +106,10 @@ cdef class Batch(Pass):
         if len(all_roots) > len(all_indexes):
             raise ValueError(f"a Batch of {len(all_indexes)} indexes has at most as many roots, "
                              f"not {len(all_roots)}")
+        for root in all_roots:
+            if root is not None and not (isinstance(root, Handle)
+                                         and node_of(<Handle>root).rank == 0):
+                raise TypeError(f"a root is a Value or None, not {type(root).__name__}")
         self.plan = Plan(all_indexes, all_roots)
         self.touched = self.plan.touched
         self.products = <Products *>PyMem_Calloc(self.plan.n_groups + 1, sizeof(Products))
@@ -180,7 +185,7 @@ cdef class Batch(Pass):
         return 0
 
     def forward(self, rows, shares=None):
-        """Compute the root of each row; returns their data: numbers, or lists of them.
+        """Compute the root of each row; returns their data.
 
         `shares` are what backward() multiplies the gradients of each row with; 1 if not given.
         Raises, before anything is computed, ValueError if there is no root for a row of that
@@ -278,11 +283,11 @@ cdef class Batch(Pass):
     cdef void run(self, int phase) noexcept:
         """Let all threads take pieces until all are done. What goes wrong with the crew, or a
         Ctrl-C, can wait: complain() raises it when nothing is left half done."""
-        cdef Py_ssize_t i
+        cdef Py_ssize_t _
         self.phase, self.undone = phase, self.n_pieces
         offer(&self.left, self.n_pieces)
         try:
-            for i in range(still(&self.n_present), min(self.n_helpers, self.n_pieces - 1)):
+            for _ in range(still(&self.n_present), min(self.n_helpers, self.n_pieces - 1)):
                 self._crew.submit(self.help)
         except BaseException as trouble:
             self.trouble = trouble
@@ -348,8 +353,8 @@ cdef class Batch(Pass):
     cdef void forward_items(self, Instruction *instruction, Row *row) noexcept nogil:
         cdef Item *item = self.plan.items + instruction.first
         cdef int op = instruction.op
-        cdef Py_ssize_t i
-        for i in range(instruction.counts[row.root]):
+        cdef Py_ssize_t _
+        for _ in range(instruction.counts[row.root]):
             if op == GATHER:
                 memcpy(data_at(row, &item.out), data_at(row, &item.a),
                        item.shape.n * sizeof(double))
@@ -387,7 +392,7 @@ cdef class Batch(Pass):
         cdef Shape shape
         cdef double *m
         cdef double *results = <double *>(scratch + self.plan.widest)
-        cdef Py_ssize_t t, k, rows
+        cdef Py_ssize_t t, k
         while item < end:
             m, shape, t = data_at(row, &item.a), item.shape, 0
             while (item + t < end and t < LANES and data_at(row, &item[t].a) is m
@@ -450,7 +455,7 @@ cdef class Batch(Pass):
                     matvecs_backward_matrix(1, 0, item.shape.rows, item.shape.n,
                                             item.shape.stride, &g, grad_at(row, &item.a), &x)
             elif op == VECMAT and instruction.joined:
-                add_products(item.shape, grad_at(row, &item.a), data_at(row, &item.b), g)
+                add_dots(item.shape, grad_at(row, &item.a), data_at(row, &item.b), g)
                 add_to_runs(item.shape, grad_at(row, &item.b), data_at(row, &item.a), g)
             else:
                 send_back(op, item.shape, data_at(row, &item.out), g, data_at(row, &item.a),

@@ -2,8 +2,8 @@
 from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport (
-    BY_NODE, CUSTOM, DOT, POW, SOFTMAX, SUM, VECMAT, is_binary, is_exact, is_linear, is_unary, local_1,
-    local_a, local_b, run1, run1_backward, run2, run2_backward, value1, value2,
+    BY_NODE, CUSTOM, DOT, POW, SOFTMAX, SUM, VECMAT, is_binary, is_exact, is_linear, is_unary,
+    local_1, local_a, local_b, run1, run1_backward, run2, run2_backward, value1, value2,
 )
 from llmhard.engine.kernels cimport (
     add_scaled, dot, flush_tiny, lanes, run_sum, set_mode, softmax, softmax_backward, vecmat,
@@ -77,7 +77,6 @@ cdef inline double local_of(Node *node, int i) noexcept nogil:
     if is_unary(node.op):
         return local_1(node.op, 0.0, 0.0)
     return local_b(node.op, 0.0, 0.0) if i else local_a(node.op, 0.0, 0.0)
-
 
 
 cdef inline void compute(int op, Shape shape, double *out, double *a, double *b) noexcept nogil:

@@ -11,7 +11,6 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
 from llmhard.engine.elementwise cimport CUSTOM, GATHER, LEAF, MATVEC, POW, SELECT, VECMAT
-from llmhard.engine.indexing cimport Index
 from llmhard.engine.node cimport (
     CONSTANT, Handle, Node, base_of, cols_of, data_of, inputs_of, is_run, need_grad, node_of, refer,
     release, run_of, size, storage,
@@ -43,13 +42,13 @@ cdef struct Key:
     int last
 
 
-cdef void *grown(void *items, Py_ssize_t count, size_t size) except NULL:
+cdef void *grown(void *items, Py_ssize_t count, size_t n_bytes) except NULL:
     """Make room for one item more: the memory doubles whenever the count is a power of two."""
     if count & (count - 1) == 0:
-        items = PyMem_Realloc(items, (2 * count if count else 1) * size)
+        items = PyMem_Realloc(items, (2 * count if count else 1) * n_bytes)
         if items is NULL:
             raise MemoryError()
-    memset(<char *>items + count * size, 0, size)
+    memset(<char *>items + count * n_bytes, 0, n_bytes)
     return items
 
 
@@ -248,7 +247,7 @@ cdef class Draft:
         return 0
 
     cdef bint are_different(self, Node *gather) except -1:
-        """Whether no input is there twice, and none is a GATHER, whose own inputs would be apart."""
+        """Whether no input is there twice, and none is a GATHER, whose inputs would be apart."""
         cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
         cdef Py_ssize_t i
         cdef bint different = True
@@ -505,7 +504,7 @@ cdef class Draft:
                 a = inputs_of(node)[i]
                 item.a = item.b = self.operand(a)
                 item.shape = Shape(1, 1, 1, size(a), 1, 1)
-                self.append(item)
+                self.add_item(item)
                 item.out.data += size(a)
                 item.out.grad += size(a)
             return 0
@@ -516,9 +515,9 @@ cdef class Draft:
             plan.widest = max(plan.widest, item.shape.n)
             if instruction.group < 0:
                 plan.tallest = max(plan.tallest, item.shape.rows)
-        return self.append(item)
+        return self.add_item(item)
 
-    cdef int append(self, Item item) except -1:
+    cdef int add_item(self, Item item) except -1:
         cdef Plan plan = self.plan
         plan.items = <Item *>grown(plan.items, plan.n_items, sizeof(Item))
         plan.items[plan.n_items] = item
