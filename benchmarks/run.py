@@ -254,7 +254,7 @@ def report_training(report: Report, plan: Plan, folder: Path, names: Sequence[st
     report.add(
         "- C: all positions of a sentence at once, gradients derived by hand, Adam fused with "
         "them (`benchmarks/baseline.c`).",
-        "- llmhard: replayed, a sentence's length is recorded once; the recording is in the time.",
+        "- llmhard: replayed; one recording serves all lengths, and is in the time.",
         "- JAX: sentences padded to the longest one's length, with the rest masked. Its process is "
         "tied to one processor where the system can do so.",
         "- PyTorch: all positions of a sentence at once, eager, with "

@@ -209,7 +209,8 @@ cdef class Draft:
             for i in range(self.nodes.count):
                 if self.nodes.items[i].op == GATHER:
                     append(&gathers, self.nodes.items[i])
-            qsort(gathers.items, gathers.count, sizeof(Node *), longer_first)
+            if gathers.count:
+                qsort(gathers.items, gathers.count, sizeof(Node *), longer_first)
             for i in range(gathers.count):
                 if not self.spot_of(gathers.items[i]).placed:
                     self.join_run(gathers.items[i])
