@@ -3,11 +3,11 @@ from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport (
     BY_NODE, CUSTOM, POW, is_binary, is_exact, is_linear, is_unary, local_1, local_a,
-    local_b,
+    local_b, value1, value2,
 )
 from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
 from llmhard.engine.node cimport (
-    CONSTANT, MOVED, RUN, Node, data_of, inputs_of, locals_of, run_of,
+    CONSTANT, MOVED, RUN, Node, data_of, grad_of, inputs_of, locals_of, run_of,
 )
 
 cdef void forward(Node *node, lanes *scratch) noexcept nogil
@@ -16,7 +16,7 @@ cdef void backward(Node *node) noexcept nogil
 cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil
 cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
 cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
-cdef int check_unchanged(Node *node) except -1
+cdef int check_unchanged(Node **nodes, Py_ssize_t count) except -1
 cdef void follow(Node *select) noexcept
 cdef void wrote_data(Node *node) noexcept
 
@@ -60,6 +60,16 @@ cdef inline void find_local(Node *node) noexcept nogil:
         set_mode(mode)
 
 
+cdef inline void compute_single(Node *node) noexcept nogil:
+    """The data and local gradients of a single Value, from the data of its inputs."""
+    if is_binary(node.op):
+        data_of(node)[0] = value2(node.op, data_of(inputs_of(node)[0])[0],
+                                  data_of(inputs_of(node)[1])[0])
+    else:
+        data_of(node)[0] = value1(node.op, data_of(inputs_of(node)[0])[0])
+    find_local(node)
+
+
 cdef inline double local_of(Node *node, int i) noexcept nogil:
     """The local gradient of a single Value towards its i-th input."""
     if not is_linear(node.op):
@@ -67,3 +77,20 @@ cdef inline double local_of(Node *node, int i) noexcept nogil:
     if is_unary(node.op):
         return local_1(node.op, 0.0, 0.0)
     return local_b(node.op, 0.0, 0.0) if i else local_a(node.op, 0.0, 0.0)
+
+
+cdef inline void backward_single(Node *node) noexcept nogil:
+    """Add to the grad of each input what that of a single Value means for it: the chain rule."""
+    cdef double g = grad_of(node)[0]
+    cdef double *to
+    cdef int i
+    if is_linear(node.op):
+        for i in range(node.n_inputs):
+            to = grad_of(inputs_of(node)[i])
+            to[0] += local_of(node, i) * g
+        return
+    if has_step(node):      # whose replays do not update the local gradients
+        find_local(node)
+    for i in range(node.n_inputs):
+        to = grad_of(inputs_of(node)[i])    # first, so that the rest is one multiply-add, as in a
+        to[0] += locals_of(node)[i] * g     # Step, if the processor has that: the same bits

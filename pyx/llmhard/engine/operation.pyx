@@ -4,7 +4,7 @@ from libc.string cimport memcpy
 
 from llmhard.engine.elementwise cimport (
     CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, VIEW, is_binary,
-    is_linear, is_unary, run1, run1_backward, run2, run2_backward, value1, value2,
+    is_linear, is_unary, run1, run1_backward, run2, run2_backward,
 )
 from llmhard.engine.kernels cimport (
     LANES, POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs,
@@ -47,16 +47,11 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     cdef double *out = data_of(node)
     if op == SELECT:
         move_select(run_of(node), data_of(a))
-    elif is_binary(op):
+    elif is_binary(op) or is_unary(op):
         if node.rank == 0:
-            out[0] = value2(op, data_of(a)[0], data_of(b)[0])
-            find_local(node)
-        else:
+            compute_single(node)
+        elif is_binary(op):
             run2(op, cols_of(node), out, data_of(a), a.rank, data_of(b), b.rank)
-    elif is_unary(op):
-        if node.rank == 0:
-            out[0] = value1(op, data_of(a)[0])
-            find_local(node)
         else:
             run1(op, cols_of(node), out, data_of(a))
     elif op == SUM:
@@ -125,10 +120,7 @@ cdef void backward(Node *node) noexcept nogil:
     if op == SELECT:
         return
     elif is_single(node):
-        if has_step(node):      # whose replays do not update the local gradients
-            find_local(node)
-        for i in range(node.n_inputs):
-            grad_of(inputs_of(node)[i])[0] += local_of(node, i) * g[0]
+        backward_single(node)
     elif is_binary(op):
         run2_backward(op, cols_of(node), g, data_of(a), a.rank, grad_of(a), data_of(b), b.rank,
                       NULL if op == POW and b.flags & CONSTANT else grad_of(b))
@@ -207,10 +199,13 @@ cdef void wrote_data(Node *node) noexcept:
     owner.changed = clock.changes
 
 
-cdef int check_unchanged(Node *node) except -1:
-    if is_stale(node):
-        raise RuntimeError(
-            f"an input of the recorded operation '{NAMES[node.op]}' was changed after it was "
-            f"recorded (by .data = ..., a training step or a replay), so its gradient would be "
-            f"wrong: compute the result again, then call backward()")
+cdef int check_unchanged(Node **nodes, Py_ssize_t count) except -1:
+    """Raise RuntimeError unless all their gradients are still right."""
+    cdef Py_ssize_t i
+    for i in range(count):
+        if is_stale(nodes[i]):
+            raise RuntimeError(
+                f"an input of the recorded operation '{NAMES[nodes[i].op]}' was changed after it "
+                f"was recorded (by .data = ..., a training step or a replay), so its gradient "
+                f"would be wrong: compute the result again, then call backward()")
     return 0

@@ -1,9 +1,10 @@
 """Traversals of the graph: what a root depends on, in an order of computing."""
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint64_t, uintptr_t
+from libc.string cimport memset
 
 from llmhard.engine.elementwise cimport LEAF, MATVEC, VIEW
-from llmhard.engine.node cimport Node, base_of, inputs_of, is_run, need_grad
+from llmhard.engine.node cimport Node, base_of, inputs_of, is_run, need_grad, prefetch
 
 
 # ---------------------------------------------------------------- lists and marks
@@ -37,18 +38,31 @@ cdef inline Page *page_of(Page *slots, Py_ssize_t room, uint64_t number) noexcep
 
 cdef bint is_first(Seen *seen, Node *node) except -1:
     """Whether the traversal has come to this node for the first time."""
+    return meet(seen, node)
+
+
+cdef inline bint meet(Seen *seen, Node *node) except -1:
     cdef uint64_t address = <uint64_t><uintptr_t>node
     cdef uint64_t bit = <uint64_t>1 << (address >> 4 & 63)
-    if seen.last is NULL or seen.last.number != address >> 10:
-        if 2 * seen.count >= seen.room:
-            grow_seen(seen)
-        seen.last = page_of(seen.slots, seen.room, address >> 10)
-        seen.count += seen.last.number == 0
-        seen.last.number = address >> 10
-    if seen.last.met & bit:
+    cdef Page *page = seen.recent[address >> 10 & (RECENT - 1)]
+    if page is NULL or page.number != address >> 10:
+        page = turn_to(seen, address >> 10)
+    if page.met & bit:
         return False
-    seen.last.met |= bit
+    page.met |= bit
     return True
+
+
+cdef Page *turn_to(Seen *seen, uint64_t number) except NULL:
+    """The page with this number, from now on a recent one."""
+    cdef Page *page
+    if 2 * seen.count >= seen.room:
+        grow_seen(seen)
+    page = page_of(seen.slots, seen.room, number)
+    seen.count += page.number == 0
+    page.number = number
+    seen.recent[number & (RECENT - 1)] = page
+    return page
 
 
 cdef bint has(Seen *seen, Node *node) noexcept:
@@ -79,6 +93,7 @@ cdef int grow_seen(Seen *seen) except -1:
             page_of(slots, room, seen.slots[i].number)[0] = seen.slots[i]
     PyMem_Free(seen.slots)
     seen.slots, seen.room = slots, room
+    memset(seen.recent, 0, sizeof(seen.recent))
     return 0
 
 
@@ -126,9 +141,6 @@ cdef int grow(Marks *marks) except -1:
 
 # ---------------------------------------------------------------- what a root depends on
 
-cdef extern from *:
-    void prefetch "__builtin_prefetch"(const void *address) noexcept nogil
-
 cdef enum:
     AHEAD = 16      # so many nodes before their turn, memory is asked for their inputs
 
@@ -155,18 +167,22 @@ cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
     return 0
 
 
-cdef int visit(NodeList *found, Seen *seen, Node *node) except -1:
+cdef inline int visit(NodeList *found, Seen *seen, Node *node) except -1:
     """Append an operation, unless it was seen. Leaves and still views are no operations."""
-    if not is_first(seen, node):
+    if not meet(seen, node):
         return 0
     if is_run(node):
         seen.runs = True
         need_grad(node)
     if node.op == VIEW:
-        visit(found, seen, base_of(node))       # not itself a view
+        visit_base(found, seen, node)
     elif node.op != LEAF:
         append(found, node)
     return 0
+
+
+cdef int visit_base(NodeList *found, Seen *seen, Node *node) except -1:
+    return visit(found, seen, base_of(node))    # not itself a view
 
 
 # ---------------------------------------------------------------- the order of computing
@@ -202,10 +218,12 @@ cdef int count_depths(NodeList *nodes, Node **by_depth) except -1:
     if ends is NULL:
         raise MemoryError()
     for i in range(nodes.count):
+        prefetch(nodes.items[min(i + AHEAD, nodes.count - 1)])
         ends[nodes.items[i].depth + 1] += 1
     for i in range(deepest + 1):
         ends[i + 1] += ends[i]
     for i in range(nodes.count):
+        prefetch(nodes.items[min(i + AHEAD, nodes.count - 1)])
         node = nodes.items[i]
         by_depth[ends[node.depth]] = node
         ends[node.depth] += 1
@@ -224,7 +242,8 @@ cdef int arrange(Marks *marks, Node **nodes, Py_ssize_t count, Node **arranged) 
         if nodes[i].op != MATVEC:
             arranged[place] = nodes[i]
             place += 1
-    group(marks, nodes, count, arranged + place)
+    if place < count:
+        group(marks, nodes, count, arranged + place)
     if place > 32:      # the insertion sort would take long
         return 0
     for i in range(1, place):
