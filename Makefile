@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize fuzz tsan corpus clean
+.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize levels fuzz tsan corpus clean
 
 build: .venv/built
 
@@ -80,7 +80,7 @@ COPIED := llmhard pyx data tests docs docs_tools setup.py pyproject.toml README.
 build/%: .venv/extra-test FORCE
 	rm -rf $@ && mkdir -p $@
 	cp -r $(COPIED) $@
-	rm -f $@/llmhard/engine/*.so
+	rm -f $@/llmhard/engine/*.so $@/llmhard/engine/*/*.so
 	cd $@ && CFLAGS="-fsanitize=$($*_FLAGS) -g -O1" \
 		$(CURDIR)/$(BIN)/python setup.py build_ext --inplace
 FORCE:
@@ -95,13 +95,26 @@ tsan_FLAGS := thread
 tsan_ENV = LLMHARD_TURNS=5 LD_PRELOAD="$(call library,tsan)" \
 	TSAN_OPTIONS="suppressions=tests/tsan.txt exitcode=66"
 
+ENGINE_TESTS := tests/test_value.py tests/test_handles.py tests/test_identity.py \
+	tests/test_runs.py tests/test_model.py tests/test_trainer.py tests/test_sampler.py \
+	tests/test_model_file.py tests/test_replay.py tests/test_operations.py tests/test_threads.py tests/test_batch.py
+
 # The engine's tests with the sanitizers: some minutes.
 sanitize: build/sanitized
 	$(call in_copy,sanitized) -m pytest -p no:cacheprovider \
-		-k "not memory and not leak and not new_operation" \
-		tests/test_value.py tests/test_handles.py tests/test_identity.py tests/test_runs.py \
-		tests/test_model.py tests/test_trainer.py tests/test_sampler.py tests/test_model_file.py \
-		tests/test_replay.py tests/test_operations.py tests/test_threads.py
+		-k "not memory and not leak and not new_operation" $(ENGINE_TESTS)
+
+# The engine's tests with a wheel's engine, at each level of x86-64 that this processor has.
+levels: .venv/extra-test
+	rm -rf build/wheel
+	$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel .
+	cd build/wheel && $(CURDIR)/$(BIN)/python -m zipfile -e *.whl .
+	cp -r $(filter-out llmhard,$(COPIED)) build/wheel
+	cd build/wheel && export PYTHONPATH=. && for level in $$($(CURDIR)/$(BIN)/python -c \
+		'from llmhard import engine, level; print(*level.LEVELS[:level.LEVELS.index(engine.LEVEL) + 1])'); \
+	do LLMHARD_LEVEL=$$level $(CURDIR)/$(BIN)/python -m llmhard --version && \
+		LLMHARD_LEVEL=$$level $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider \
+		-k "not new_operation" $(ENGINE_TESTS) || exit 1; done
 
 # Random programs with the sanitizers, in one thread and in four.
 FUZZ_SECONDS ?= 1200
@@ -119,4 +132,4 @@ corpus: build
 	$(BIN)/python -m llmhard.grammar --out data
 
 clean:
-	rm -rf .venv build dist *.egg-info llmhard/engine/*.so
+	rm -rf .venv build dist *.egg-info llmhard/engine/*.so llmhard/engine/*/*.so

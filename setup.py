@@ -2,7 +2,9 @@
 pyproject.toml.
 
 LLMHARD_ARCH=native    compile for this machine's own instruction set (in-place builds do)
-LLMHARD_ARCH=portable  compile for every machine of this kind (wheels do)
+LLMHARD_ARCH=levels    compile once for each level of processor, in folders of their own, of which
+                       llmhard/level.py takes one at import (wheels do)
+LLMHARD_ARCH=portable  compile for every machine of this kind
 LLMHARD_ARCH=NAME      compile with -march=NAME, such as x86-64-v3
 """
 
@@ -18,11 +20,12 @@ if sys.version_info < (3, 11):  # noqa: UP036
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sysconfig
 import tempfile
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -57,13 +60,22 @@ from setuptools.errors import BaseError, CCompilerError
 # that NaN never occurs, which breaks the checks for it, and, for the whole process, denormal
 # numbers that count as zero.
 SAFE_MATH = ["-fno-math-errno", "-fno-trapping-math"]
-NATIVE = ["-march=native", "-mprefer-vector-width=512"]
+WIDE = "-mprefer-vector-width=512"  # whole registers where there is AVX-512, not halves
+NATIVE = ["-march=native", WIDE]
+# The levels of x86-64, which llmhard/level.py knows by these names. Where the compiler has no such
+# option, as for another kind of processor, there is the baseline only.
+LEVELS = {
+    "baseline": [],
+    "v3": ["-march=x86-64-v3"],
+    "v4": ["-march=x86-64-v4", WIDE],
+}
 
 SOURCES = Path("pyx/llmhard/engine")
 FILLED = Path("build", SOURCES)  # the sources that are made of templates (*.in)
 TEMPLATES = ["elementwise.pxd.in", "functions.pyx.in", "functions.pyi.in"]
 # The engine's modules; each one imports from those before it only.
 MODULES = [
+    "processor",
     "node",
     "functions",
     "operation",
@@ -71,11 +83,14 @@ MODULES = [
     "threads",
     "indexing",
     "tape",
+    "plan",
+    "batch",
     "optimizer",
     "recording",
     "values",
 ]
 
+EMPTY = "int nothing;"  # a program in C
 ROOM = 16 << 20  # bytes: more than the C code, the object file or the module takes
 INSTALL = (
     f"Debian and Ubuntu: sudo apt install gcc python3.{sys.version_info[1]}-dev, "
@@ -89,28 +104,44 @@ class BuildEngine(build_ext):
 
     def run(self):
         places = [self.build_lib, "."] if self.inplace else [self.build_lib]
-        names = [self.get_ext_filename(engine.name) for engine in self.extensions]
-        modules = [Path(place, name) for place in places for name in names]
+        sources = [engine for engine in self.extensions if not engine.level]
         with explained():
             flags = compiler_flags(self.inplace)
+            self.extensions = [engine for engine in self.extensions if engine.level in flags]
+            names = [self.get_ext_filename(engine.name) for engine in self.extensions]
+            modules = [Path(place, name) for place in places for name in names]
             check_room("build", *(module.parent for module in modules))
             fill_templates()
-            for engine in self.extensions:
+            for engine in sources:
                 if not Path(engine.sources[0]).is_file():
                     raise BaseError(f"{engine.sources[0]} is missing; take a whole checkout")
-                engine.extra_compile_args = flags
-            translated = translate(self.extensions)
-            for engine, file in zip(self.extensions, translated, strict=True):
-                engine.sources = [file]
+            translated = dict(zip(MODULES, translate(sources), strict=True))
+            for engine in self.extensions:
+                engine.sources = [source_of_level(engine.level, translated[engine.module])]
+                engine.extra_compile_args = flags[engine.level]
             self.parallel = self.parallel or os.cpu_count()
             with whole(*modules):
                 super().run()
                 for module in modules:
                     if not module.is_file() or not module.stat().st_size:
                         raise BaseError(f"the compiler {compiler()!r} has not made {module}")
+            for place in places:
+                remove_others(Path(place, "llmhard/engine"), modules)
             if self.inplace:  # an engine of one module, from before, would hide autograd.py
                 for old in Path("llmhard").glob("autograd.*.so"):
                     old.unlink()
+
+
+def extension(level, module):
+    """Return what setuptools compiles for a level, or, without one, into llmhard/engine/ itself."""
+    made = setuptools.Extension(
+        ".".join(filter(None, ["llmhard.engine", level, module])),
+        [source(module)],
+        # Only a named libm gives exp, log and pow in their current versions.
+        libraries=[] if os.name == "nt" else ["m"],
+    )
+    made.level, made.module = level, module
+    return made
 
 
 def source(module):
@@ -165,26 +196,61 @@ def translate(extensions):
     return [str(file) for file in made]
 
 
+def source_of_level(level, file):
+    """Return a copy of the C file for each level: object files are called as what they are of."""
+    if not level:
+        return file
+    copied = Path("build/levels", level, Path(file).name)
+    copied.parent.mkdir(parents=True, exist_ok=True)
+    with whole(copied):
+        shutil.copy2(file, copied)
+    return str(copied)
+
+
+def remove_others(engine, modules):
+    """Remove what this Python would import in place of the modules, or a wheel would ship."""
+    for other in list(engine.rglob("*" + sysconfig.get_config_var("EXT_SUFFIX"))):
+        if other not in modules:
+            other.unlink()
+            with suppress(OSError):  # not empty
+                other.parent.rmdir()
+
+
 def compiler_flags(in_place):
-    """Return the flags that this machine's compiler takes; ends if it cannot compile at all."""
-    arch = os.environ.get("LLMHARD_ARCH") or ("native" if in_place else "portable")
-    for code in ("int nothing;", "#include <Python.h>"):
+    """Return the flags for each level that this machine's compiler takes, "" for no levels.
+
+    Ends if it cannot compile at all.
+    """
+    arch = os.environ.get("LLMHARD_ARCH") or ("native" if in_place else "levels")
+    for code in (EMPTY, "#include <Python.h>"):
         why = refusal(code, "-I" + sysconfig.get_path("include"))
         if why:
             raise SystemExit(
                 f"llmhard: not built: {why}. It needs a C compiler and Python's header files: "
                 f"{INSTALL}. Another compiler: CC=clang"
             )
+    if arch == "levels":
+        known = {name: march for name, march in LEVELS.items() if not refusal(EMPTY, *march[:1])}
+        return {name: accepted(march) for name, march in known.items()}
     machine = {"native": NATIVE, "portable": []}.get(arch, [f"-march={arch}"])
-    if arch != "native" and refusal("int nothing;", *machine):
+    if arch != "native" and refusal(EMPTY, *machine):
         raise SystemExit(
-            f"LLMHARD_ARCH is native, portable or what the compiler knows as -march, not {arch!r}"
+            f"LLMHARD_ARCH is native, levels, portable or what the compiler knows as -march, "
+            f"not {arch!r}"
         )
+    return {"": accepted(machine)}
+
+
+def accepted(machine):
+    """Return those of the flags that the compiler knows."""
     # no-psabi: vectors are passed only between functions that are compiled together.
     # no-plt: calls to exp and log go straight to libm.
+    # g0: no information for debuggers, three quarters of a module, unless CFLAGS wants some.
+    asked = re.search(r"(^|\s)-g", os.environ.get("CFLAGS", ""))
+    debugging = [] if asked else ["-g0"]
     flags = []
-    for flag in ["-O3", "-fno-plt", "-Wno-psabi", *SAFE_MATH, *machine]:
-        if not refusal("int nothing;", *flags, flag):
+    for flag in ["-O3", *debugging, "-fno-plt", "-Wno-psabi", *SAFE_MATH, *machine]:
+        if not refusal(EMPTY, *flags, flag):
             flags.append(flag)
     return flags
 
@@ -257,13 +323,6 @@ os.chdir(Path(__file__).resolve().parent)  # for pyproject.toml and the paths be
 warnings.filterwarnings("ignore", message="Editable installation")
 setuptools.setup(
     cmdclass={"build_ext": BuildEngine},
-    ext_modules=[
-        setuptools.Extension(
-            f"llmhard.engine.{name}",
-            [source(name)],
-            # Only a named libm gives exp, log and pow in their current versions.
-            libraries=[] if os.name == "nt" else ["m"],
-        )
-        for name in MODULES
-    ],
+    # Of these, BuildEngine compiles what LLMHARD_ARCH asks for.
+    ext_modules=[extension(level, module) for level in ["", *LEVELS] for module in MODULES],
 )

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from llmhard.model import Config
+from benchmarks.recipe import Recipe
 
 HERE = Path(__file__).parent
 # For the same machine as the engine: see setup.py.
 ARCH = os.environ.get("LLMHARD_ARCH", "native")
 MACHINE = {"native": ["-march=native", "-mprefer-vector-width=512"], "portable": []}
 FLAGS = ["-O3", *MACHINE.get(ARCH, [f"-march={ARCH}"]), "-ffast-math"]
+# The engines that are C programs, and what they are compiled with.
+PROGRAMS = {
+    "c": ("baseline",),
+    "c-intrinsics": ("baseline-intrinsics", "INTRINSICS"),
+    "c-single": ("baseline-single", "SINGLE"),
+}
 
 
 def command() -> list[str]:
@@ -32,18 +39,32 @@ def accepted_flags() -> list[str]:
     return [flag for flag in FLAGS if _compiles(["-Werror", flag, "-E", "-x", "c", os.devnull])]
 
 
-def compile_recipe(config: Config, program: Path, *defines: str) -> bool:
+def compile_recipe(recipe: Recipe, program: Path, *defines: str) -> bool:
     """The training baseline for a model of this size; False where it cannot be compiled."""
+    config = recipe.config
     sizes = {
         "VOCAB": config.vocab_size,
         "N_LAYER": config.n_layer,
         "N_EMBD": config.n_embd,
         "N_HEAD": config.n_head,
         "BLOCK_SIZE": config.block_size,
+        "BATCH": recipe.batch_size,
     }
     options = [f"-D{name}={size}" for name, size in sizes.items()]
     options += [f"-D{name}" for name in defines]
     return _compile(HERE / "baseline.c", program, options)
+
+
+def compile_engines(recipe: Recipe, folder: Path, names: Sequence[str]) -> list[str]:
+    """Compile those of the engines that are programs; returns those that can be run."""
+
+    def can_be_run(name: str) -> bool:
+        if name not in PROGRAMS:
+            return True
+        program, *defines = PROGRAMS[name]
+        return compile_recipe(recipe, folder / program, *defines)
+
+    return list(filter(can_be_run, names))
 
 
 def compile_irregular(program: Path) -> bool:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from llmhard.autograd import Index, Value, Vector
+from llmhard.autograd import Batch, Index, Value, Vector
 from llmhard.layers import linear, rmsnorm
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import Recipe
-from llmhard.trainer import Keep, Recording, Recordings, Trainer
+from llmhard.trainer import Keep, Recordings, Trainer, _finite
 
 
 class DroppingGPT(GPT):
@@ -62,16 +62,6 @@ class DroppingGPT(GPT):
         return linear(x, w["lm_head.weight"])
 
 
-class DroppingRecordings(Recordings):
-    """Draws masks before each sentence that it reads."""
-
-    model: DroppingGPT
-
-    def read(self, tokens: Sequence[int], share: float = 1.0) -> Recording:
-        self.model.draw(len(tokens) - 1)
-        return super().read(tokens, share)
-
-
 class Dropping(Trainer):
     """Trains with dropout, at these rates."""
 
@@ -88,4 +78,18 @@ class Dropping(Trainer):
     ) -> None:
         super().__init__(model, documents, recipe, seed, held_out, keep=keep)
         dropping = DroppingGPT(model, words, branches, random.Random(f"dropout {seed}"))
-        self.recordings = DroppingRecordings(dropping)  # of the training alone
+        self.dropping = dropping
+        self.recordings = Recordings(dropping)  # of the training alone
+
+    def _read_batch(self) -> tuple[float, Batch]:
+        """One sentence after the other, since each has masks of its own."""
+        batch = self._batch()
+        total = sum(len(document) - 1 for document in batch)
+        loss = 0.0
+        for number, document in enumerate(batch, start=1):
+            share = (len(document) - 1) / total
+            self.dropping.draw(len(document) - 1)
+            loss += share * _finite(self.recordings.losses([document], [share])[0])
+            if number < len(batch):
+                self.recordings.batch.backward()
+        return loss, self.recordings.batch

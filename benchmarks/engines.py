@@ -3,13 +3,15 @@
     python -m benchmarks.engines NAME FOLDER RUN
 
 trains the first RUN steps of the recipe in FOLDER and prints JSON: `seconds` that they took,
-`median` seconds of a step (where it was measured), `compiling` seconds before them (JAX), and the
-`losses`. `versions` names the libraries. An engine whose library is missing prints `missing`.
+`median` seconds of a step (where it was measured), `compiling` seconds before them (JAX), the
+most `memory` that the process had (llmhard), and the `losses`. `versions` names the libraries. An
+engine whose library is missing prints `missing`.
 """
 
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import os
 import platform
@@ -25,6 +27,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.recipe import BETA1, BETA2, EPS_ADAM, EPS_RMSNORM, Recipe
+from benchmarks.singles import peak
 
 Result = dict[str, Any]
 
@@ -58,13 +61,18 @@ def c(folder: Path, run: int, program: str) -> Result:
 # ---------------------------------------------------------------- llmhard
 
 
-def llmhard(folder: Path, run: int, replay: bool) -> Result:
+def llmhard(folder: Path, run: int, replay: bool = True, threads: int = 1) -> Result:
     from llmhard.autograd import Matrix
     from llmhard.model import GPT
     from llmhard.recipe import Recipe as TrainingRecipe
     from llmhard.trainer import Trainer
     from llmhard.version import __version__
 
+    options: dict[str, Any] = {"replay": replay}
+    if threads > 1:
+        if "threads" not in inspect.signature(Trainer).parameters:
+            return {"missing": "a Trainer with threads"}
+        options["threads"] = threads
     recipe = Recipe.read(folder)
     if run != recipe.steps:
         raise ValueError("llmhard runs all steps of a recipe")
@@ -74,15 +82,15 @@ def llmhard(folder: Path, run: int, replay: bool) -> Result:
     }
     model = GPT(recipe.config, matrices)
     times = [perf_counter()]
-    trainer = Trainer(
-        model, recipe.documents, TrainingRecipe(recipe.steps, lr=recipe.lr), replay=replay
-    )
+    training = TrainingRecipe(recipe.steps, recipe.batch_size, recipe.lr)
+    trainer = Trainer(model, recipe.documents, training, **options)
     trainer.run(lambda _: times.append(perf_counter()))
     between = [b - a for a, b in pairwise(times)]
     return {
         "seconds": times[-1] - times[0],
         "median": median(between),
         "losses": trainer.losses,
+        "memory": peak(),
         "versions": f"llmhard {__version__}",
     }
 
@@ -296,7 +304,7 @@ def _jax_result(jax: Any, seconds: float, compiling: float, losses: list[float])
 ENGINES: dict[str, Callable[[Path, int], Result]] = {
     "c": partial(c, program="baseline"),
     "c-intrinsics": partial(c, program="baseline-intrinsics"),
-    "llmhard": partial(llmhard, replay=True),
+    "llmhard": llmhard,
     "llmhard-recorded": partial(llmhard, replay=False),
     "jax-scan": jax_scan,
     "jax": jax_steps,
@@ -304,12 +312,19 @@ ENGINES: dict[str, Callable[[Path, int], Result]] = {
     "pytorch": partial(pytorch, fused=False),
     "python": python,
 }
+# These can train several sentences a step.
+OF_BATCHES: dict[str, Callable[[Path, int], Result]] = {
+    "c": ENGINES["c"],
+    "c-single": partial(c, program="baseline-single"),
+    "llmhard": llmhard,
+    "llmhard-threads": partial(llmhard, threads=2),
+}
 
 
 def main(arguments: Sequence[str]) -> None:
     name, folder, run = arguments
     try:
-        result = ENGINES[name](Path(folder), int(run))
+        result = (ENGINES | OF_BATCHES)[name](Path(folder), int(run))
     except ModuleNotFoundError as error:
         result = {"missing": error.name}
     print(json.dumps(result))

@@ -2,7 +2,7 @@
 
 parameters.bin  float64, all matrices one after the other in the order of Config.shapes()
 tokens.bin      int32: the number of sentences, then for each its length and its tokens
-recipe.json     the sizes of the model, the number of steps and the learning rate
+recipe.json     the sizes of the model, the number of steps, the sentences a step, the learning rate
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import random
 from array import array
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import cycle, islice
 from math import inf, nextafter
 from pathlib import Path
 
+from benchmarks import texts
 from llmhard import corpus
 from llmhard.model import GPT, Config
 from llmhard.recipe import CLASSIC
@@ -25,16 +28,21 @@ BETA1, BETA2, EPS_ADAM, EPS_RMSNORM = 0.9, 0.999, 1e-8, 1e-5
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model's sizes, its first parameters, the sentences, and how long to train."""
+    """A model's sizes, its first parameters, the sentences, and how long to train.
+
+    A step takes the next `batch_size` of the sentences, and minimizes the mean loss of all their
+    tokens. No engine gets to the end of the sentences, after which each has its own way.
+    """
 
     config: Config
     parameters: bytes
     documents: list[list[int]]
     steps: int
     lr: float = CLASSIC.lr
+    batch_size: int = 1
 
     @classmethod
-    def of_the_corpus(cls, steps: int) -> Recipe:
+    def of_the_corpus(cls, steps: int, batch_size: int = 1) -> Recipe:
         """What `llmhard train` does: the same shuffle, the same first parameters."""
         sentences = corpus.read_sentences(corpus.default_path())
         tokenizer = Tokenizer.from_sentences(sentences)
@@ -42,7 +50,29 @@ class Recipe:
         rng.shuffle(sentences)
         documents = [tokenizer.encode_document(sentence) for sentence in sentences]
         config = Config(tokenizer.vocab_size)
-        return cls(config, _initial(config, rng), documents[:steps], steps)
+        documents = list(islice(cycle(documents), steps * batch_size))
+        return cls(config, _initial(config, rng), documents, steps, batch_size=batch_size)
+
+    @classmethod
+    def of_names(cls, width: int, steps: int, batch_size: int) -> Recipe:
+        """A model of microgpt's size but for the width, on words like first names."""
+        config = Config(len(texts.LETTERS) + 1, n_layer=1, n_embd=width, n_head=4, block_size=16)
+        words = texts.names(steps * batch_size, SEED)
+        documents = [texts.document(word, texts.LETTERS) for word in words]
+        parameters = _initial(config, random.Random(SEED))
+        return cls(config, parameters, documents, steps, batch_size=batch_size)
+
+    @classmethod
+    def of_texts(cls, lengths: Sequence[int], steps: int) -> Recipe:
+        """A model of 256 characters' context, on texts of these lengths in turn."""
+        config = Config(len(texts.CHARACTERS) + 1, block_size=256)
+        rng = random.Random(SEED)
+        # With a boundary before it and none after it, a text has as many positions as characters.
+        documents = [
+            texts.document(texts.text(rng, length), texts.CHARACTERS)[: length + 1]
+            for length in islice(cycle(lengths), steps)
+        ]
+        return cls(config, _initial(config, rng), documents, steps)
 
     @classmethod
     def of_random_tokens(cls, config: Config, positions: int, steps: int) -> Recipe:
@@ -67,7 +97,8 @@ class Recipe:
             tokens.append(len(document))
             tokens.extend(document)
         (folder / "tokens.bin").write_bytes(tokens.tobytes())
-        sizes = {"config": asdict(self.config), "steps": self.steps, "lr": self.lr}
+        sizes = {name: getattr(self, name) for name in ("steps", "lr", "batch_size")}
+        sizes["config"] = asdict(self.config)
         (folder / "recipe.json").write_text(json.dumps(sizes))
 
     @classmethod
@@ -78,9 +109,9 @@ class Recipe:
         for _ in range(tokens[0]):
             documents.append(tokens[at + 1 : at + 1 + tokens[at]].tolist())
             at += 1 + tokens[at]
-        config = Config(**sizes["config"])
+        config = Config(**sizes.pop("config"))
         parameters = (folder / "parameters.bin").read_bytes()
-        return cls(config, parameters, documents, sizes["steps"], sizes["lr"])
+        return cls(config, parameters, documents, **sizes)
 
     def learning_rate(self, step: int) -> float:
         """Of a step, counted from 0."""

@@ -26,14 +26,25 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # so that this file can also be run by its path
 
-from benchmarks import check, compiler, engines, irregular, singles, widths  # noqa: E402
+from benchmarks import (  # noqa: E402
+    batches,
+    check,
+    compiler,
+    contexts,
+    engines,
+    irregular,
+    singles,
+    widths,
+)
 from benchmarks.recipe import Recipe  # noqa: E402
 from llmhard.model import Config  # noqa: E402
 
 LABELS = {
     "c": "C",
     "c-intrinsics": "C, AVX-512 intrinsics in Adam",
+    "c-single": "C, single precision",
     "llmhard": "llmhard, replayed",
+    "llmhard-threads": "llmhard, 2 threads",
     "llmhard-recorded": "llmhard, recorded every step",
     "jax-scan": "JAX, one `lax.scan`",
     "jax": "JAX, a jitted call a step",
@@ -42,10 +53,11 @@ LABELS = {
     "python": "plain Python",
     "python-no-gc": "plain Python, garbage collector off",
 }
-PARTS = ("training", "widths", "irregular", "singles", "growth", "program")
+PARTS = ("training", "widths", "batches", "contexts", "irregular", "singles", "growth", "program")
 LAST_STEPS = 500
 FIRST_LOSSES = 20
 PYTHON_STEPS = 20
+REGISTERS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse2": "SSE2"}  # widest first
 VISIBLE = 0.001  # a difference between losses
 
 Results = dict[str, list[dict[str, Any]]]
@@ -59,6 +71,9 @@ class Plan:
     rounds: int = 5
     nudges: int = 30
     levels: Sequence[str] = tuple(widths.LEVELS)
+    batch_steps: int = 2000
+    text_steps: int = 512
+    text_lengths: Sequence[int] = (1, 8, contexts.CONTEXT)
     irregular_share: float = 1.0
     single_steps: int = 20
     thorough: bool = True
@@ -76,6 +91,9 @@ QUICK = Plan(
     rounds=2,
     nudges=5,
     levels=("x86-64-v3",),
+    batch_steps=100,
+    text_steps=16,
+    text_lengths=(1, 8),
     irregular_share=0.1,
     single_steps=5,
     thorough=False,
@@ -122,7 +140,7 @@ def run_rounds(module: str, counts: dict[str, int], folder: Path, rounds: int) -
     results: Results = {name: [] for name in counts}
     for i in range(rounds):
         for name, count in counts.items():
-            if not (results[name] and "missing" in results[name][0]):
+            if not results[name] or "seconds" in results[name][0]:
                 say(f"{module} round {i + 1} of {rounds}: {LABELS[name]}")
                 results[name].append(run_engine(module, name, folder, count))
     return results
@@ -134,6 +152,17 @@ def report_missing(report: Report, results: Results) -> Results:
         if "missing" in runs[0]:
             report.add(f"Skipped: {LABELS[name]}, because {runs[0]['missing']} is not installed.")
     return {name: runs for name, runs in results.items() if "missing" not in runs[0]}
+
+
+def compile_engines(
+    report: Report, recipe: Recipe, folder: Path, names: Sequence[str]
+) -> list[str]:
+    """Compile the C programs among the engines; returns the engines that can be run."""
+    compiled = compiler.compile_engines(recipe, folder, names)
+    for name in names:
+        if name not in compiled:
+            report.add(f"Skipped: {LABELS[name]}, which the C compiler here cannot compile.")
+    return compiled
 
 
 def run_program(arguments: Sequence[str]) -> float:
@@ -192,14 +221,7 @@ def ratio(x: float, base: float | None) -> str:
 def report_training(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
     recipe = Recipe.of_the_corpus(plan.steps)
     recipe.write(folder)
-    names = list(names)
-    for name, program, defines in (
-        ("c", "baseline", []),
-        ("c-intrinsics", "baseline-intrinsics", ["INTRINSICS"]),
-    ):
-        if name in names and not compiler.compile_recipe(recipe.config, folder / program, *defines):
-            names.remove(name)
-            report.add(f"Skipped: {LABELS[name]}, which the C compiler here cannot compile.")
+    names = compile_engines(report, recipe, folder, [n for n in names if n in engines.ENGINES])
     counts = {name: PYTHON_STEPS if name == "python" else plan.steps for name in names}
     results = report_missing(report, run_rounds("engines", counts, folder, plan.rounds))
 
@@ -298,9 +320,10 @@ def report_widths(report: Report, plan: Plan) -> None:
         report.add("Skipped: the levels that are compared are those of x86-64.")
         return
     report.add(
-        f"A step of the training above, {plan.steps:,} of them, with C and llmhard both compiled "
-        f"for older processors: `LLMHARD_ARCH` is `-march`, and `portable` is what every x86-64 "
-        f"can run. {plan.rounds} rounds in turn on this machine; medians."
+        f"A step of the training above, {plan.steps:,} of them, and one of {batches.SIZE} "
+        f"sentences, with C and llmhard both compiled for older processors: `LLMHARD_ARCH` is "
+        f"`-march`, and `portable` is what every x86-64 can run. {plan.rounds} rounds in turn on "
+        f"this machine; medians."
     )
     rows = []
     for level in plan.levels:
@@ -308,18 +331,139 @@ def report_widths(report: Report, plan: Plan) -> None:
         with tempfile.TemporaryDirectory() as place:
             built = widths.build(Path(place), level)
             times = widths.measure(Path(place), level, plan.steps, plan.rounds) if built else {}
-        middle = {name: median(values) for name, values in times.items()}
-        rows.append(
-            [
-                f"`{level}`",
-                f"{widths.LEVELS[level]}",
-                *(significant(middle[name]) if name in middle else "" for name in ("c", "llmhard")),
-                ratio(middle["llmhard"], middle.get("c")) if middle else "cannot be run here",
-            ]
-        )
-    report.table(
-        ["compiled for", "doubles in a register", "C, ms", "llmhard, ms", "llmhard beside C"], rows
+        rows += _rows_of_level(level, times)
+    header = ["compiled for", "doubles in a register", "sentences a step"]
+    report.table([*header, "C, ms", "llmhard, ms", "llmhard beside C"], rows)
+
+
+def _rows_of_level(level: str, times: widths.Times) -> list[list[str]]:
+    kind = [f"`{level}`", f"{widths.LEVELS[level]}"]
+    if not times:
+        return [[*kind, "", "", "", "cannot be run here"]]
+    rows = []
+    for size, of in times.items():
+        middle = {name: median(values) for name, values in of.items()}
+        cells = [significant(middle[name]) if name in middle else "" for name in ("c", "llmhard")]
+        rows.append([*kind, size, *cells, ratio(middle["llmhard"], middle.get("c"))])
+    return rows
+
+
+def report_batches(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
+    names = [name for name in engines.OF_BATCHES if name in names]
+    report.add("## Sixteen sentences a step")
+    report.add(
+        f"A step minimizes the mean loss of all tokens of {batches.SIZE} sentences; "
+        f"{plan.batch_steps:,} steps. C computes all their positions at once. microgpt's model has "
+        f"1 layer, width 16, 4 heads, and 27 tokens: the letters and a boundary. It learns words "
+        f"about as long as first names, which `benchmarks/texts.py` makes. {plan.rounds} rounds in "
+        f"turn; one thread, unless it says two."
     )
+    rows, slower = [], []
+    apart: dict[str, list[float]] = {}
+    for model, recipe_of in batches.MODELS.items():
+        recipe = recipe_of(plan.batch_steps)
+        say(f"batches: {model}")
+        results = _train(recipe, "engines", names, folder, plan.rounds)
+        times = _times(results, 1e6 / (recipe.steps * recipe.batch_size))
+        rows += _rows_beside_c(model, names, times)
+        slower += _where_slower(model, times)
+        for name, runs in results.items():
+            if name != "c" and "losses" in runs[0] and "c" in times:
+                pairs = zip(results["c"][0]["losses"], runs[0]["losses"], strict=True)
+                first = list(pairs)[:FIRST_LOSSES]
+                apart.setdefault(name, []).append(max(abs(a - b) for a, b in first))
+    report.table(["model", "engine", "us a sentence", "rounds", "beside C"], rows)
+    _add_slower(report, slower)
+    if apart:
+        differences = (f"{LABELS[name]}, {max(worst):.1e}" for name, worst in apart.items())
+        report.add(
+            f"By how much the first {FIRST_LOSSES} losses differ from those of C at most: "
+            f"{'; '.join(differences)}."
+        )
+    report.add(
+        "Published for models of microgpt's size, by "
+        "[EEmicroGPT](https://github.com/Entrpi/eemicrogpt), in C: on one core of an Apple M5, in "
+        "single precision, with 16 first names a step; not comparable with the times above:"
+    )
+    report.table(
+        ["width", "us a sentence, published"],
+        [[f"{width}", significant(time)] for width, time in batches.PUBLISHED.items()],
+    )
+
+
+def report_contexts(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
+    names = [name for name in contexts.ENGINES if name in names]
+    config = Recipe.of_texts([1], 1).config
+    report.add("## A long context")
+    report.add(
+        f"A model of characters: {config.block_size} positions, {config.vocab_size} tokens, "
+        f"{config.n_layer} layers, width {config.n_embd}; {plan.text_steps:,} steps of one text, "
+        f"the recording in the time. The texts, which `benchmarks/texts.py` makes, have one length "
+        f"or several, up to the context. Memory is the most that the process took; it may take "
+        f"{contexts.LIMIT / 1e9:.0f} GB. {plan.rounds} rounds in turn."
+    )
+    rows, slower = [], []
+    for count in plan.text_lengths:
+        what = "1 length" if count == 1 else f"{count} lengths"
+        recipe = Recipe.of_texts(contexts.lengths(count), plan.text_steps)
+        say(f"contexts: {what}")
+        results = _train(recipe, "contexts", names, folder, plan.rounds)
+        times = _times(results, 1e3 / recipe.steps)
+        for name, row in zip(names, _rows_beside_c(what, names, times), strict=True):
+            rows.append([*row, _memory(results.get(name, []))])
+        slower += _where_slower(what, times)
+    report.table(["texts", "engine", "ms a step", "rounds", "beside C", "memory, MB"], rows)
+    _add_slower(report, slower)
+
+
+def _train(recipe: Recipe, module: str, names: Sequence[str], folder: Path, rounds: int) -> Results:
+    """Those of the engines that can be compiled here, in turn."""
+    recipe.write(folder)
+    compiled = compiler.compile_engines(recipe, folder, names)
+    return run_rounds(module, dict.fromkeys(compiled, recipe.steps), folder, rounds)
+
+
+def _times(results: Results, scale: float) -> dict[str, list[float]]:
+    """`scale` times the seconds of each round, of the engines that could be run."""
+    return {
+        name: [scale * run["seconds"] for run in runs]
+        for name, runs in results.items()
+        if "seconds" in runs[0]
+    }
+
+
+def _rows_beside_c(
+    what: str, names: Sequence[str], times: dict[str, list[float]]
+) -> list[list[str]]:
+    """A row for each engine, the first one labelled with what it is that they compute."""
+    base = median(times["c"]) if "c" in times else None
+    rows = []
+    for name in names:
+        cells = ["", "", "cannot be run here"]
+        if name in times:
+            middle = median(times[name])
+            cells = [significant(middle), spread(times[name]), ratio(middle, base)]
+        rows.append([what if name == names[0] else "", LABELS[name], *cells])
+    return rows
+
+
+def _where_slower(what: str, times: dict[str, list[float]]) -> list[str]:
+    """Names `what` if llmhard takes longer than C on one thread."""
+    if not {"c", "llmhard"} <= times.keys():
+        return []
+    return [what] if median(times["llmhard"]) > median(times["c"]) else []
+
+
+def _add_slower(report: Report, slower: Sequence[str]) -> None:
+    if slower:
+        report.add(f"llmhard takes longer than C: {', '.join(slower)}.")
+
+
+def _memory(runs: Sequence[dict[str, Any]]) -> str:
+    if runs and "exceeded" in runs[0]:
+        return f"over {significant(runs[0]['exceeded'] / 1e6)}"
+    known = [run["memory"] / 1e6 for run in runs if "memory" in run]
+    return significant(median(known)) if known else ""
 
 
 def report_irregular(report: Report, plan: Plan, folder: Path, names: Sequence[str]) -> None:
@@ -495,13 +639,19 @@ def report_machine(report: Report, versions: Sequence[str], load: str) -> None:
     )
 
 
-def _processor() -> str:
+def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Its name, what kind it is, and its widest registers, as far as the system says so."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = cpuinfo.read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    about = {name.strip(): value.strip() for name, value in pairs}
+    flags = about.get("flags", "").split()
+    known = [about.get("model name", platform.machine())]
+    known += [f"{name} {about[name]}" for name in ("cpu family", "model") if name in about]
+    known += [name for flag, name in REGISTERS.items() if flag in flags][:1]
+    return ", ".join(known)
 
 
 def _load() -> str:
@@ -632,6 +782,8 @@ def measure(plan: Plan, folder: Path, parts: Sequence[str], names: Sequence[str]
     functions: dict[str, Callable[[], None]] = {
         "training": lambda: report_training(report, plan, folder, names),
         "widths": lambda: report_widths(report, plan),
+        "batches": lambda: report_batches(report, plan, folder, names),
+        "contexts": lambda: report_contexts(report, plan, folder, names),
         "irregular": lambda: report_irregular(report, plan, folder, names),
         "singles": lambda: report_singles(report, plan, folder, names),
         "growth": lambda: report_growth(report, plan, folder, names),

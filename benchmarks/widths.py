@@ -2,8 +2,9 @@
 
     LLMHARD_ARCH=x86-64-v3 python -m benchmarks.widths STEPS ROUNDS
 
-prints JSON: for each engine the milliseconds a step in each round, in turn. It is to be run in a
-copy of the checkout whose engine was built with the same LLMHARD_ARCH: what `build` makes.
+prints JSON: for each number of sentences a step and each engine the milliseconds a step in each
+round, in turn. It is to be run in a copy of the checkout whose engine was built with the same
+LLMHARD_ARCH: what `build` makes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import compiler
+from benchmarks import batches, compiler
 from benchmarks.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {"x86-64-v4": 8, "x86-64-v3": 4, "portable": 2}
 NEEDED = ("benchmarks", "llmhard", "pyx", "data", "setup.py", "pyproject.toml", "README.md")
 
-Times = dict[str, list[float]]
+# How many sentences a step, and by what the number of steps is divided.
+SIZES = {1: 1, batches.SIZE: 4}
+
+Times = dict[str, dict[str, list[float]]]
 
 
 def build(place: Path, level: str) -> bool:
@@ -41,7 +45,7 @@ def build(place: Path, level: str) -> bool:
 
 
 def measure(place: Path, level: str, steps: int, rounds: int) -> Times:
-    """The times in the copy that build() made; empty if this processor cannot run it."""
+    """The times in the copy that build() made; none if this processor cannot run it."""
     done = _run([sys.executable, "-m", __name__, str(steps), str(rounds)], place, level)
     times: Times = json.loads(done.stdout) if done.returncode == 0 else {}
     return times
@@ -54,19 +58,23 @@ def _run(command: Sequence[str], place: Path, level: str) -> subprocess.Complete
 
 def main(arguments: Sequence[str]) -> None:
     steps, rounds = map(int, arguments)
-    recipe = Recipe.of_the_corpus(steps)
-    times: Times = {"c": [], "llmhard": []}
-    with tempfile.TemporaryDirectory() as folder:
-        recipe.write(Path(folder))
-        if not compiler.compile_recipe(recipe.config, Path(folder) / "baseline"):
-            del times["c"]
-        for _ in range(rounds):
-            for name in times:
-                command = [sys.executable, "-m", "benchmarks.engines", name, folder, str(steps)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                seconds = json.loads(done.stdout.splitlines()[-1])["seconds"]
-                times[name].append(1e3 * seconds / steps)
+    times: Times = {}
+    for size, share in SIZES.items():
+        recipe = Recipe.of_the_corpus(max(1, steps // share), size)
+        with tempfile.TemporaryDirectory() as folder:
+            recipe.write(Path(folder))
+            names = compiler.compile_engines(recipe, Path(folder), ["c", "llmhard"])
+            times[str(size)] = {name: [] for name in names}
+            for _ in range(rounds):
+                for name, values in times[str(size)].items():
+                    values.append(1e3 * _seconds(name, folder, recipe.steps) / recipe.steps)
     print(json.dumps(times))
+
+
+def _seconds(name: str, folder: str, steps: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.engines", name, folder, str(steps)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import sys
 
 from llmhard import starting  # first: from here on it answers Ctrl-C
+from llmhard.level import LevelError
 from llmhard.version import __version__
 
 try:
@@ -21,12 +22,17 @@ try:
 except (ImportError, TypeError, ValueError) as error:  # the last two: modules that do not fit
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("llmhard."):
         raise
-    message = (
-        "llmhard: the engine is not compiled yet; run: python setup.py build_ext --inplace"
-        if isinstance(error, ModuleNotFoundError)
-        else f"llmhard: the engine cannot be loaded ({error}); run: "
-        f"python setup.py build_ext --inplace --force"
-    )
+    if isinstance(error, LevelError):
+        message = f"llmhard: {error}"
+    elif isinstance(error, ModuleNotFoundError):
+        message = (
+            "llmhard: the engine is not compiled yet; run: python setup.py build_ext --inplace"
+        )
+    else:
+        message = (
+            f"llmhard: the engine cannot be loaded ({error}); run: "
+            f"python setup.py build_ext --inplace --force"
+        )
     if sys.argv[:1] == ["-m"] or starting.is_program():  # a person at a prompt, not an import
         raise SystemExit(message) from None
     raise ImportError(message) from None

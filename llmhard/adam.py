@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmhard.autograd import Matrix, Tape, adam_update
+from llmhard.autograd import Batch, Matrix, Tape, adam_update
 
 
 class Adam:
@@ -33,7 +33,7 @@ class Adam:
         self.v = [zeros_like(p) for p in self.parameters]
         self.t = 0
 
-    def step(self, lr: float, tape: Tape | None = None) -> None:
+    def step(self, lr: float, tape: Tape | Batch | None = None) -> None:
         """Move every parameter once, at the learning rate `lr`, and set all gradients to zero.
 
         With a `tape`, `tape.backward()` comes first; the two in one are faster.

@@ -1,5 +1,6 @@
 """The autograd engine, as everybody imports it; its source is in pyx/llmhard/engine/."""
 
+from llmhard.engine.batch import Batch
 from llmhard.engine.functions import DomainError
 from llmhard.engine.indexing import Index
 from llmhard.engine.optimizer import adam_update, average_update
@@ -8,6 +9,7 @@ from llmhard.engine.tape import Tape
 from llmhard.engine.values import Matrix, Value, Vector, concat
 
 __all__ = [
+    "Batch",
     "DomainError",
     "Index",
     "Matrix",

@@ -245,8 +245,7 @@ class Surprise:
 
         Raises ArithmeticError if that is not a finite number.
         """
-        recording = self._recordings.read(document)
-        nats = recording.loss.data * (len(recording.tokens) - 1)
+        nats = self._recordings.losses([document])[0] * min(len(document) - 1, self.block_size)
         if not isfinite(nats):
             text = self.tokenizer.decode(document)
             raise ArithmeticError(f"the model's loss on {text!r:.60} is not a finite number")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from math import isfinite, nan
 from typing import Literal
 
 from llmhard.adam import Adam
-from llmhard.autograd import Index, Matrix, Tape, Value
+from llmhard.autograd import Batch, Index, Matrix, Value
 from llmhard.average import Average
+from llmhard.crew import Crew
 from llmhard.layers import softmax
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import CLASSIC, Recipe
@@ -22,6 +23,7 @@ STEPS_BETWEEN_SNAPSHOTS = 100
 # At each point of the curve, of the sentences held out. In a short training run fewer: a fifth of
 # the sentences trained on, shared out among the points, take 8 % of the time.
 FEWEST_VALIDATION_SENTENCES, VALIDATION_SENTENCES = 200, 500
+TOKENS_AT_ONCE = 256  # of which the loss is computed without a gradient
 LAST_STEPS = 500  # the final loss is the mean over this many
 
 
@@ -40,60 +42,63 @@ def sequence_loss(model: GPT, tokens: Sequence[int | Index]) -> Value:
         raise ValueError("a sequence needs at least two tokens: one to read and one to predict")
     if min(int(token) for token in tokens) < 0:
         raise IndexError("a token is not negative")
+    *_, loss = beginning_losses(model, tokens)
+    return loss
+
+
+def beginning_losses(model: GPT, tokens: Sequence[int | Index]) -> Iterator[Value]:
+    """The loss of the first two tokens, of the first three, and so on: the mean cross-entropy."""
     cache = KVCache(model.config.n_layer)
-    losses = []
-    for token, target in pairwise(tokens):
+    total = Value(0.0)
+    for count, (token, target) in enumerate(pairwise(tokens), start=1):
         probabilities = softmax(model(token, cache))
-        losses.append(-probabilities[target].log())
-    return sum(losses, start=Value(0.0)) / len(losses)
-
-
-class Recording:
-    """`sequence_loss` recorded for one number of tokens, to be replayed with other tokens.
-
-    `loss` is the Value of the last tokens; `tape` leads to it times `share`, the part that these
-    tokens have in what is to be minimized.
-    """
-
-    def __init__(self, model: GPT, tokens: Sequence[int]) -> None:
-        self.tokens = [Index(token) for token in tokens]
-        self.share = Value(1.0)
-        self.loss = sequence_loss(model, self.tokens)
-        self.tape = Tape(self.loss * self.share)
-
-    def replay(self, tokens: Sequence[int], share: float = 1.0) -> None:
-        """Compute the loss of these tokens, as many as were recorded."""
-        for index, token in zip(self.tokens, tokens, strict=True):
-            index.value = token
-        self.share.data = share
-        self.tape.forward()
+        total = total + -probabilities[target].log()
+        yield total / count
 
 
 class Recordings:
-    """The recordings of a model: one for each number of tokens, made when it is first needed.
+    """The loss of a model, recorded once and computed for many sequences of tokens at a time.
 
-    With `replay` False everything is recorded anew, which takes longer and gives the same bits.
+    What is recorded is the longest sequence so far: a shorter one is the beginning of it. With
+    `replay` False everything is recorded anew, which takes longer and gives the same bits. The
+    `crew`, if there is one, shares the work.
     """
 
     def __init__(self, model: GPT, replay: bool = True) -> None:
         self.model = model
+        self.crew: Crew | None = None
         self._replay = replay
-        self._recordings: dict[int, Recording] = {}
+        self._batch: Batch | None = None
+        self._longest = 0
 
     def __reduce__(self) -> tuple[type[Recordings], tuple[GPT, bool]]:
         """Say what makes a copy, for copy and pickle: one that records again, to the same bits."""
         return type(self), (self.model, self._replay)
 
-    def read(self, tokens: Sequence[int], share: float = 1.0) -> Recording:
-        """The recording with the loss of these tokens; valid until the next call."""
-        tokens = tokens[: self.model.config.block_size + 1]
-        known = self._recordings
-        if not self._replay or len(tokens) not in known:
-            known[len(tokens)] = Recording(self.model, tokens)
-            if share == 1.0:
-                return known[len(tokens)]
-        known[len(tokens)].replay(tokens, share)
-        return known[len(tokens)]
+    @property
+    def batch(self) -> Batch:
+        """The sequences whose losses were computed last: backward() goes through them."""
+        if self._batch is None:
+            raise RuntimeError("no loss has been computed yet")
+        return self._batch
+
+    def losses(
+        self, documents: Sequence[Sequence[int]], shares: Sequence[float] | None = None
+    ) -> list[float]:
+        """The loss of each document, in nats a token.
+
+        `shares` are the parts that they have in what is to be minimized. Raises ValueError if one
+        has fewer than two tokens, IndexError if one is not in the vocabulary.
+        """
+        rows = [document[: self.model.config.block_size + 1] for document in documents]
+        longest = max(map(len, rows), default=0)
+        if not self._replay:
+            self._record(longest)
+        elif longest > self._longest:  # sequences that grow do not mean a recording for each
+            self._record(min(max(longest, 2 * self._longest), self.model.config.block_size + 1))
+        batch = self.batch
+        batch.crew = self.crew
+        return batch.forward(rows, shares)
 
     def mean_loss(self, documents: Iterable[Sequence[int]]) -> float:
         """The loss in nats a token, over all tokens of the documents but each one's first.
@@ -101,12 +106,22 @@ class Recordings:
         Raises ZeroDivisionError if there are no documents.
         """
         total, count = 0.0, 0
-        for document in documents:
-            recording = self.read(document)
-            predicted = len(recording.tokens) - 1
-            total += recording.loss.data * predicted
-            count += predicted
+        for documents_at_once in batched(documents, self._n_at_once()):
+            losses = self.losses(documents_at_once)
+            for document, loss in zip(documents_at_once, losses, strict=True):
+                predicted = min(len(document), self.model.config.block_size + 1) - 1
+                total += loss * predicted
+                count += predicted
         return total / count
+
+    def _n_at_once(self) -> int:
+        """How many documents fit into a moderate amount of memory."""
+        return max(1, TOKENS_AT_ONCE // self.model.config.block_size)
+
+    def _record(self, n_tokens: int) -> None:
+        tokens = [Index(0) for _ in range(n_tokens)]
+        self._batch = Batch(tokens, [None, *beginning_losses(self.model, tokens)])
+        self._longest = n_tokens
 
 
 class Trainer:
@@ -117,7 +132,8 @@ class Trainer:
     the loss on documents `held_out`. `average` is that of the parameters, None before the first
     step that is averaged. `best` has the parameters of the best point on the curve so far, if
     these are to be kept, and None otherwise. The state is in these, the parameters and the
-    optimizer; the order of the documents depends on `seed` and `step` alone.
+    optimizer; the order of the documents depends on `seed` and `step` alone. Up to `threads`
+    threads share the work of a step; the results are the same bits whatever their number.
     """
 
     def __init__(
@@ -136,6 +152,7 @@ class Trainer:
         self.seed = seed
         self.held_out = held_out[: validation_size(recipe)]
         self.keep = keep
+        self.threads = 1
         self.parameters = list(model.parameters.values())
         self.optimizer = Adam(
             self.parameters, recipe.beta1, recipe.beta2, recipe.eps, recipe.weight_decay
@@ -157,15 +174,23 @@ class Trainer:
         the average. Raises TrainingDivergedError when a loss is not finite; the model then has its
         last good parameters: those of at most 100 steps before, with which the loss was finite.
         """
+        try:
+            with Crew(self.threads) as crew:
+                self.recordings.crew = self._validating.crew = crew
+                self._run(on_step)
+        finally:
+            self.recordings.crew = self._validating.crew = None
+
+    def _run(self, on_step: Callable[[Trainer], None] | None) -> None:
         good = _copy(self.model)
         try:
             if not self.curve:
                 self._add_to_curve(self.recordings.mean_loss(self._batch()))
             while self.step < self.recipe.steps:
-                loss, tape = self._read_batch()
+                loss, batch = self._read_batch()
                 if self.step % STEPS_BETWEEN_SNAPSHOTS == 0:
                     good = _copy(self.model)
-                self.optimizer.step(self.recipe.learning_rate(self.step), tape)
+                self.optimizer.step(self.recipe.learning_rate(self.step), batch)
                 self.losses.append(loss)
                 self.step += 1
                 if self.recipe.averages(self.step):
@@ -179,7 +204,7 @@ class Trainer:
             if self.kept is not self.model:
                 self._restore(self.kept)
             # The last update has not been followed by a loss yet.
-            _finite(self.recordings.read(self.documents[0]).loss.data)
+            _finite(self.recordings.losses(self.documents[:1])[0])
             _finite(sum(sum(row) for p in self.parameters for row in p.data))
         except ArithmeticError as error:
             self._restore(good)
@@ -203,22 +228,14 @@ class Trainer:
         last = self.losses[-LAST_STEPS:]
         return sum(last) / len(last) if last else nan
 
-    def _read_batch(self) -> tuple[float, Tape | None]:
-        """The loss of a batch, the mean over its tokens: each document has its share of them.
-
-        The gradients of all but the last document are added up; the tape leads to those of the
-        last, which the optimizer computes on its way.
-        """
+    def _read_batch(self) -> tuple[float, Batch]:
+        """The loss of a batch, the mean over its tokens: each document has its share of them."""
         batch = self._batch()
         total = sum(len(document) - 1 for document in batch)
-        loss = 0.0
-        for number, document in enumerate(batch, start=1):
-            share = (len(document) - 1) / total
-            recording = self.recordings.read(document, share)
-            loss += share * _finite(recording.loss.data)
-            if number < len(batch):
-                recording.tape.backward()
-        return loss, recording.tape
+        shares = [(len(document) - 1) / total for document in batch]
+        losses = self.recordings.losses(batch, shares)
+        loss = sum(share * _finite(loss) for share, loss in zip(shares, losses, strict=True))
+        return loss, self.recordings.batch
 
     def _batch(self) -> list[Sequence[int]]:
         """The documents of the next step."""
@@ -243,6 +260,7 @@ class Trainer:
     def _validation_loss(self) -> float:
         if self._validating.model is not self.current:
             self._validating = Recordings(self.current, self._replay)
+            self._validating.crew = self.recordings.crew
         return self._validating.mean_loss(self.held_out)
 
     def _restore(self, model: GPT) -> None:
@@ -258,6 +276,13 @@ def train(
     trainer = Trainer(model, documents, recipe, seed)
     trainer.run()
     return trainer.losses
+
+
+def batched(documents: Iterable[Sequence[int]], n: int) -> Iterator[list[Sequence[int]]]:
+    """Lists of n documents each; the last may be shorter."""
+    iterator = iter(documents)
+    while batch := list(islice(iterator, n)):
+        yield batch
 
 
 def curve_steps(steps: int) -> frozenset[int]:

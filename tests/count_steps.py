@@ -24,7 +24,15 @@ CHECKOUT = Path(__file__).parent.parent
 STORED = Path(__file__).parent / "instructions.json"
 NEEDED = ("llmhard", "pyx", "data", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 # Nothing of the surroundings may decide what is built or how it runs.
-FOREIGN = ("LLMHARD_ARCH", "CFLAGS", "CPPFLAGS", "LDFLAGS", "VALGRIND_OPTS", "GLIBC_TUNABLES")
+FOREIGN = (
+    "LLMHARD_ARCH",
+    "LLMHARD_LEVEL",
+    "CFLAGS",
+    "CPPFLAGS",
+    "LDFLAGS",
+    "VALGRIND_OPTS",
+    "GLIBC_TUNABLES",
+)
 ENV = {k: v for k, v in os.environ.items() if k not in FOREIGN and not k.startswith("PYTHON")}
 
 # The pieces of the two runs; every length of sentence is recorded before the first run ends.

@@ -3,6 +3,7 @@
 import ast
 import ctypes
 import os
+import platform
 import re
 import resource
 import shutil
@@ -15,11 +16,14 @@ from pathlib import Path
 import pytest
 import setuptools
 
+from llmhard.level import LEVELS
+
 CHECKOUT = Path(__file__).parent.parent
 SOURCES = Path("pyx", "llmhard", "engine")
 ENGINE = sorted(path.name.split(".")[0] for path in (CHECKOUT / SOURCES).glob("*.pyx*"))
 # Nothing of the surroundings may decide what is built, found or imported.
-ENV = {k: v for k, v in os.environ.items() if k not in ("LLMHARD_ARCH", "PYTHONPATH", "CFLAGS")}
+FOREIGN = ("LLMHARD_ARCH", "LLMHARD_LEVEL", "PYTHONPATH", "CFLAGS")
+ENV = {k: v for k, v in os.environ.items() if k not in FOREIGN}
 
 
 def run(command, cwd, env=ENV):
@@ -80,8 +84,11 @@ def test_the_wheel_holds_what_it_should_and_nothing_else(wheel):
     assert shipped == (CHECKOUT / "data" / "grade1_sentences.txt").read_bytes()
     code = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "llmhard").rglob("*.py")}
     assert "llmhard/workbook/solutions/value.py" in code
-    engines = [re.fullmatch(r"llmhard/engine/(\w+)\..*\.(so|pyd)", name) for name in names]
-    assert sorted(module[1] for module in engines if module) == ENGINE
+    engines = [re.fullmatch(r"llmhard/engine/(.+?)\..*\.(so|pyd)", name) for name in names]
+    levels = LEVELS if platform.machine() == "x86_64" else LEVELS[:1]
+    assert {module[1] for module in engines if module} == {
+        f"{level}/{name}" for level in levels for name in ENGINE
+    }
     stubs = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "llmhard").rglob("*.pyi")}
     assert "llmhard/engine/values.pyi" in stubs
     assert code | stubs | {"llmhard/py.typed"} <= names
@@ -122,6 +129,44 @@ def test_installed_it_trains_and_samples_from_anywhere(installed, tmp_path):
         samples.append(out)
     assert len(samples[0].splitlines()) == 3
     assert samples[0] == samples[1]
+
+
+def test_installed_it_computes_the_same_at_every_level_of_this_processor(installed, tmp_path):
+    best = (
+        "from llmhard.level import LEVELS\nfrom llmhard.engine import LEVEL\n"
+        "print(*LEVELS[: LEVELS.index(LEVEL) + 1])"
+    )
+    code, out, err = run([installed / "python", "-c", best], tmp_path)
+    assert code == 0, err
+    train = (
+        "import random\nfrom llmhard.engine import values, tape\n"
+        "from llmhard.model import GPT, Config\nfrom llmhard.recipe import Recipe\n"
+        "from llmhard.trainer import Trainer\n"
+        "model = GPT.initialize(Config(27), random.Random(1))\n"
+        "documents = [[0, *range(1, n), 0] for n in (3, 9, 14, 2)]\n"
+        "trainer = Trainer(model, documents, Recipe(steps=40), seed=1)\ntrainer.run()\n"
+        "print(values.__file__)\nprint(tape.__file__)\nprint(trainer.final_loss())"
+    )
+    losses = []
+    for level in out.split():
+        command = [installed / "python", "-c", train]
+        code, out, err = run(command, tmp_path, ENV | {"LLMHARD_LEVEL": level})
+        assert code == 0, err
+        *files, loss = out.splitlines()
+        assert {Path(file).parent.name for file in files} == {level}
+        losses.append(float(loss))
+        version = run(
+            [installed / "llmhard", "--version"], tmp_path, ENV | {"LLMHARD_LEVEL": level}
+        )
+        assert version[1].endswith(f" (engine: {level})\n")
+    assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-9)
+
+
+def test_installed_it_refuses_an_unknown_level_in_one_line(installed, tmp_path):
+    command = [installed / "llmhard", "--version"]
+    assert run(command, tmp_path, ENV | {"LLMHARD_LEVEL": "avx2"}) == (
+        1, "", "llmhard: LLMHARD_LEVEL is baseline, v3 or v4, not 'avx2'\n",
+    )  # fmt: skip
 
 
 def test_installed_it_lays_out_and_checks_the_workbook(installed, tmp_path):
@@ -187,15 +232,16 @@ def test_without_a_build_tool_it_says_what_to_install(checkout, tmp_path, missin
 
 
 @pytest.mark.parametrize(
-    ("arch", "command", "native"),
+    ("arch", "command", "machines"),
     [
-        (None, ["build_ext", "--inplace"], True),
-        (None, ["build_ext"], False),
-        ("portable", ["build_ext", "--inplace"], False),
-        ("native", ["build_ext"], True),
+        (None, ["build_ext", "--inplace"], ["native"]),
+        (None, ["build_ext"], ["", "x86-64-v3", "x86-64-v4"]),
+        ("levels", ["build_ext", "--inplace"], ["", "x86-64-v3", "x86-64-v4"]),
+        ("portable", ["build_ext", "--inplace"], [""]),
+        ("native", ["build_ext"], ["native"]),
     ],
 )
-def test_who_compiles_for_this_machine_only(translated, tmp_path, arch, command, native):
+def test_what_is_compiled_for_which_machine(translated, tmp_path, arch, command, machines):
     # A compiler that notes what it is asked, and does not do it, is fast.
     log, compiler = tmp_path / "log", tmp_path / "cc"
     compiler.write_text(
@@ -211,11 +257,56 @@ def test_who_compiles_for_this_machine_only(translated, tmp_path, arch, command,
     code, _, err = run([sys.executable, "setup.py", *command], copy, env)
     assert code == 0, err
     compiled = [
-        line for line in log.read_text().splitlines() if " -c " in line and "engine" in line
+        line for line in log.read_text().splitlines() if re.search(r" -c build/\S+\.c ", line)
     ]
-    assert len(compiled) == len(ENGINE)
-    assert all(("-march=native" in line) == native for line in compiled)
+    marches = ["".join(re.findall(r"-march=(\S+)", line)) for line in compiled]
+    assert sorted(marches) == sorted(machines * len(ENGINE))
+    assert len({re.search(r"-o (\S+)", line)[1] for line in compiled}) == len(compiled)
+    wide = ("native", "x86-64-v4")
+    for line, march in zip(compiled, marches, strict=True):
+        assert ("-mprefer-vector-width=512" in line) == (march in wide)
+        assert "-g0" in line
     assert not [line for line in compiled if "-ffast-math" in line or "-Ofast" in line]
+
+
+@pytest.mark.parametrize("unknown", [["x86-64-v4"], ["x86-64-v3", "x86-64-v4"]])
+def test_a_compiler_that_does_not_know_a_level_compiles_those_before(translated, tmp_path, unknown):
+    copy = tmp_path / "copy"
+    shutil.copytree(translated, copy)
+    refuses = f"any('-march=' + name in sys.argv for name in {unknown}) and sys.exit('what?')"
+    cc = compiler(tmp_path, f"{refuses}\n{MAKE}")
+    code, _, err = run([*BUILD[:2], "build_ext"], copy, ENV | {"CC": cc})
+    assert (code, err) == (0, "")
+    folders = {path.parent.name for path in modules(copy / "build")}
+    assert folders == set(LEVELS[: 3 - len(unknown)])
+
+
+def test_one_kind_of_build_leaves_nothing_of_another(translated, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(translated, copy)
+    before = modules(copy)  # of another Python
+    for arch, folders in (("native", ["engine"]), ("levels", LEVELS), ("native", ["engine"])):
+        env = ENV | {"CC": compiler(tmp_path, MAKE), "LLMHARD_ARCH": arch}
+        code, _, err = run(BUILD, copy, env)
+        assert (code, err) == (0, "")
+        made = set(modules(copy)) - set(before)
+        assert {path.parent.name for path in made} == set(folders)
+        assert len(made) == 2 * len(ENGINE) * len(folders)  # in build/, and in place
+        assert set(before) <= set(modules(copy))
+        there = [level for level in LEVELS if (copy / "llmhard/engine" / level).exists()]
+        assert there == [level for level in LEVELS if level in folders]
+
+
+@pytest.mark.parametrize(("asked", "decided"), [("-O1", True), ("-O1 -ggdb", False)])
+def test_cflags_decide_about_debugging_information(translated, tmp_path, asked, decided):
+    copy, log = tmp_path / "copy", tmp_path / "log"
+    shutil.copytree(translated, copy)
+    cc = compiler(tmp_path, f"open({str(log)!r}, 'a').write(' '.join(sys.argv) + '\\n')\n{MAKE}")
+    code, _, err = run(BUILD, copy, ENV | {"CC": cc, "CFLAGS": asked})
+    assert (code, err) == (0, "")
+    compiled = [line for line in log.read_text().splitlines() if "node.c " in line]
+    assert compiled
+    assert all(("-g0" in line) == decided for line in compiled)
 
 
 def test_an_unknown_architecture_is_refused(checkout):
@@ -223,7 +314,8 @@ def test_an_unknown_architecture_is_refused(checkout):
     code, _, err = run([sys.executable, "setup.py", "build_ext"], checkout, env)
     assert code != 0
     assert err == (
-        "LLMHARD_ARCH is native, portable or what the compiler knows as -march, not 'i386'\n"
+        "LLMHARD_ARCH is native, levels, portable or what the compiler knows as -march, "
+        "not 'i386'\n"
     )
 
 

@@ -19,7 +19,7 @@ from llmhard.model import GPT, Config, KVCache
 from llmhard.recipe import Recipe
 from llmhard.sampler import Reader
 from llmhard.tokenizer import BOS
-from llmhard.trainer import Recording, Trainer, TrainingDivergedError, sequence_loss, train
+from llmhard.trainer import Recordings, Trainer, TrainingDivergedError, sequence_loss, train
 
 seeds = st.integers(0, 10**6)
 
@@ -168,21 +168,27 @@ def test_a_step_with_a_tape_is_backward_and_a_step(seed, width, rows, turns, ord
     compare_steps(lambda: Net(seed, width, rows, turns), order[:known], prepare)
 
 
+def replay(tape, indexes, tokens):
+    for index, token in zip(indexes, tokens, strict=True):
+        index.value = token
+    tape.forward()
+
+
 @settings(max_examples=10)
 @given(sizes(), seeds)
-def test_a_step_of_a_model_with_a_tape_is_backward_and_a_step(sizes, seed):
+def test_a_step_of_a_model_with_a_batch_is_backward_and_a_step(sizes, seed):
     rng = random.Random(seed)
     tokens = [rng.randrange(sizes[0]) for _ in range(sizes[-1] + 1)]
     results = []
     for together in (True, False):
         model = new_model(seed, *sizes)
-        adam, recording = Adam(list(model.parameters.values())), Recording(model, tokens)
+        adam, recordings = Adam(list(model.parameters.values())), Recordings(model)
         for _ in range(2):
-            recording.replay(tokens)
+            recordings.losses([tokens])
             if together:
-                adam.step(0.05, recording.tape)
+                adam.step(0.05, recordings.batch)
             else:
-                recording.tape.backward()
+                recordings.batch.backward()
                 adam.step(0.05)
         results.append(content(model))
     assert results[0] == results[1]
@@ -845,17 +851,19 @@ def test_a_parameter_or_part_of_it_assigned_before_backward_is_refused(replayed)
 
     for change in (whole, row, element, block):
         model = new_model(1, 5, 1, 4, 1, 6)
-        recording = Recording(model, [0, 1, 2, 0])
+        indexes = [Index(token) for token in (0, 1, 2, 0)]
+        loss = sequence_loss(model, indexes)
+        tape = Tape(loss)
         if replayed:
-            recording.replay([0, 3, 4, 0])
+            replay(tape, indexes, [0, 3, 4, 0])
         for name in ("h.0.attn.q_proj.weight", "h.0.mlp.down_proj.weight", "lm_head.weight"):
             change(model.parameters[name])
-            for backward in (recording.tape.backward, recording.loss.backward):
+            for backward in (tape.backward, loss.backward):
                 with pytest.raises(RuntimeError, match="changed"):
                     backward()
                 assert not any(any(flat(m, "grad")) for m in model.parameters.values())
-            recording.replay([0, 3, 4, 0])
-        recording.tape.backward()
+            replay(tape, indexes, [0, 3, 4, 0])
+        tape.backward()
         twin = GPT(model.config, {n: Matrix(m.data) for n, m in model.parameters.items()})
         sequence_loss(twin, [0, 3, 4, 0]).backward()
         for name, m in model.parameters.items():

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from llmhard import signals
 from llmhard.cli import check, completion, evaluate, finetune, info, sample, train, workbook
 from llmhard.cli.common import Parser, UsageError, complain, program
+from llmhard.engine import LEVEL
 from llmhard.terminal import mute
 from llmhard.version import __version__
 
@@ -81,7 +82,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
             f"  {name} workbook my-gpt"
         ),
     )
-    parser.add_argument("--version", action="version", version=f"llmhard {__version__}")
+    level = f" (engine: {LEVEL})" if LEVEL else ""
+    parser.add_argument("--version", action="version", version=f"llmhard {__version__}{level}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for command in (train, sample, evaluate, finetune, info, workbook, check):
         command.add_parser(commands, name)

@@ -95,5 +95,6 @@ def run(options: argparse.Namespace) -> int:
     trainer = Trainer(
         saved.model, encoded.training, recipe, options.seed, encoded.held_out, keep=keep
     )
+    trainer.threads = options.threads
     task = Task(tokenizer, saved.records, encoded.record, text.path, options.skip_unknown, out.name)
     return Job(task, trainer, outputs, options.quiet, options.watch).run()

@@ -42,7 +42,8 @@ from llmhard.trainer import Trainer
 
 SENTENCES = "the sentences (--data)"
 CHANGEABLE = (  # when a run is resumed
-    "data", "resume", "out", "force", "checkpoint_every", "plot", "quiet", "watch", "run",
+    "data", "resume", "out", "force", "checkpoint_every", "plot", "quiet", "watch", "threads",
+    "run",
 )  # fmt: skip
 DEFAULT_OUT = "model.safetensors"
 DEFAULT_PRESET = "thorough"
@@ -157,6 +158,7 @@ def _begun(options: argparse.Namespace) -> Job:
     model = GPT.initialize(config, rng)
     task = Task(tokenizer, (), encoded.record, text.path, False, out.name)
     trainer = Trainer(model, encoded.training, recipe, seed, encoded.held_out, keep=keep)
+    trainer.threads = options.threads
     return Job(task, trainer, outputs, options.quiet, options.watch)
 
 
@@ -198,6 +200,7 @@ def _resumed(options: argparse.Namespace) -> Job:
     task = replace(task, out=out.name)
     encoded = encode(task.tokenizer, text, random.Random(checkpoint.seed), task.skip_unknown)
     trainer = checkpoint.trainer(encoded.training, encoded.held_out)
+    trainer.threads = options.threads
     say = silence if options.quiet else fact
     say("resuming", f"{whole(str(path))}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
     say("saving to", whole(str(out)))

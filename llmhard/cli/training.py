@@ -29,6 +29,7 @@ from llmhard.cli.common import (
 from llmhard.cli.outputs import Outputs, Target
 from llmhard.cli.progress import pace, progress
 from llmhard.cli.watch import Watch
+from llmhard.crew import n_cores
 from llmhard.recipe import Recipe
 from llmhard.signals import ENDING, Held, Interrupted
 from llmhard.terminal import columns, unfailing_streams, whole, wrap
@@ -92,6 +93,14 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
             "which parameters are saved: best, the last ones before the validation loss rises, or "
             "those of the last step (default: best if sentences are held out, ten or more)"
         ),
+    )
+    command.add_argument(
+        "--threads",
+        metavar="N",
+        type=at_least_one,
+        default=n_cores(),
+        help="share the sentences of a step among N threads; the model is the same whatever N is "
+        "(default: as many as there are cores)",
     )
     talk = command.add_mutually_exclusive_group()
     talk.add_argument("--quiet", action="store_true", help="say nothing but errors")

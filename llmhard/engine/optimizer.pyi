@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+from llmhard.engine.batch import Batch
 from llmhard.engine.tape import Tape
 from llmhard.engine.values import Matrix, Value, Vector
 
@@ -14,7 +15,7 @@ def adam_update(
     eps: float,
     t: int,
     weight_decay: float = 0.0,
-    tape: Tape | None = None,
+    tape: Tape | Batch | None = None,
 ) -> None: ...
 def average_update(
     means: Sequence[Value | Vector | Matrix],

@@ -72,7 +72,6 @@ cdef enum:
 
 cdef extern from *:
     """
-    #define prefetch(address) __builtin_prefetch(address)
     #define prefetch_to_write(address) __builtin_prefetch(address, 1)
     #if defined(__SANITIZE_ADDRESS__)
     #define RECYCLES 0
@@ -80,7 +79,6 @@ cdef extern from *:
     #define RECYCLES 1
     #endif
     """
-    void prefetch(const void *address) noexcept nogil
     void prefetch_to_write(const void *address) noexcept nogil
     bint RECYCLES               # false where AddressSanitizer is to see what was freed
 

@@ -2,13 +2,22 @@
 from libc.stdint cimport uint64_t
 
 from llmhard.engine.elementwise cimport (
-    BY_NODE, CUSTOM, POW, is_binary, is_exact, is_linear, is_unary, local_1, local_a,
-    local_b, value1, value2,
+    BY_NODE, CUSTOM, DOT, POW, SOFTMAX, SUM, VECMAT, is_binary, is_exact, is_linear, is_unary,
+    local_1, local_a, local_b, run1, run1_backward, run2, run2_backward, value1, value2,
 )
-from llmhard.engine.kernels cimport flush_tiny, lanes, set_mode
+from llmhard.engine.kernels cimport (
+    add_scaled, dot, flush_tiny, lanes, run_sum, set_mode, softmax, softmax_backward, vecmat,
+    vecmat_backward,
+)
 from llmhard.engine.node cimport (
     CONSTANT, MOVED, RUN, Node, data_of, grad_of, inputs_of, locals_of, run_of,
 )
+
+# What an operation has to know of its operands besides where they are.
+cdef struct Shape:
+    int rank, rank_a, rank_b    # of the result and the operands; 0: one number
+    int n                       # how many scalars: of the result if it is a run, else of `a`
+    int rows, stride            # of the matrix of a product
 
 cdef void forward(Node *node, lanes *scratch) noexcept nogil
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil
@@ -18,6 +27,7 @@ cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noe
 cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
 cdef int check_unchanged(Node **nodes, Py_ssize_t count) except -1
 cdef void follow(Node *select) noexcept
+cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil
 cdef void wrote_data(Node *node) noexcept
 
 
@@ -60,16 +70,6 @@ cdef inline void find_local(Node *node) noexcept nogil:
         set_mode(mode)
 
 
-cdef inline void compute_single(Node *node) noexcept nogil:
-    """The data and local gradients of a single Value, from the data of its inputs."""
-    if is_binary(node.op):
-        data_of(node)[0] = value2(node.op, data_of(inputs_of(node)[0])[0],
-                                  data_of(inputs_of(node)[1])[0])
-    else:
-        data_of(node)[0] = value1(node.op, data_of(inputs_of(node)[0])[0])
-    find_local(node)
-
-
 cdef inline double local_of(Node *node, int i) noexcept nogil:
     """The local gradient of a single Value towards its i-th input."""
     if not is_linear(node.op):
@@ -94,3 +94,54 @@ cdef inline void backward_single(Node *node) noexcept nogil:
     for i in range(node.n_inputs):
         to = grad_of(inputs_of(node)[i])    # first, so that the rest is one multiply-add, as in a
         to[0] += locals_of(node)[i] * g     # Step, if the processor has that: the same bits
+
+
+cdef inline void compute(int op, Shape shape, double *out, double *a, double *b) noexcept nogil:
+    """The result of an operation. Not for MATVEC, GATHER and what has no arithmetic of its own."""
+    if is_binary(op):
+        if shape.rank == 0:
+            out[0] = value2(op, a[0], b[0])
+        else:
+            run2(op, shape.n, out, a, shape.rank_a, b, shape.rank_b)
+    elif is_unary(op):
+        if shape.rank == 0:
+            out[0] = value1(op, a[0])
+        else:
+            run1(op, shape.n, out, a)
+    elif op == SUM:
+        out[0] = run_sum(shape.n, a)
+    elif op == DOT:
+        out[0] = dot(shape.n, a, b)
+    elif op == VECMAT:
+        vecmat(shape.rows, shape.n, shape.stride, out, a, b)
+    elif op == SOFTMAX:
+        softmax(shape.n, out, a)
+
+
+cdef inline void send_back(int op, Shape shape, double *out, double *g, double *a, double *ga,
+                           double *b, double *gb) noexcept nogil:
+    """Add to `ga` and `gb` what `g`, the gradient of the result, means for them. Where there is
+    one operand, the second is not used; `gb` is NULL if an exponent is a plain number."""
+    cdef Py_ssize_t i
+    if is_binary(op):
+        if shape.rank == 0:
+            ga[0] += local_a(op, a[0], b[0]) * g[0]
+            if gb is not NULL:
+                gb[0] += local_b(op, a[0], b[0]) * g[0]
+        else:
+            run2_backward(op, shape.n, g, a, shape.rank_a, ga, b, shape.rank_b, gb)
+    elif is_unary(op):
+        if shape.rank == 0:
+            ga[0] += local_1(op, a[0], out[0]) * g[0]
+        else:
+            run1_backward(op, shape.n, out, g, a, ga)
+    elif op == SUM:
+        for i in range(shape.n):
+            ga[i] += g[0]
+    elif op == DOT:
+        add_scaled(shape.n, ga, g[0], b)
+        add_scaled(shape.n, gb, g[0], a)
+    elif op == VECMAT:
+        vecmat_backward(shape.rows, shape.n, shape.stride, g, a, ga, b, gb)
+    elif op == SOFTMAX:
+        softmax_backward(shape.n, out, g, ga)

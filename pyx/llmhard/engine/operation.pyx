@@ -4,11 +4,10 @@ from libc.string cimport memcpy
 
 from llmhard.engine.elementwise cimport (
     CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, VIEW, is_binary,
-    is_linear, is_unary, run1, run1_backward, run2, run2_backward,
+    is_linear, is_unary,
 )
 from llmhard.engine.kernels cimport (
-    LANES, POSITIONS, add_scaled, dot, lanes, matvecs, matvecs_backward_inputs,
-    matvecs_backward_matrix, run_sum, softmax, softmax_backward, vecmat, vecmat_backward,
+    LANES, POSITIONS, add_scaled, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
 )
 from llmhard.engine.node cimport (
     CONSTANT, LOST, MOVED, RUN, Node, Run, clock, cols_of, data_of, grad_of, inputs_of, run_of,
@@ -41,34 +40,36 @@ cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexce
 cdef void forward(Node *node, lanes *scratch) noexcept nogil:
     """Compute the data from the inputs; `scratch` has room for the columns of a MATVEC."""
     cdef Node *a = inputs_of(node)[0]
-    cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else NULL
+    cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else a
     cdef int op = node.op
     cdef Py_ssize_t i, n
     cdef double *out = data_of(node)
     if op == SELECT:
         move_select(run_of(node), data_of(a))
-    elif is_binary(op) or is_unary(op):
-        if node.rank == 0:
-            compute_single(node)
-        elif is_binary(op):
-            run2(op, cols_of(node), out, data_of(a), a.rank, data_of(b), b.rank)
-        else:
-            run1(op, cols_of(node), out, data_of(a))
-    elif op == SUM:
-        out[0] = run_sum(cols_of(a), data_of(a))
-    elif op == DOT:
-        out[0] = dot(cols_of(a), data_of(a), data_of(b))
     elif op == MATVEC:
         forward_matvecs(&node, 1, scratch)
-    elif op == VECMAT:
-        vecmat(run_of(b).rows, run_of(b).cols, run_of(b).stride, out, data_of(a), data_of(b))
-    elif op == SOFTMAX:
-        softmax(cols_of(node), out, data_of(a))
     elif op == GATHER:
         for i in range(node.n_inputs):
             n = cols_of(inputs_of(node)[i])
             memcpy(out, data_of(inputs_of(node)[i]), n * sizeof(double))
             out += n
+    elif op != CUSTOM:
+        compute(op, shape_of(node, a, b), out, data_of(a), data_of(b))
+        if node.rank == 0 and (is_binary(op) or is_unary(op)):
+            find_local(node)
+
+
+cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil:
+    """The shape of an operation with these operands; of one operand, it is `b`, too."""
+    cdef Shape shape
+    shape.rank, shape.rank_a, shape.rank_b = node.rank, a.rank, b.rank
+    shape.n = cols_of(node) if node.rank else cols_of(a)
+    shape.rows, shape.stride = 1, 1
+    if node.op == VECMAT or node.op == MATVEC:
+        a = b if node.op == VECMAT else a
+        shape.rows, shape.stride = run_of(a).rows, run_of(a).stride
+        shape.n = cols_of(a)
+    return shape
 
 
 cdef inline void move_select(Run *view, double *data) noexcept nogil:
@@ -107,13 +108,13 @@ cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noe
     cdef Run *m = run_of(inputs_of(nodes[0])[0])
     point(nodes, count, pointers)
     m.used = True
-    matvecs_backward_matrix(count, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
+    matvecs_backward_matrix(count, 0, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
 
 
 cdef void backward(Node *node) noexcept nogil:
     """Add to each input's grad what the node's means for it: the chain rule. Not for MATVEC."""
     cdef Node *a = inputs_of(node)[0]
-    cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else NULL
+    cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else a
     cdef int op = node.op
     cdef Py_ssize_t i, n
     cdef double *g = grad_of(node)
@@ -121,27 +122,14 @@ cdef void backward(Node *node) noexcept nogil:
         return
     elif is_single(node):
         backward_single(node)
-    elif is_binary(op):
-        run2_backward(op, cols_of(node), g, data_of(a), a.rank, grad_of(a), data_of(b), b.rank,
-                      NULL if op == POW and b.flags & CONSTANT else grad_of(b))
-    elif is_unary(op):
-        run1_backward(op, cols_of(node), data_of(node), g, data_of(a), grad_of(a))
-    elif op == SUM:
-        for i in range(cols_of(a)):
-            grad_of(a)[i] += g[0]
-    elif op == DOT:
-        add_scaled(cols_of(a), grad_of(a), g[0], data_of(b))
-        add_scaled(cols_of(a), grad_of(b), g[0], data_of(a))
-    elif op == VECMAT:
-        vecmat_backward(run_of(b).rows, run_of(b).cols, run_of(b).stride, g, data_of(a),
-                        grad_of(a), data_of(b), grad_of(b))
-    elif op == SOFTMAX:
-        softmax_backward(cols_of(node), data_of(node), g, grad_of(a))
     elif op == GATHER:
         for i in range(node.n_inputs):
             n = cols_of(inputs_of(node)[i])
             add_scaled(n, grad_of(inputs_of(node)[i]), 1.0, g)
             g += n
+    else:
+        send_back(op, shape_of(node, a, b), data_of(node), g, data_of(a), grad_of(a), data_of(b),
+                  NULL if op == POW and b.flags & CONSTANT else grad_of(b))
 
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:

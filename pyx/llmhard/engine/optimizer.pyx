@@ -2,6 +2,7 @@
 llmhard/average.py keep their state. Adam's arithmetic on the numbers is in kernels.pxd."""
 from cpython.mem cimport PyMem_Free
 
+from llmhard.engine.batch cimport Batch
 from llmhard.engine.elementwise cimport LEAF
 from llmhard.engine.kernels cimport AdamStep, adam, adam_products
 from llmhard.engine.node cimport (
@@ -9,12 +10,12 @@ from llmhard.engine.node cimport (
 )
 from llmhard.engine.operation cimport point, wrote_data
 from llmhard.engine.tape cimport Group, Tape
-from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, n_at_work, wait_once
+from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, Pass, n_at_work, wait_once
 from llmhard.engine.traversal cimport Marks, mark
 
 
 def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
-                double eps, int t, double weight_decay=0.0, Tape tape=None):
+                double eps, int t, double weight_decay=0.0, Pass tape=None):
     """One step of Adam on every parameter, a leaf, in place; then its gradient is zero.
 
     With g the gradient: m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2, then
@@ -26,8 +27,8 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     `means` and `squares` hold m and v: for each parameter a leaf of the same shape, zeros at
     first. A v below 1e-200 counts as that much, so a gradient of 0 moves nothing even if eps is 0;
     a gradient above 1e154, whose square is infinite, makes data nan. `t` counts the steps from 1.
-    With a `tape`, its backward() comes first, and the gradients of weight matrices go into Adam
-    without passing through memory: the same bits, sooner.
+    With a `tape`, a Tape or a Batch, its backward() comes first, and the gradients of weight
+    matrices go into Adam without passing through memory: the same bits, sooner.
 
     Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
     or numbers differ or t is below 1, TypeError if one is no handle or a plain number in a formula,
@@ -35,6 +36,8 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     """
     cdef AdamStep step
     cdef Marks marks = Marks(NULL, 0, 0)
+    cdef Batch batch = tape if isinstance(tape, Batch) else None
+    cdef Tape recorded = tape if isinstance(tape, Tape) else None
     cdef Py_ssize_t i
     cdef list ps = list(parameters), ms = list(means), vs = list(squares)
     if t < 1:
@@ -51,14 +54,41 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     step.keep = 1.0 - lr * weight_decay
     wait_for_all(tape, [(ps, WRITE), (ps, GRAD), (ms, WRITE), (vs, WRITE)])
     try:
-        if tape is not None:
+        if batch is not None:
+            batch.check()
+            moved = move_by_products(ps, ms, vs, &step, batch)
+        elif recorded is not None:
             for i in range(len(ps)):
                 mark(&marks, (<Handle>ps[i]).node)
-            tape.backward_but_for(&marks)
+            recorded.backward_but_for(&marks)
         for i in range(len(ps)):
-            move(ps[i], ms[i], vs[i], &step, tape, &marks)
+            if batch is None or i not in moved:
+                move(ps[i], ms[i], vs[i], &step, recorded, &marks)
     finally:
         PyMem_Free(marks.slots)
+    if batch is not None:
+        batch.complain()
+
+
+cdef set move_by_products(list ps, list ms, list vs, AdamStep *step, Batch batch):
+    """Go backward; returns the numbers of the parameters that a step was taken with on the way."""
+    cdef Py_ssize_t i
+    cdef set moved = set()
+    batch.step, batch.moves = step[0], True
+    try:
+        batch.go_backward()
+        for i in range(len(ps)):
+            if batch.left_to_adam((<Handle>ps[i]).node, data_of((<Handle>ms[i]).node),
+                                  data_of((<Handle>vs[i]).node)):
+                moved.add(i)
+        batch.add_products()
+    finally:
+        batch.moves = False
+    for i in moved:
+        wrote_data((<Handle>ps[i]).node)
+        wrote_data((<Handle>ms[i]).node)
+        wrote_data((<Handle>vs[i]).node)
+    return moved
 
 
 cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *marks) except -1:
@@ -72,7 +102,7 @@ cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *ma
     else:
         pointers = tape.pointers
         point(products.products, products.count, pointers)
-        adam_products(products.count, run_of(p.node).rows, run_of(p.node).cols, pointers,
+        adam_products(products.count, 0, run_of(p.node).rows, run_of(p.node).cols, pointers,
                       pointers + products.count, data_of(p.node), data_of(m.node),
                       data_of(v.node), step)
     wrote_data(p.node)
@@ -108,7 +138,7 @@ def average_update(means, parameters, *, double share):
         wrote_data(mean.node)
 
 
-cdef int wait_for_all(Tape tape, list accesses) except -1:
+cdef int wait_for_all(Pass tape, list accesses) except -1:
     """Wait until no other thread works on any of the (leaves, access), or hinders the tape."""
     cdef bint waited = n_at_work > 0
     while waited:

@@ -162,10 +162,9 @@ cdef class Tape:
 
     cdef int find_matrices(self) except -1:
         """List the leaf matrices that not only products use, and the nodes with an Index."""
-        cdef Seen seen
+        cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
         cdef Py_ssize_t i
         cdef Node *node
-        memset(&seen, 0, sizeof(Seen))
         try:
             for i in range(self.nodes.count):
                 node = self.nodes.items[i]
@@ -449,7 +448,7 @@ cdef class Tape:
     cdef bint can_stay_out(self, Group *products) noexcept nogil:
         """Whether nothing else adds to the matrix, and no step moves the vectors first."""
         cdef Node *matrix = products.matrix
-        return not (run_of(matrix).used or cols_of(matrix) % 32 or products.has_leaf_vector)
+        return not (run_of(matrix).used or cols_of(matrix) % 8 or products.has_leaf_vector)
 
     cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
         """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""

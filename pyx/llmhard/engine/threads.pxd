@@ -13,6 +13,7 @@ cdef class Pass:
     cdef Seen touched           # these, and the leaves and earlier results that they are made of
     cdef bint at_work           # in the list of passes: begin() was called, and not yet end()
     cdef bint backward          # which way it goes, while at work
+    cdef bint moves             # it moves leaves, too: a step of Adam
     cdef int awaited            # how many threads wait for its end
 
     cdef int wait_for_others(self, bint backward) except -1

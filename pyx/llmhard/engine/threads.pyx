@@ -37,8 +37,9 @@ cdef class Pass:
                 break
             wait_for(other)
         if self.at_work:
-            raise RuntimeError("this Tape is at work in another thread: give each thread a Tape "
-                               "of its own, or a lock")
+            kind = type(self).__name__
+            raise RuntimeError(f"this {kind} is at work in another thread: give each thread a "
+                               f"{kind} of its own, or a lock")
         return 0
 
     cdef int begin(self, bint backward) except -1:
@@ -57,8 +58,8 @@ cdef class Pass:
         cdef Pass other
         for other in passes:
             if (other is not self and overlap(&self.touched, &other.touched)
-                    and (backward and other.backward or self.computes_for(other)
-                         or other.computes_for(self))):
+                    and (backward and other.backward or self.moves or other.moves
+                         or self.computes_for(other) or other.computes_for(self))):
                 return other
         return None
 
@@ -79,7 +80,8 @@ cdef class Pass:
         node = storage(node)
         if not has(&self.touched, node):
             return False
-        return node.op != LEAF or what == WRITE or what == GRAD and self.backward
+        return (node.op != LEAF or what == WRITE or self.moves
+                or what == GRAD and self.backward)
 
 
 cdef void set_at_work(Pass entered, bint at_work) noexcept:

@@ -15,15 +15,13 @@ cdef struct Page:
     uint64_t number     # the address of its 1024 bytes, over 1024; 0: the slot is free
     uint64_t met        # bit i: the node that begins in its i-th 16 bytes was met
 
-cdef enum:
-    RECENT = 16         # a power of two
-
 cdef struct Seen:
     Page *slots         # a hash table by number, with linear probing
     Py_ssize_t count    # the slots in use, at most half of them
     Py_ssize_t room     # how many slots there are: a power of two, or 0 before the first node
-    Page *recent[RECENT]    # where it was of late, by the number modulo RECENT; or NULL
+    Page *last          # where it was last: the next node is often beside; NULL before the first
     bint runs           # collect() has come to a Run
+    bint without_grads  # collect() need not make room for gradients
 
 # Numbers for some nodes, the matrices of products.
 cdef struct Mark:

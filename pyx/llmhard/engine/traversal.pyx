@@ -3,8 +3,8 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.string cimport memset
 
-from llmhard.engine.elementwise cimport LEAF, MATVEC, VIEW
-from llmhard.engine.node cimport Node, base_of, inputs_of, is_run, need_grad, prefetch
+from llmhard.engine.elementwise cimport GATHER, LEAF, MATVEC, VIEW
+from llmhard.engine.node cimport Node, base_of, inputs_of, is_run, need_grad
 
 
 # ---------------------------------------------------------------- lists and marks
@@ -38,31 +38,18 @@ cdef inline Page *page_of(Page *slots, Py_ssize_t room, uint64_t number) noexcep
 
 cdef bint is_first(Seen *seen, Node *node) except -1:
     """Whether the traversal has come to this node for the first time."""
-    return meet(seen, node)
-
-
-cdef inline bint meet(Seen *seen, Node *node) except -1:
     cdef uint64_t address = <uint64_t><uintptr_t>node
     cdef uint64_t bit = <uint64_t>1 << (address >> 4 & 63)
-    cdef Page *page = seen.recent[address >> 10 & (RECENT - 1)]
-    if page is NULL or page.number != address >> 10:
-        page = turn_to(seen, address >> 10)
-    if page.met & bit:
+    if seen.last is NULL or seen.last.number != address >> 10:
+        if 2 * seen.count >= seen.room:
+            grow_seen(seen)
+        seen.last = page_of(seen.slots, seen.room, address >> 10)
+        seen.count += seen.last.number == 0
+        seen.last.number = address >> 10
+    if seen.last.met & bit:
         return False
-    page.met |= bit
+    seen.last.met |= bit
     return True
-
-
-cdef Page *turn_to(Seen *seen, uint64_t number) except NULL:
-    """The page with this number, from now on a recent one."""
-    cdef Page *page
-    if 2 * seen.count >= seen.room:
-        grow_seen(seen)
-    page = page_of(seen.slots, seen.room, number)
-    seen.count += page.number == 0
-    page.number = number
-    seen.recent[number & (RECENT - 1)] = page
-    return page
 
 
 cdef bint has(Seen *seen, Node *node) noexcept:
@@ -93,7 +80,6 @@ cdef int grow_seen(Seen *seen) except -1:
             page_of(slots, room, seen.slots[i].number)[0] = seen.slots[i]
     PyMem_Free(seen.slots)
     seen.slots, seen.room = slots, room
-    memset(seen.recent, 0, sizeof(seen.recent))
     return 0
 
 
@@ -141,8 +127,17 @@ cdef int grow(Marks *marks) except -1:
 
 # ---------------------------------------------------------------- what a root depends on
 
-cdef enum:
-    AHEAD = 16      # so many nodes before their turn, memory is asked for their inputs
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *address) noexcept nogil
+
+# A node whose inputs are being looked at.
+cdef struct Visit:
+    Node *node
+    int n_seen              # of its inputs
+
+cdef struct Path:
+    Visit *visits           # from the root down: each node is an input of the one before
+    Py_ssize_t count, room
 
 
 cdef inline void fetch(Node *node) noexcept nogil:
@@ -152,40 +147,59 @@ cdef inline void fetch(Node *node) noexcept nogil:
 
 
 cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
-    """Find all operations that root depends on; the list itself is what is to be looked at."""
-    cdef Py_ssize_t done = found.count
-    cdef Node *node
-    cdef int i
-    visit(found, seen, root)
-    while done < found.count:
-        node = found.items[done]
-        if done + AHEAD < found.count:
-            fetch(found.items[done + AHEAD])
-        for i in range(node.n_inputs):
-            visit(found, seen, inputs_of(node)[i])
-        done += 1
+    """Append all operations that root depends on, each after its inputs, as they were used first:
+    depth-first, so what a part of the graph alone depends on comes in the same order."""
+    cdef Path path = Path(NULL, 0, 0)
+    cdef Visit *last
+    try:
+        enter(&path, seen, root)
+        while path.count:
+            last = &path.visits[path.count - 1]
+            if last.n_seen < last.node.n_inputs:
+                last.n_seen += 1
+                enter(&path, seen, inputs_of(last.node)[last.n_seen - 1])
+            else:
+                append(found, last.node)
+                path.count -= 1
+    finally:
+        PyMem_Free(path.visits)
     return 0
 
 
-cdef inline int visit(NodeList *found, Seen *seen, Node *node) except -1:
-    """Append an operation, unless it was seen. Leaves and still views are no operations."""
-    if not meet(seen, node):
+cdef int enter(Path *path, Seen *seen, Node *node) except -1:
+    """Go on to an operation, unless it was seen. Leaves and still views are no operations."""
+    if not is_first(seen, node):
         return 0
     if is_run(node):
         seen.runs = True
-        need_grad(node)
+        if not seen.without_grads:
+            need_grad(node)
     if node.op == VIEW:
-        visit_base(found, seen, node)
-    elif node.op != LEAF:
-        append(found, node)
+        return enter(path, seen, base_of(node))     # not itself a view
+    if node.op == LEAF:
+        return 0
+    fetch(node)
+    if path.count == path.room:
+        lengthen(path)
+    path.visits[path.count] = Visit(node, 0)
+    path.count += 1
     return 0
 
 
-cdef int visit_base(NodeList *found, Seen *seen, Node *node) except -1:
-    return visit(found, seen, base_of(node))    # not itself a view
+cdef int lengthen(Path *path) except -1:
+    cdef Py_ssize_t room = 2 * path.room + 64
+    cdef Visit *visits = <Visit *>PyMem_Realloc(path.visits, room * sizeof(Visit))
+    if visits is NULL:
+        raise MemoryError()
+    path.visits, path.room = visits, room
+    return 0
 
 
 # ---------------------------------------------------------------- the order of computing
+
+cdef enum:
+    N_OPS = GATHER + 1      # the last of them
+
 
 cdef int sort(NodeList *nodes) except -1:
     """Order what collect() has found by depth; at one depth, the products with one matrix stand
@@ -210,20 +224,18 @@ cdef int sort(NodeList *nodes) except -1:
 
 
 cdef int count_depths(NodeList *nodes, Node **by_depth) except -1:
-    """Write the nodes to `by_depth`, ordered by depth: a counting sort. The root comes first."""
+    """Write the nodes to `by_depth`, ordered by depth: a counting sort. The root comes last."""
     cdef Node *node
-    cdef Py_ssize_t i, deepest = nodes.items[0].depth if nodes.count else 0
+    cdef Py_ssize_t i, deepest = nodes.items[nodes.count - 1].depth if nodes.count else 0
     cdef Py_ssize_t *ends
     ends = <Py_ssize_t *>PyMem_Calloc(deepest + 2, sizeof(Py_ssize_t))
     if ends is NULL:
         raise MemoryError()
     for i in range(nodes.count):
-        prefetch(nodes.items[min(i + AHEAD, nodes.count - 1)])
         ends[nodes.items[i].depth + 1] += 1
     for i in range(deepest + 1):
         ends[i + 1] += ends[i]
     for i in range(nodes.count):
-        prefetch(nodes.items[min(i + AHEAD, nodes.count - 1)])
         node = nodes.items[i]
         by_depth[ends[node.depth]] = node
         ends[node.depth] += 1
@@ -236,23 +248,24 @@ cdef int arrange(Marks *marks, Node **nodes, Py_ssize_t count, Node **arranged) 
 
     Which operation comes first does not matter; that it is always the same one keeps the bits.
     """
-    cdef Py_ssize_t i, k, place = 0
-    cdef Node *node
+    cdef Py_ssize_t places[N_OPS]
+    cdef Py_ssize_t i, n, place = 0
+    if count == 1:
+        arranged[0] = nodes[0]
+        return 0
+    memset(places, 0, sizeof(places))
     for i in range(count):
         if nodes[i].op != MATVEC:
-            arranged[place] = nodes[i]
-            place += 1
+            places[nodes[i].op] += 1
+    for i in range(N_OPS):
+        n, places[i] = places[i], place
+        place += n
+    for i in range(count):
+        if nodes[i].op != MATVEC:
+            arranged[places[nodes[i].op]] = nodes[i]
+            places[nodes[i].op] += 1
     if place < count:
         group(marks, nodes, count, arranged + place)
-    if place > 32:      # the insertion sort would take long
-        return 0
-    for i in range(1, place):
-        node = arranged[i]
-        k = i
-        while k > 0 and arranged[k - 1].op > node.op:
-            arranged[k] = arranged[k - 1]
-            k -= 1
-        arranged[k] = node
     return 0
 
 

@@ -1,0 +1,611 @@
+"""Batches: the same computation for many rows at once, and on several cores."""
+cimport cython
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.number cimport PyNumber_AsSsize_t
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
+
+from llmhard.engine.elementwise cimport GATHER, MATVEC, VECMAT
+from llmhard.engine.indexing cimport Index, outside
+from llmhard.engine.kernels cimport (
+    LANES, POSITIONS, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes, matvecs,
+    matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
+)
+from llmhard.engine.node cimport (
+    Handle, Node, clock, data_of, grad_of, node_of, run_of, set_used,
+)
+from llmhard.engine.operation cimport Shape, compute, send_back
+from llmhard.engine.plan cimport Group, Instruction, Item, Place, Plan, Select, Share
+from llmhard.engine.threads cimport Pass
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static inline uint64_t nanoseconds(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * 1000000000ull + now.tv_nsec;
+    }
+    #define take_one(left) __atomic_fetch_sub(left, 1, __ATOMIC_ACQ_REL)
+    #define give_one(left) __atomic_fetch_add(left, 1, __ATOMIC_ACQ_REL)
+    #define offer(left, n) __atomic_store_n(left, n, __ATOMIC_RELEASE)
+    #define still(undone) __atomic_load_n(undone, __ATOMIC_ACQUIRE)
+    """
+    uint64_t nanoseconds() noexcept nogil
+    long take_one(long *left) noexcept nogil
+    long give_one(long *left) noexcept nogil
+    void offer(long *left, long n) noexcept nogil
+    long still(long *undone) noexcept nogil
+
+cdef extern from "sched.h":
+    int sched_yield() noexcept nogil
+
+cdef enum:
+    FORWARD, BACKWARD, MATRICES     # phases
+
+cdef enum:
+    CACHE = 1 << 16                 # scalars of the rows that go through the plan together
+    LINES = 64                      # of a matrix in a piece
+    PATIENCE = 2000000              # nanoseconds
+    # For less work than this it is not worth while to share it:
+    FEW_SCALARS = 1 << 16           # that the rows compute
+    FEW_PRODUCTS = 1 << 20          # of two scalars, for the gradients of matrices
+
+
+cdef inline double *data_at(Row *row, const Place *place) noexcept nogil:
+    return row.bases[place.base] + place.data + row.offsets[place.select]
+
+
+cdef inline double *grad_at(Row *row, const Place *place) noexcept nogil:
+    return row.arena + place.grad + row.offsets[place.grad_select]
+
+
+cdef inline void add_to_runs(Shape shape, double *gm, double *g, double *x) noexcept nogil:
+    """gm += g x^T, for a matrix whose rows are runs side by side: to the bits of a Tape, where the
+    matrix is a copy, whose gradient is rounded before it is added to that of the runs."""
+    cdef Py_ssize_t r
+    for r in range(shape.rows):
+        add_rounded(shape.n, gm + r * shape.stride, g[r], x)
+
+
+cdef inline void add_dots(Shape shape, double *out, double *m, double *x) noexcept nogil:
+    """out += m x"""
+    cdef Py_ssize_t r
+    for r in range(shape.rows):
+        out[r] += dot(shape.n, x, m + r * shape.stride)
+
+
+@cython.final
+cdef class Batch(Pass):
+    """The same computation for many rows of whole numbers at once: what a Tape would compute for
+    each after it was put into the Indexes, to the same bits.
+
+    `roots` are Values, or None: roots[i] depends on the first i + 1 of `indexes` only,
+    and is what is computed of a row of i + 1 numbers. So a recording of a long sentence serves all
+    that are shorter. The Values themselves do not change, only the leaves' gradients.
+
+    >>> table, index = Vector([1.0, 4.0, 9.0]), Index(0)
+    >>> batch = Batch([index], [table[index] * 10.0])
+    >>> batch.forward([[2], [0], [1]])
+    [90.0, 10.0, 40.0]
+    >>> batch.backward()
+    >>> table.grad
+    [10.0, 10.0, 10.0]
+
+    With a `crew`, a concurrent.futures.Executor, up to `crew.size` of its threads and the calling
+    one share the work; the results are the same bits.
+
+    Raises ValueError if there are more roots than Indexes or a root depends on another Index,
+    TypeError if there is a Value(data, children, local_grads), which only Python can compute.
+    """
+    def __cinit__(self, indexes, roots):
+        cdef list all_indexes = list(indexes), all_roots = list(roots)
+        for index in all_indexes:
+            if not isinstance(index, Index):
+                raise TypeError(f"an index of a Batch is an Index, not {type(index).__name__}")
+        if len(all_roots) > len(all_indexes):
+            raise ValueError(f"a Batch of {len(all_indexes)} indexes has at most as many roots, "
+                             f"not {len(all_roots)}")
+        for root in all_roots:
+            if root is not None and not (isinstance(root, Handle)
+                                         and node_of(<Handle>root).rank == 0):
+                raise TypeError(f"a root is a Value or None, not {type(root).__name__}")
+        self.plan = Plan(all_indexes, all_roots)
+        self.touched = self.plan.touched
+        self.products = <Products *>PyMem_Calloc(self.plan.n_groups + 1, sizeof(Products))
+        if self.products is NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.n_rows):
+            PyMem_Free(self.rows[i].arena)
+            PyMem_Free(self.rows[i].bases)
+            PyMem_Free(self.rows[i].offsets)
+        PyMem_Free(self.rows)
+        PyMem_Free(self.pieces)
+        PyMem_Free(self.scratch)
+        PyMem_Free(self.products)
+        PyMem_Free(self.pointers)
+
+    @property
+    def crew(self):
+        return self._crew
+
+    @crew.setter
+    def crew(self, crew):
+        cdef int size = 0 if crew is None else crew.size
+        self._crew, self.n_threads = crew, max(size, 0)
+
+    def __reduce__(self):
+        raise TypeError("a Batch is not copied: make another of the same roots")
+
+    # ------------------------------------------------------------ rows
+
+    cdef int need_rows(self, Py_ssize_t n) except -1:
+        cdef Row *rows
+        if n > self.n_rows:
+            rows = <Row *>PyMem_Realloc(self.rows, n * sizeof(Row))
+            if rows is NULL:
+                raise MemoryError()
+            self.rows = rows
+            while self.n_rows < n:
+                memset(&self.rows[self.n_rows], 0, sizeof(Row))
+                self.n_rows += 1
+                self.new_row(&self.rows[self.n_rows - 1])
+        return 0
+
+    cdef int new_row(self, Row *row) except -1:
+        cdef Plan plan = self.plan
+        cdef Py_ssize_t i
+        row.arena = <double *>PyMem_Calloc(plan.n_arena + 8, sizeof(double))
+        row.bases = <double **>PyMem_Malloc((2 + plan.leaves.count) * sizeof(double *))
+        row.offsets = <Py_ssize_t *>PyMem_Calloc(plan.n_selects, sizeof(Py_ssize_t))
+        if row.arena is NULL or row.bases is NULL or row.offsets is NULL:
+            raise MemoryError()
+        row.bases[0], row.bases[1] = row.arena, plan.constants
+        for i in range(plan.leaves.count):
+            row.bases[2 + i] = data_of(plan.leaves.items[i])
+        return 0
+
+    cdef int set_row(self, Row *row, list values, double share) except -1:
+        cdef Plan plan = self.plan
+        cdef Select *select
+        cdef Py_ssize_t i, value
+        if not 0 < len(values) <= plan.n_roots or plan.roots[len(values) - 1].base < 0:
+            raise ValueError(f"there is no root for a row of {len(values)} numbers")
+        row.root, row.share = len(values) - 1, share
+        for i in range(1, plan.n_selects):
+            select = &plan.selects[i]
+            if select.need <= row.root:
+                value = values[select.index]
+                if not 0 <= value < select.limit:
+                    raise outside(value, select.limit, select.rank)
+                row.offsets[i] = value * select.unit + row.offsets[select.inside]
+        return 0
+
+    def forward(self, rows, shares=None):
+        """Compute the root of each row; returns their data.
+
+        `shares` are what backward() multiplies the gradients of each row with; 1 if not given.
+        Raises, before anything is computed, ValueError if there is no root for a row of that
+        length, IndexError if a number points outside its run.
+        """
+        cdef list all_rows = [[PyNumber_AsSsize_t(number, IndexError) for number in row]
+                              for row in rows]
+        cdef list all_shares = [1.0] * len(all_rows) if shares is None else [
+            <double>share for share in shares]
+        cdef Py_ssize_t i
+        if len(all_shares) != len(all_rows):
+            raise ValueError(f"{len(all_rows)} rows need as many shares, not {len(all_shares)}")
+        self.wait_for_others(False)     # from here to begin() no code in Python is called
+        self.n_used = 0
+        self.need_rows(len(all_rows))
+        for i in range(len(all_rows)):
+            self.set_row(&self.rows[i], all_rows[i], all_shares[i])
+        self.n_used = len(all_rows)
+        self.share_rows()
+        self.computed = clock.changes
+        self.begin(False)
+        self.run(FORWARD)
+        self.end()
+        self.complain()
+        return [self.result(&self.rows[i]) for i in range(self.n_used)]
+
+    cdef object result(self, Row *row):
+        return data_at(row, &self.plan.roots[row.root])[0]
+
+    def backward(self):
+        """Add to each leaf's grad what the rows' roots, each times its share, mean for it.
+
+        Raises RuntimeError if a leaf was changed since forward().
+        """
+        self.wait_for_others(True)
+        self.check()
+        self.go_backward()
+        self.add_products()
+        self.complain()
+
+    cdef int check(self) except -1:
+        cdef Py_ssize_t i
+        for i in range(self.plan.leaves.count):
+            if self.plan.leaves.items[i].changed > self.computed:
+                raise RuntimeError("a leaf was changed since forward() (by .data = ... or a "
+                                   "training step), so its gradient would be wrong: call forward() "
+                                   "again, then backward()")
+        return 0
+
+    # ------------------------------------------------------------ sharing the work
+
+    cdef int need_pieces(self, Py_ssize_t n) except -1:
+        cdef Piece *pieces = <Piece *>PyMem_Realloc(self.pieces, n * sizeof(Piece))
+        if pieces is NULL:
+            raise MemoryError()
+        self.pieces = pieces
+        return 0
+
+    cdef int share_rows(self) except -1:
+        """Put the rows into pieces: few enough that their numbers stay in the cache."""
+        cdef Py_ssize_t i, n_scalars = 0, n_in_piece = 0
+        cdef Py_ssize_t most
+        cdef lanes *scratch
+        for i in range(self.n_used):
+            n_scalars += self.n_scalars(&self.rows[i])
+        self.n_helpers = self.n_threads if n_scalars > FEW_SCALARS else 0
+        most = max(1, self.n_used // (2 * self.n_helpers)) if self.n_helpers else self.n_used
+        n_scalars = 0
+        self.need_pieces(self.n_used + 1)
+        self.n_pieces = 0
+        for i in range(self.n_used):
+            if n_in_piece == 0 or n_in_piece == most or n_scalars > CACHE:
+                self.pieces[self.n_pieces] = Piece(i, i, 0)
+                self.n_pieces += 1
+                n_in_piece = n_scalars = 0
+            self.pieces[self.n_pieces - 1].end = i + 1
+            n_in_piece += 1
+            n_scalars += self.n_scalars(&self.rows[i])
+        scratch = <lanes *>PyMem_Realloc(self.scratch, self.n_pieces * self.n_scratch()
+                                         * sizeof(lanes) + 1)
+        if scratch is NULL:
+            raise MemoryError()
+        self.scratch = scratch
+        return 0
+
+    cdef Py_ssize_t n_scalars(self, Row *row) noexcept nogil:
+        """About how many scalars and gradients the row computes."""
+        return self.plan.n_arena * (row.root + 1) // self.plan.n_roots
+
+    cdef Py_ssize_t n_scratch(self) noexcept nogil:
+        """How many lanes a piece needs: to turn round vectors, and for the results before they
+        are copied to where they belong."""
+        return self.plan.widest + self.plan.tallest
+
+    cdef void run(self, int phase) noexcept:
+        """Let all threads take pieces until all are done. What goes wrong with the crew, or a
+        Ctrl-C, can wait: complain() raises it when nothing is left half done."""
+        cdef Py_ssize_t _
+        self.phase, self.undone = phase, self.n_pieces
+        offer(&self.left, self.n_pieces)
+        try:
+            for _ in range(still(&self.n_present), min(self.n_helpers, self.n_pieces - 1)):
+                self._crew.submit(self.help)
+        except BaseException as trouble:
+            self.trouble = trouble
+        with nogil:
+            self.work()
+            while still(&self.undone) > 0:
+                sched_yield()
+
+    cdef int complain(self) except -1:
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None:
+            raise trouble
+        return 0
+
+    def help(self):
+        """Do what there is to be done, for the threads of the crew, until there has been nothing
+        for a while: to wake a thread takes long."""
+        cdef uint64_t since
+        with nogil:
+            give_one(&self.n_present)
+            since = nanoseconds()
+            while nanoseconds() - since < PATIENCE:
+                if still(&self.left) > 0:
+                    self.work()
+                    since = nanoseconds()
+                sched_yield()
+            take_one(&self.n_present)
+
+    cdef void work(self) noexcept nogil:
+        cdef long number = take_one(&self.left)
+        while number > 0:
+            self.do_piece(&self.pieces[number - 1], self.scratch + (number - 1) * self.n_scratch())
+            take_one(&self.undone)
+            number = take_one(&self.left)
+
+    cdef void do_piece(self, Piece *piece, lanes *scratch) noexcept nogil:
+        cdef unsigned int mode
+        if self.phase == FORWARD:
+            self.forward_rows(self.rows + piece.first, piece.end - piece.first, scratch)
+        elif self.phase == BACKWARD:
+            mode = flush_tiny()
+            self.backward_rows(self.rows + piece.first, piece.end - piece.first)
+            set_mode(mode)
+        else:
+            self.do_lines(piece)
+
+    # ------------------------------------------------------------ forward
+
+    cdef void forward_rows(self, Row *rows, Py_ssize_t n, lanes *scratch) noexcept nogil:
+        cdef Instruction *instruction
+        cdef Py_ssize_t i, k
+        for i in range(self.plan.n_instructions):
+            instruction = &self.plan.instructions[i]
+            if instruction.group >= 0:
+                self.forward_products(instruction, rows, n, scratch)
+            elif instruction.op == MATVEC:
+                for k in range(n):
+                    self.forward_own(instruction, &rows[k], scratch)
+            else:
+                for k in range(n):
+                    self.forward_items(instruction, &rows[k])
+
+    cdef void forward_items(self, Instruction *instruction, Row *row) noexcept nogil:
+        cdef Item *item = self.plan.items + instruction.first
+        cdef int op = instruction.op
+        cdef Py_ssize_t _
+        for _ in range(instruction.counts[row.root]):
+            if op == GATHER:
+                memcpy(data_at(row, &item.out), data_at(row, &item.a),
+                       item.shape.n * sizeof(double))
+            else:
+                compute(op, item.shape, data_at(row, &item.out), data_at(row, &item.a),
+                        data_at(row, &item.b))
+            item += 1
+
+    cdef void forward_products(self, Instruction *instruction, Row *rows, Py_ssize_t n,
+                               lanes *scratch) noexcept nogil:
+        """Products of one leaf matrix with vectors of all rows."""
+        cdef double *x[POSITIONS]
+        cdef double *out[POSITIONS]
+        cdef Item *first = self.plan.items + instruction.first
+        cdef Shape shape = first.shape
+        cdef double *m = data_at(rows, &first.a)
+        cdef Py_ssize_t i, k, t = 0
+        for k in range(n):
+            for i in range(instruction.counts[rows[k].root]):
+                x[t], out[t] = data_at(&rows[k], &first[i].b), data_at(&rows[k], &first[i].out)
+                t += 1
+                if t == LANES:
+                    matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
+                    t = 0
+        if t:
+            matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
+
+    cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil:
+        """Products with matrices that the row has computed. Those that begin at the same place,
+        such as the keys up to each position, have the rows of the largest in common."""
+        cdef double *x[POSITIONS]
+        cdef double *out[POSITIONS]
+        cdef Item *item = self.plan.items + instruction.first
+        cdef Item *end = item + instruction.counts[row.root]
+        cdef Shape shape
+        cdef double *m
+        cdef double *results = <double *>(scratch + self.plan.widest)
+        cdef Py_ssize_t t, k
+        while item < end:
+            m, shape, t = data_at(row, &item.a), item.shape, 0
+            while (item + t < end and t < LANES and data_at(row, &item[t].a) is m
+                   and item[t].shape.n == shape.n and item[t].shape.stride == shape.stride
+                   and item[t].shape.rows >= shape.rows):
+                shape.rows = item[t].shape.rows
+                x[t] = data_at(row, &item[t].b)
+                t += 1
+            for k in range(t):
+                out[k] = results + k * shape.rows
+            if t == 1:
+                out[0] = data_at(row, &item.out)
+            matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
+            if t > 1:
+                for k in range(t):
+                    memcpy(data_at(row, &item[k].out), out[k],
+                           item[k].shape.rows * sizeof(double))
+            item += t
+
+    # ------------------------------------------------------------ backward
+
+    cdef void backward_rows(self, Row *rows, Py_ssize_t n) noexcept nogil:
+        """All gradients but those of leaves, which are shared with other rows."""
+        cdef Instruction *instruction
+        cdef Py_ssize_t i, k
+        for k in range(n):
+            for i in range(self.plan.n_spans):
+                if self.plan.spans[i].need <= rows[k].root:
+                    memset(rows[k].arena + self.plan.spans[i].first, 0,
+                           self.plan.spans[i].length * sizeof(double))
+            grad_at(&rows[k], &self.plan.roots[rows[k].root])[0] += rows[k].share
+        for i in range(self.plan.n_instructions - 1, -1, -1):
+            instruction = &self.plan.instructions[i]
+            if instruction.group >= 0:
+                self.backward_products(instruction, rows, n)
+            else:
+                for k in range(n):
+                    self.backward_items(instruction, &rows[k])
+
+    cdef void backward_items(self, Instruction *instruction, Row *row) noexcept nogil:
+        cdef Item *first = self.plan.items + instruction.first
+        cdef Item *item
+        cdef double *g
+        cdef double *gx
+        cdef double *x
+        cdef int op = instruction.op
+        cdef Py_ssize_t i
+        for i in range(instruction.counts[row.root] - 1, -1, -1):
+            item = first + i
+            g = grad_at(row, &item.out)
+            if op == GATHER:
+                add_scaled(item.shape.n, grad_at(row, &item.a), 1.0, g)
+            elif op == MATVEC:
+                x, gx = data_at(row, &item.b), grad_at(row, &item.b)
+                matvecs_backward_inputs(1, item.shape.rows, item.shape.n, item.shape.stride, &g,
+                                        data_at(row, &item.a), &gx)
+                if instruction.joined:
+                    add_to_runs(item.shape, grad_at(row, &item.a), g, x)
+                else:
+                    matvecs_backward_matrix(1, 0, item.shape.rows, item.shape.n,
+                                            item.shape.stride, &g, grad_at(row, &item.a), &x)
+            elif op == VECMAT and instruction.joined:
+                add_dots(item.shape, grad_at(row, &item.a), data_at(row, &item.b), g)
+                add_to_runs(item.shape, grad_at(row, &item.b), data_at(row, &item.a), g)
+            else:
+                send_back(op, item.shape, data_at(row, &item.out), g, data_at(row, &item.a),
+                          grad_at(row, &item.a), data_at(row, &item.b),
+                          NULL if instruction.plain_exponent else grad_at(row, &item.b))
+
+    cdef void backward_products(self, Instruction *instruction, Row *rows,
+                                Py_ssize_t n) noexcept nogil:
+        """What the gradients of products with a leaf matrix mean for their vectors."""
+        cdef double *g[POSITIONS]
+        cdef double *gx[POSITIONS]
+        cdef Item *first = self.plan.items + instruction.first
+        cdef Shape shape = first.shape
+        cdef double *m = data_at(rows, &first.a)
+        cdef Py_ssize_t i, k, t = 0
+        for k in range(n):
+            for i in range(instruction.counts[rows[k].root]):
+                g[t], gx[t] = grad_at(&rows[k], &first[i].out), grad_at(&rows[k], &first[i].b)
+                t += 1
+                if t == POSITIONS:
+                    matvecs_backward_inputs(t, shape.rows, shape.n, shape.stride, g, m, gx)
+                    t = 0
+        if t:
+            matvecs_backward_inputs(t, shape.rows, shape.n, shape.stride, g, m, gx)
+
+    # ------------------------------------------------------------ the leaves' gradients
+
+    cdef int go_backward(self) except -1:
+        """All but what the products mean for their leaf matrices, which is listed."""
+        self.share_rows()
+        self.begin(True)
+        clock.grad_writes += 1
+        self.run(BACKWARD)
+        self.add_shares()
+        self.list_products()
+        self.end()
+        return 0
+
+    cdef void add_shares(self) noexcept:
+        """Add what rows kept to themselves, in the order of going backward through one row after
+        the other, whichever thread went through which."""
+        cdef Plan plan = self.plan
+        cdef Share *share
+        cdef Row *row
+        cdef Node *leaf
+        cdef Py_ssize_t i, k, r
+        cdef double *g
+        for k in range(self.n_used):
+            row = &self.rows[k]
+            for i in range(plan.n_shares - 1, -1, -1):
+                share = &plan.shares[i]
+                if share.need > row.root:
+                    continue
+                leaf = plan.leaves.items[share.place.base - 2]
+                set_used(leaf)
+                g = grad_of(leaf) + share.place.data + row.offsets[share.place.select]
+                for r in range(share.rows):
+                    add_scaled(share.cols, g + r * share.stride, 1.0,
+                               row.arena + share.place.grad + r * share.stride)
+
+    cdef int list_products(self) except -1:
+        """List the products with each leaf matrix, the last row first: they are gone through from
+        the end."""
+        cdef Plan plan = self.plan
+        cdef Instruction *instruction
+        cdef Item *item
+        cdef Products *products
+        cdef Py_ssize_t i, j, k, total = 0
+        cdef double **pointers
+        for i in range(plan.n_groups):
+            self.products[i] = Products(0, NULL, NULL, NULL, NULL)
+        for i in range(plan.n_instructions):
+            instruction = &plan.instructions[i]
+            if instruction.group >= 0:
+                for k in range(self.n_used):
+                    self.products[instruction.group].count += (
+                        instruction.counts[self.rows[k].root])
+        for i in range(plan.n_groups):
+            total += 2 * self.products[i].count
+        pointers = <double **>PyMem_Realloc(self.pointers, (total + 1) * sizeof(double *))
+        if pointers is NULL:
+            raise MemoryError()
+        self.pointers = pointers
+        for i in range(plan.n_groups):
+            products = &self.products[i]
+            products.grads, products.vectors = pointers, pointers + products.count
+            pointers += 2 * products.count
+            products.count = 0
+        for k in range(self.n_used - 1, -1, -1):
+            for i in range(plan.n_instructions):
+                instruction = &plan.instructions[i]
+                if instruction.group < 0:
+                    continue
+                products = &self.products[instruction.group]
+                item = self.plan.items + instruction.first
+                for j in range(instruction.counts[self.rows[k].root]):
+                    products.grads[products.count] = grad_at(&self.rows[k], &item[j].out)
+                    products.vectors[products.count] = data_at(&self.rows[k], &item[j].b)
+                    products.count += 1
+        return 0
+
+    cdef bint left_to_adam(self, Node *matrix, double *means, double *squares) noexcept:
+        """Whether add_products() takes a step of Adam with the gradient of this matrix, instead of
+        adding to it: if nothing else adds to it."""
+        cdef Py_ssize_t i
+        cdef Group *group
+        for i in range(self.plan.n_groups):
+            group = &self.plan.groups[i]
+            if (self.plan.leaves.items[group.base - 2] is matrix and group.stays_out
+                    and not run_of(matrix).used and self.products[i].count):
+                self.products[i].means, self.products[i].squares = means, squares
+                return True
+        return False
+
+    cdef int add_products(self) except -1:
+        """Add what the products mean to the gradients of their matrices, or to Adam's step."""
+        cdef Py_ssize_t i, n = 1, n_products = 0
+        for i in range(self.plan.n_groups):
+            n += self.plan.groups[i].rows // LINES + 1
+            n_products += (self.products[i].count * self.plan.groups[i].rows
+                           * self.plan.groups[i].cols)
+        self.n_helpers = self.n_threads if n_products > FEW_PRODUCTS else 0
+        self.need_pieces(n)
+        self.n_pieces = 0
+        for i in range(self.plan.n_groups):
+            self.share_lines(i)
+        self.begin(True)
+        self.run(MATRICES)
+        self.end()
+        return 0
+
+    cdef void share_lines(self, Py_ssize_t group) noexcept:
+        cdef Py_ssize_t first = 0, rows = self.plan.groups[group].rows
+        while first < rows:
+            self.pieces[self.n_pieces] = Piece(first, min(first + LINES, rows), group)
+            self.n_pieces += 1
+            first += LINES
+
+    cdef void do_lines(self, Piece *piece) noexcept nogil:
+        cdef Group *group = &self.plan.groups[piece.group]
+        cdef Products *products = &self.products[piece.group]
+        cdef Node *matrix = self.plan.leaves.items[group.base - 2]
+        if products.count == 0:
+            return
+        if products.means is NULL:
+            run_of(matrix).used = True
+            matvecs_backward_matrix(products.count, piece.first, piece.end, group.cols,
+                                    run_of(matrix).stride, products.grads, grad_of(matrix),
+                                    products.vectors)
+        else:
+            adam_products(products.count, piece.first, piece.end, group.cols, products.grads,
+                          products.vectors, data_of(matrix), products.means, products.squares,
+                          &self.step)

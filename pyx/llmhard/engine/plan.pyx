@@ -1,0 +1,569 @@
+"""Plans: a graph as a list of instructions and places, to be run for many rows of a Batch at once.
+
+A Plan holds no nodes but the leaves. What is alike stands together: an operation at one depth, over
+all positions of a sentence, is one instruction. Runs of which a larger one is put together lie next
+to each other in the arena, so that nothing is copied.
+"""
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
+from libc.limits cimport INT_MAX
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport qsort
+from libc.string cimport memcpy, memset
+
+from llmhard.engine.elementwise cimport CUSTOM, GATHER, LEAF, MATVEC, POW, SELECT, VECMAT
+from llmhard.engine.node cimport (
+    CONSTANT, Handle, Node, base_of, cols_of, data_of, inputs_of, is_run, need_grad, node_of, refer,
+    release, run_of, size, storage,
+)
+from llmhard.engine.operation cimport Shape, shape_of
+from llmhard.engine.traversal cimport Marks, NodeList, Seen, append, collect, is_first, mark
+
+cdef enum:
+    ARENA, CONSTANTS        # bases; then come the leaves
+
+
+# Where a node is, while the plan is made.
+cdef struct Spot:
+    Node *node
+    int need                # of an operation: the first root that depends on it
+    int last                # and the last
+    bint placed             # the place of the data is known, of an operation also that of the grad
+    int share               # of what is in a leaf: its gradients are Share number share - 1
+    bint joined             # a GATHER whose inputs lie next to each other: nothing is to be done
+    Place place
+
+# The order of the items, a Tape's: what is compared, the more important first; then the kind.
+cdef struct Key:
+    int depth
+    int op                  # products last
+    Py_ssize_t matrix       # of products: which one
+    int number              # the place in the list of spots
+    int kind                # what else makes one instruction: ranks, plain numbers
+    int last
+
+
+cdef void *grown(void *items, Py_ssize_t count, size_t n_bytes) except NULL:
+    """Make room for one item more: the memory doubles whenever the count is a power of two."""
+    if count & (count - 1) == 0:
+        items = PyMem_Realloc(items, (2 * count if count else 1) * n_bytes)
+        if items is NULL:
+            raise MemoryError()
+    memset(<char *>items + count * n_bytes, 0, n_bytes)
+    return items
+
+
+cdef int compare(const void *one, const void *other) noexcept nogil:
+    cdef const Key *a = <const Key *>one
+    cdef const Key *b = <const Key *>other
+    if a.depth != b.depth:
+        return -1 if a.depth < b.depth else 1
+    if a.op != b.op:
+        return -1 if a.op < b.op else 1
+    if a.matrix != b.matrix:
+        return -1 if a.matrix < b.matrix else 1
+    return -1 if a.number < b.number else 1
+
+
+cdef int longer_first(const void *one, const void *other) noexcept nogil:
+    cdef Node *a = (<Node **>one)[0]
+    cdef Node *b = (<Node **>other)[0]
+    return b.n_inputs - a.n_inputs
+
+
+cdef class Plan:
+    def __cinit__(self, list indexes, list roots):
+        self.indexes = indexes
+        Draft(self).make(roots)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.leaves.count):
+            release(self.leaves.items[i])
+        PyMem_Free(self.leaves.items)
+        PyMem_Free(self.touched.slots)
+        PyMem_Free(self.items)
+        PyMem_Free(self.instructions)
+        PyMem_Free(self.selects)
+        PyMem_Free(self.shares)
+        PyMem_Free(self.spans)
+        PyMem_Free(self.groups)
+        PyMem_Free(self.counts)
+        PyMem_Free(self.roots)
+        PyMem_Free(self.constants)
+
+
+cdef class Draft:
+    """A Plan in the making, and what is needed only for that."""
+    cdef Plan plan
+    cdef Marks marks            # of each node that has a spot: `place` is its number
+    cdef Spot *spots            # the operations first, in the order in which they were found
+    cdef Py_ssize_t n_spots
+    cdef NodeList nodes         # the operations
+    cdef Key *order             # those that are to be computed, in the order of computing
+    cdef Py_ssize_t n_order
+    cdef Py_ssize_t n_data      # scalars in the arena so far
+    cdef dict constants         # their places, by their bits
+    cdef int need               # of the operation that is written
+    cdef int unread             # where gradients go that nobody reads; 0: nowhere yet
+
+    def __cinit__(self, Plan plan):
+        self.plan = plan
+        self.constants = {}
+
+    def __dealloc__(self):
+        PyMem_Free(self.marks.slots)
+        PyMem_Free(self.spots)
+        PyMem_Free(self.nodes.items)
+        PyMem_Free(self.order)
+
+    cdef int make(self, list roots) except -1:
+        cdef Plan plan = self.plan
+        cdef Py_ssize_t i
+        plan.n_roots = len(roots)
+        plan.roots = <Place *>PyMem_Calloc(plan.n_roots + 1, sizeof(Place))
+        plan.n_selects = 1
+        plan.selects = <Select *>PyMem_Calloc(1, sizeof(Select))
+        if plan.roots is NULL or plan.selects is NULL:
+            raise MemoryError()
+        self.find(roots)
+        self.join_runs()
+        self.lay_out()
+        self.sort()
+        self.write_items()
+        for i in range(plan.n_roots):
+            plan.roots[i].base = -1
+            if roots[i] is not None:
+                self.need = i
+                plan.roots[i] = self.operand((<Handle>roots[i]).node)
+        self.span_shares()
+        self.count()
+        self.find_what_stays_out()
+        return 0
+
+    # ------------------------------------------------------------ what there is
+
+    cdef int find(self, list roots) except -1:
+        """List the operations, and note the first and the last root that depends on each."""
+        cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
+        cdef NodeList found = NodeList(NULL, 0, 0)
+        cdef Py_ssize_t i, j
+        seen.without_grads = True
+        try:
+            for i in range(len(roots)):
+                if roots[i] is None:
+                    continue
+                collect(&self.nodes, &seen, node_of(<Handle?>roots[i]))
+                for j in range(self.n_spots, self.nodes.count):
+                    if self.nodes.items[j].op == CUSTOM:
+                        raise TypeError("Value(data, children, local_grads) cannot be computed "
+                                        "again")
+                    self.new_spot(self.nodes.items[j]).need = i
+            PyMem_Free(seen.slots)
+            seen = Seen(NULL, 0, 0, NULL, False)
+            seen.without_grads = True
+            for i in range(len(roots) - 1, -1, -1):
+                if roots[i] is None:
+                    continue
+                j = found.count
+                collect(&found, &seen, (<Handle>roots[i]).node)
+                for j in range(j, found.count):
+                    self.spot_of(found.items[j]).last = i
+        finally:
+            PyMem_Free(seen.slots)
+            PyMem_Free(found.items)
+        return 0
+
+    cdef Spot *new_spot(self, Node *node) except NULL:
+        """A spot for a node that has none; good until the next new one."""
+        cdef Spot *spot
+        self.spots = <Spot *>grown(self.spots, self.n_spots, sizeof(Spot))
+        spot = &self.spots[self.n_spots]
+        spot.node = node
+        mark(&self.marks, node).place = self.n_spots
+        self.n_spots += 1
+        return spot
+
+    cdef Spot *spot_of(self, Node *node) except NULL:
+        cdef Spot *spot = NULL
+        cdef Py_ssize_t place = mark(&self.marks, node).place
+        if place < self.n_spots:
+            spot = &self.spots[place]
+        return spot if spot is not NULL and spot.node is node else self.new_spot(node)
+
+    # ------------------------------------------------------------ where it is
+
+    cdef int take(self, Py_ssize_t n) except -1:
+        """Take the next n scalars of the arena; a run begins at a cache line."""
+        cdef Py_ssize_t first = self.n_data if n == 1 else (self.n_data + 7) & ~7
+        if first + n > INT_MAX // 2:
+            raise MemoryError()
+        self.n_data = first + n
+        return first
+
+    cdef int join_runs(self) except -1:
+        """Place the runs that others are put together of next to each other, the longest first:
+        the keys up to each position begin those up to the last one."""
+        cdef NodeList gathers = NodeList(NULL, 0, 0)
+        cdef Py_ssize_t i
+        try:
+            for i in range(self.nodes.count):
+                if self.nodes.items[i].op == GATHER:
+                    append(&gathers, self.nodes.items[i])
+            qsort(gathers.items, gathers.count, sizeof(Node *), longer_first)
+            for i in range(gathers.count):
+                if not self.spot_of(gathers.items[i]).placed:
+                    self.join_run(gathers.items[i])
+        finally:
+            PyMem_Free(gathers.items)
+        return 0
+
+    cdef int join_run(self, Node *gather) except -1:
+        cdef Spot *spot
+        cdef Py_ssize_t i, n_placed = 0
+        cdef Node *input
+        cdef bint joined = True
+        cdef int first = 0, end = 0
+        for i in range(gather.n_inputs):
+            input = inputs_of(gather)[i]
+            if not is_run(input) or base_of(input) is not NULL or input.op == LEAF:
+                return 0
+            spot = self.spot_of(input)
+            if spot.placed:
+                joined = joined and n_placed == i and (i == 0 or spot.place.data == end)
+                first = first if n_placed else spot.place.data
+                end = spot.place.data + size(input)
+                n_placed += 1
+        if n_placed == 0 and self.are_different(gather):
+            first = end = self.take(size(gather))
+            for i in range(gather.n_inputs):
+                spot = self.spot_of(inputs_of(gather)[i])
+                self.place(spot, end)
+                end += size(spot.node)
+        elif not joined or n_placed < gather.n_inputs:
+            return 0
+        spot = self.spot_of(gather)
+        spot.joined = True
+        self.place(spot, first)
+        return 0
+
+    cdef bint are_different(self, Node *gather) except -1:
+        """Whether no input is there twice, and none is a GATHER, whose inputs would be apart."""
+        cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
+        cdef Py_ssize_t i
+        cdef bint different = True
+        try:
+            for i in range(gather.n_inputs):
+                different = (different and inputs_of(gather)[i].op != GATHER
+                             and is_first(&seen, inputs_of(gather)[i]))
+        finally:
+            PyMem_Free(seen.slots)
+        return different
+
+    cdef void place(self, Spot *spot, int first) noexcept:
+        spot.place.data, spot.placed = first, True
+
+    cdef int lay_out(self) except -1:
+        """Place what is left: what a root needs beyond those before it lies together. Then the
+        gradients, in the same order as the data."""
+        cdef Py_ssize_t i
+        cdef Node *node
+        for i in range(self.nodes.count):   # they were found root by root
+            node = self.nodes.items[i]
+            if base_of(node) is NULL and not self.spots[i].placed:
+                self.place(&self.spots[i], self.take(size(node)))
+        self.n_data = (self.n_data + 7) & ~7
+        for i in range(self.nodes.count):
+            node = self.nodes.items[i]
+            if base_of(node) is NULL:
+                self.spots[i].place.grad = self.spots[i].place.data + self.n_data
+                if not self.spots[i].joined:
+                    self.span(self.spots[i].place.grad, size(node), self.spots[i].need)
+        self.plan.n_arena = 2 * self.n_data
+        return 0
+
+    cdef int span(self, Py_ssize_t first, Py_ssize_t length, int need) except -1:
+        """Note that these gradients begin as zeros; one span for neighbours."""
+        cdef Plan plan = self.plan
+        cdef Span *last = NULL
+        if plan.n_spans:
+            last = &plan.spans[plan.n_spans - 1]
+            if last.need == need and 0 <= first - last.first - last.length < 8:
+                last.length = first + length - last.first
+                return 0
+        plan.spans = <Span *>grown(plan.spans, plan.n_spans, sizeof(Span))
+        plan.spans[plan.n_spans] = Span(first, length, need)
+        plan.n_spans += 1
+        return 0
+
+    cdef Place where(self, Node *node) except *:
+        """Where the data is, and of what is computed, the grad."""
+        cdef Spot *spot = self.spot_of(node)
+        cdef Place place = spot.place
+        cdef Py_ssize_t offset
+        if spot.placed:
+            return place
+        if node.op == LEAF:
+            place = self.in_leaf(node)
+        elif node.op == SELECT and run_of(node).index is not NULL:
+            place = self.where(inputs_of(node)[0])
+            place.select = place.grad_select = self.select(node, place.select)
+        else:
+            if node.op == SELECT:
+                place, offset = self.where(inputs_of(node)[0]), run_of(node).offset
+            else:
+                place = self.where(base_of(node))
+                offset = run_of(node).data - data_of(base_of(node))
+            if place.data + offset > INT_MAX // 2:
+                raise MemoryError()
+            place.data += offset
+            place.grad += offset
+        spot = self.spot_of(node)       # there may be new ones since
+        spot.place, spot.placed = place, True
+        return place
+
+    cdef Place in_leaf(self, Node *node) except *:
+        cdef Place place = Place(CONSTANTS, 0, 0, 0, 0)
+        cdef Plan plan = self.plan
+        cdef uint64_t bits
+        if node.flags & CONSTANT:
+            memcpy(&bits, data_of(node), sizeof(double))
+            if bits not in self.constants:
+                place.data = len(self.constants)
+                plan.constants = <double *>grown(plan.constants, place.data, sizeof(double))
+                plan.constants[place.data] = data_of(node)[0]
+                self.constants[bits] = place.data
+            place.data = self.constants[bits]
+        else:
+            need_grad(node)
+            append(&plan.leaves, node)
+            refer(node)
+            is_first(&plan.touched, node)
+            place.base = CONSTANTS + plan.leaves.count
+        return place
+
+    cdef int select(self, Node *node, int inside) except -1:
+        """The number of a new Select."""
+        cdef Plan plan = self.plan
+        cdef Node *of = inputs_of(node)[0]
+        cdef Select made
+        cdef Py_ssize_t i
+        made.rank, made.inside, made.need = of.rank, inside, self.spot_of(node).need
+        made.limit = run_of(of).rows if of.rank == 2 else cols_of(of)
+        made.unit = run_of(of).stride if of.rank == 2 else 1
+        made.index = -1
+        for i in range(len(plan.indexes)):
+            if <void *>plan.indexes[i] is <void *>run_of(node).index:
+                made.index = i
+                break
+        if made.index < 0 or made.index > made.need:
+            raise ValueError(f"root {made.need} depends on an Index that is not among the first "
+                             f"{made.need + 1}")
+        plan.selects = <Select *>grown(plan.selects, plan.n_selects, sizeof(Select))
+        plan.selects[plan.n_selects] = made
+        plan.n_selects += 1
+        return plan.n_selects - 1
+
+    cdef Place operand(self, Node *node) except *:
+        """Where data and grad of an operand are. What is in a leaf gets a place for its grad."""
+        cdef Place place = self.where(node)
+        cdef Spot *spot = self.spot_of(node)
+        cdef Share *share
+        if place.base == CONSTANTS:
+            if not self.unread:
+                self.unread = self.more_grads(1)
+            place.grad = self.unread
+        elif place.base != ARENA:
+            if not spot.share:
+                self.new_share(node, spot)
+            share = &self.plan.shares[spot.share - 1]
+            share.need = min(share.need, self.need)
+            return share.place
+        return place
+
+    cdef int more_grads(self, Py_ssize_t n) except -1:
+        """Take n scalars behind the gradients."""
+        cdef Py_ssize_t first = (self.plan.n_arena + 7) & ~7
+        if first + n > INT_MAX:
+            raise MemoryError()
+        self.plan.n_arena = first + n
+        return first
+
+    cdef int new_share(self, Node *node, Spot *spot) except -1:
+        cdef Plan plan = self.plan
+        cdef Share made
+        made.rows = run_of(node).rows if is_run(node) else 1
+        made.cols = cols_of(node)
+        made.stride = run_of(node).stride if is_run(node) else 1
+        made.need, made.place = self.need, spot.place
+        made.place.grad = self.more_grads((made.rows - 1) * made.stride + made.cols)
+        made.place.grad_select = 0
+        plan.shares = <Share *>grown(plan.shares, plan.n_shares, sizeof(Share))
+        plan.shares[plan.n_shares] = made
+        plan.n_shares += 1
+        spot.share = plan.n_shares
+        return 0
+
+    cdef int span_shares(self) except -1:
+        cdef Share *share
+        cdef Py_ssize_t i
+        for i in range(self.plan.n_shares):
+            share = &self.plan.shares[i]
+            self.span(share.place.grad, (share.rows - 1) * share.stride + share.cols, share.need)
+        return 0
+
+    # ------------------------------------------------------------ what is done
+
+    cdef int sort(self) except -1:
+        """Order what is to be computed: by depth, then alike operations together."""
+        cdef Py_ssize_t i
+        self.order = <Key *>PyMem_Calloc(self.nodes.count + 1, sizeof(Key))
+        if self.order is NULL:
+            raise MemoryError()
+        for i in range(self.nodes.count):
+            if self.nodes.items[i].op != SELECT and not self.spots[i].joined:
+                self.order[self.n_order] = self.key(i)
+                self.n_order += 1
+        qsort(self.order, self.n_order, sizeof(Key), compare)
+        return 0
+
+    cdef Key key(self, Py_ssize_t number) except *:
+        cdef Spot spot = self.spots[number]
+        cdef Node *node = spot.node
+        cdef Node *a = inputs_of(node)[0]
+        cdef Node *b = inputs_of(node)[node.n_inputs - 1]
+        cdef Place matrix
+        cdef Key key
+        key.depth, key.op, key.matrix = node.depth, node.op, 0
+        key.number, key.last = number, spot.last
+        key.kind = (node.rank * 32 + a.rank * 8 + b.rank * 2 + (b.flags & CONSTANT != 0))
+        if node.op == VECMAT:
+            key.kind += 128 * self.is_joined(b)
+        if node.op == MATVEC:
+            matrix = self.where(a)
+            key.op, key.kind = INT_MAX, 2 * self.is_joined(a) + (a.op == LEAF)
+            key.matrix = matrix.base * (<Py_ssize_t>INT_MAX + 1) + matrix.data
+        return key
+
+    cdef bint is_joined(self, Node *matrix) except -1:
+        return self.spot_of(storage(matrix)).joined
+
+    cdef int write_items(self) except -1:
+        cdef Key *key
+        cdef Key *before
+        cdef Py_ssize_t i
+        for i in range(self.n_order):
+            key, before = &self.order[i], &self.order[max(i - 1, 0)]
+            if (i == 0 or key.depth != before.depth or key.op != before.op
+                    or key.kind != before.kind or key.matrix != before.matrix
+                    or key.last != before.last):
+                self.new_instruction(key)
+            self.need = self.spots[key.number].need
+            self.write_item(self.spots[key.number].node)
+        return 0
+
+    cdef int new_instruction(self, Key *key) except -1:
+        cdef Plan plan = self.plan
+        cdef Node *node = self.spots[key.number].node
+        cdef Instruction made
+        made.op, made.last, made.group = node.op, key.last, -1
+        made.plain_exponent = node.op == POW and inputs_of(node)[1].flags & CONSTANT != 0
+        made.first, made.count, made.counts = plan.n_items, 0, NULL
+        made.joined = ((node.op == MATVEC or node.op == VECMAT)
+                       and self.is_joined(inputs_of(node)[node.op == VECMAT]))
+        if node.op == MATVEC and inputs_of(node)[0].op == LEAF:
+            made.group = self.group(inputs_of(node)[0])
+        plan.instructions = <Instruction *>grown(plan.instructions, plan.n_instructions,
+                                                 sizeof(Instruction))
+        plan.instructions[plan.n_instructions] = made
+        plan.n_instructions += 1
+        return 0
+
+    cdef int group(self, Node *matrix) except -1:
+        """The number of the group of products with a leaf matrix."""
+        cdef Plan plan = self.plan
+        cdef int base = self.where(matrix).base
+        cdef Py_ssize_t i
+        for i in range(plan.n_groups):
+            if plan.groups[i].base == base:
+                return i
+        plan.groups = <Group *>grown(plan.groups, plan.n_groups, sizeof(Group))
+        plan.groups[plan.n_groups] = Group(base, run_of(matrix).rows, run_of(matrix).cols, True)
+        plan.n_groups += 1
+        return plan.n_groups - 1
+
+    cdef int write_item(self, Node *node) except -1:
+        cdef Plan plan = self.plan
+        cdef Instruction *instruction = &plan.instructions[plan.n_instructions - 1]
+        cdef Node *a = inputs_of(node)[0]
+        cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else a
+        cdef Item item
+        cdef int i
+        item.need, item.out = self.need, self.where(node)
+        if node.op == GATHER:       # an item for each input
+            for i in range(node.n_inputs):
+                a = inputs_of(node)[i]
+                item.a = item.b = self.operand(a)
+                item.shape = Shape(1, 1, 1, size(a), 1, 1)
+                self.add_item(item)
+                item.out.data += size(a)
+                item.out.grad += size(a)
+            return 0
+        item.a = self.operand(a) if instruction.group < 0 else self.where(a)
+        item.b = self.operand(b) if b is not a else item.a
+        item.shape = shape_of(node, a, b)
+        if node.op == MATVEC:
+            plan.widest = max(plan.widest, item.shape.n)
+            if instruction.group < 0:
+                plan.tallest = max(plan.tallest, item.shape.rows)
+        return self.add_item(item)
+
+    cdef int add_item(self, Item item) except -1:
+        cdef Plan plan = self.plan
+        plan.items = <Item *>grown(plan.items, plan.n_items, sizeof(Item))
+        plan.items[plan.n_items] = item
+        plan.n_items += 1
+        plan.instructions[plan.n_instructions - 1].count += 1
+        return 0
+
+    cdef int count(self) except -1:
+        """Note for each instruction and root how many items the root depends on."""
+        cdef Plan plan = self.plan
+        cdef Instruction *instruction
+        cdef Py_ssize_t i, j, root
+        cdef int *counts
+        plan.counts = counts = <int *>PyMem_Calloc(plan.n_instructions * plan.n_roots + 1,
+                                                   sizeof(int))
+        if counts is NULL:
+            raise MemoryError()
+        for i in range(plan.n_instructions):
+            instruction = &plan.instructions[i]
+            instruction.counts = counts
+            j = 0
+            for root in range(plan.n_roots):
+                while (j < instruction.count
+                       and plan.items[instruction.first + j].need <= root):
+                    j += 1
+                if root <= instruction.last:
+                    counts[root] = j
+            counts += plan.n_roots
+        return 0
+
+    cdef int find_what_stays_out(self) except -1:
+        """Find the matrices of which only products tell the gradient, and only with vectors that
+        no step of Adam moves before it is taken."""
+        cdef Plan plan = self.plan
+        cdef Group *group
+        cdef Instruction *instruction
+        cdef Py_ssize_t i, j
+        for i in range(plan.n_groups):
+            group = &plan.groups[i]
+            group.stays_out = group.cols % 8 == 0
+            for j in range(plan.n_shares):
+                group.stays_out &= plan.shares[j].place.base != group.base
+        for i in range(plan.n_instructions):
+            instruction = &plan.instructions[i]
+            if instruction.group >= 0:
+                for j in range(instruction.first, instruction.first + instruction.count):
+                    if plan.items[j].b.base != ARENA:
+                        plan.groups[instruction.group].stays_out = False
+        return 0

@@ -1,0 +1,429 @@
+"""Batches: many rows at once have the bits of a Tape replayed for one row after the other."""
+
+import copy
+import gc
+import os
+import pickle
+import random
+import threading
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmhard import Matrix, Value, Vector, concat
+from llmhard.adam import Adam, zeros_like
+from llmhard.autograd import Batch, Index, Tape, adam_update, no_grad
+from llmhard.crew import Crew
+from llmhard.model import GPT, Config
+from llmhard.recipe import Recipe
+from llmhard.tokenizer import BOS
+from llmhard.trainer import Recordings, Trainer, beginning_losses, sequence_loss
+
+seeds = st.integers(0, 10**6)
+
+
+def bits(numbers):
+    return [float(x).hex() for x in numbers]
+
+
+def gradients(leaves):
+    found = []
+    for leaf in leaves:
+        rows = leaf.grad if isinstance(leaf, Matrix) else [leaf.grad]
+        for row in rows:
+            found += row if isinstance(row, list) else [row]
+    return found
+
+
+def clear(leaves):
+    for leaf in leaves:
+        leaf.grad = 0.0
+
+
+class Program:
+    """A text of random operations on vectors; its roots depend on more and more Indexes."""
+
+    WIDTH = 8
+
+    def __init__(self, seed, n_roots=3, width=WIDTH):
+        rng = self.rng = random.Random(seed)
+        gauss = rng.gauss
+        self.table = Matrix([[gauss(0, 1) for _ in range(width)] for _ in range(5)])
+        self.weights = [
+            Matrix([[gauss(0, 0.5) for _ in range(width)] for _ in range(width)]) for _ in range(2)
+        ]
+        self.vector = Vector([gauss(0, 1) for _ in range(width)])
+        self.scale = Value(0.5)
+        self.leaves = [self.table, *self.weights, self.vector, self.scale]
+        self.indexes = [Index(0) for _ in range(n_roots)]
+        self.known = [self.vector, self.table[1]]
+        self.rows = []
+        self.roots = []
+        total = Value(0.0)
+        for index in self.indexes:
+            self.known.append(self.table[index] * self.scale)
+            self.rows.append(self.known[-1])
+            for _ in range(6):
+                self.known.append(self.operation(rng.choice(self.known), rng.choice(self.known)))
+            last = self.known[-1].softmax()
+            total = total + last[index if rng.random() < 0.5 else 3] * last.sum()
+            self.roots.append(total / len(self.rows))
+
+    def operation(self, a, b):
+        width = len(a)
+        kind = self.rng.randrange(11)
+        if kind == 0:
+            return a + b * 0.5
+        if kind == 1:
+            return (a - b).tanh()
+        if kind == 2:
+            return self.rng.choice(self.weights) @ a
+        if kind == 3:
+            return a * ((b @ b) / width + 1e-5) ** -0.5
+        if kind == 4:
+            return a.relu() + self.scale
+        if kind == 5:
+            half = width // 2
+            return concat([a[:half], b[half:]])
+        if kind == 6:
+            keys = Matrix(self.rows)
+            return ((keys @ a).softmax() @ keys).tanh()
+        if kind == 7:
+            block = self.weights[0][:3, 1:]
+            return concat([block @ a[1:], b[3:]])
+        if kind == 8:
+            return (a * a + 1.0) ** (self.scale * 0.5) * 0.1
+        if kind == 9:
+            return (b @ self.weights[1]).tanh()
+        return (a / (b * b + 1.0)).exp() * 0.1
+
+    def tapes(self, rows, shares):
+        """What Tapes compute, one row after the other."""
+        results = []
+        tapes = [Tape(root) for root in self.roots]
+        scaled = []
+        for row, share in zip(rows, shares, strict=True):
+            for index, number in zip(self.indexes, row):  # noqa: B905 - a row may be shorter
+                index.value = number
+            root = self.roots[len(row) - 1]
+            tapes[len(row) - 1].forward()
+            results.append(root.data)
+            clear(self.leaves)
+            tapes[len(row) - 1].backward()
+            scaled.append([share * g for g in gradients(self.leaves)])
+        return results, [sum(column) for column in zip(*scaled, strict=True)]
+
+
+rows_of_three = st.lists(
+    st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=1, max_size=20
+)
+
+
+@settings(max_examples=150)
+@given(seeds, rows_of_three, st.integers(1, 3))
+def test_a_batch_computes_what_tapes_do(seed, rows, times):
+    program = Program(seed)
+    shares = [program.rng.choice([1.0, 0.25, -2.0]) for _ in rows]
+    expected, expected_gradients = program.tapes(rows, shares)
+    clear(program.leaves)
+    batch = Batch(program.indexes, program.roots)
+    for _ in range(times):
+        assert bits(batch.forward(rows, shares)) == bits(expected)
+        batch.backward()
+    found = gradients(program.leaves)
+    assert found == pytest.approx([times * g for g in expected_gradients], rel=1e-9, abs=1e-12)
+
+
+@settings(max_examples=30)
+@given(seeds, st.lists(st.integers(2, 9), min_size=1, max_size=12))
+def test_a_model_learns_to_the_same_bits(seed, lengths):
+    rng = random.Random(seed)
+    width = rng.choice([4, 8, 12, 16, 32])
+    config = Config(7, rng.randint(1, 2), width, rng.choice([1, 2, 4]), 8)
+    model = GPT.initialize(config, rng)
+    leaves = list(model.parameters.values())
+    documents = [[rng.randrange(7) for _ in range(n)] for n in lengths]
+    losses = []
+    for document in documents:
+        loss = sequence_loss(model, document)
+        loss.backward()
+        losses.append(loss.data)
+    expected = gradients(leaves)
+    clear(leaves)
+    recordings = Recordings(model)
+    assert bits(recordings.losses(documents)) == bits(losses)
+    recordings.batch.backward()
+    assert bits(gradients(leaves)) == bits(expected)
+
+
+@pytest.mark.parametrize("width", [5, 8, 16, 32, 40, 64])
+@pytest.mark.parametrize("chosen", [range(5), [1], [0, 3, 4], [2, 1]])
+@pytest.mark.parametrize("before", [0.0, 0.125])
+def test_a_step_of_adam_is_backward_and_a_step(width, chosen, before):
+    rows, results = [[1, 2, 3], [0], [4, 4], [2, 2, 2]], []
+    for together in (True, False):
+        program = Program(11, width=width)
+        batch = Batch(program.indexes, program.roots)
+        parameters = [program.leaves[i] for i in chosen]
+        means, squares = ([like(p) for p in parameters] for _ in range(2))
+        program.weights[0].grad = before
+        for t in (1, 2, 3):
+            batch.forward(rows)
+            if not together:
+                batch.backward()
+            tape = batch if together else None
+            adam_update(
+                parameters, means, squares, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-8, t=t, tape=tape
+            )
+        numbers = [leaf.data for leaf in (*program.leaves, *means, *squares)]
+        results.append((numbers, gradients(program.leaves)))
+    assert results[0] == results[1]
+
+
+def like(parameter):
+    if isinstance(parameter, Matrix):
+        return zeros_like(parameter)
+    return Value(0.0) if isinstance(parameter, Value) else Vector([0.0] * len(parameter))
+
+
+def test_backward_refuses_leaves_that_have_changed():
+    program = Program(3)
+    batch = Batch(program.indexes, program.roots)
+    for change in (lambda: setattr(program.scale, "data", 0.7), step_of(program)):
+        batch.forward([[1, 2]])
+        change()
+        before = gradients(program.leaves)
+        with pytest.raises(RuntimeError, match="call forward"):
+            batch.backward()
+        with pytest.raises(RuntimeError, match="call forward"):
+            Adam([program.table]).step(0.1, batch)
+        assert gradients(program.leaves) == before
+    batch.forward([[1, 2]])
+    batch.backward()
+
+
+def step_of(program):
+    return lambda: Adam([program.table]).step(0.1)
+
+
+# ---------------------------------------------------------------- threads
+
+
+DOCUMENTS = [[BOS, *random.Random(i).choices(range(1, 600), k=3 + i % 9), BOS] for i in range(64)]
+
+
+def trained(threads, held_out=()):
+    model = GPT.initialize(Config(600), random.Random(1))
+    trainer = Trainer(model, DOCUMENTS, Recipe(steps=6, batch_size=16), 1, held_out)
+    trainer.threads = threads
+    trainer.run()
+    return trainer.losses, [m.tobytes() for m in model.parameters.values()]
+
+
+def test_the_number_of_threads_changes_no_bit():
+    before = threading.active_count()
+    expected = trained(1, DOCUMENTS)
+    for threads in (2, 3, 8):
+        assert trained(threads, DOCUMENTS) == expected
+        assert threading.active_count() == before
+
+
+class Stubborn:
+    """A crew whose threads cannot be had."""
+
+    size = 3
+
+    def submit(self, _work):
+        raise KeyboardInterrupt
+
+
+def test_nothing_is_left_half_done_without_the_crew():
+    model = GPT.initialize(Config(600), random.Random(1))
+    parameters = list(model.parameters.values())
+    recordings = Recordings(model)
+    recordings.losses(DOCUMENTS)
+    recordings.batch.backward()
+    expected = gradients(parameters)
+    clear(parameters)
+    with Crew(2) as dismissed:
+        pass
+    for crew, error in ((Stubborn(), KeyboardInterrupt), (dismissed, RuntimeError)):
+        clear(parameters)
+        recordings.batch.crew = crew
+        with pytest.raises(error):
+            recordings.batch.forward(DOCUMENTS)
+        with pytest.raises(error):
+            recordings.batch.backward()
+        assert gradients(parameters) == expected
+        twin = GPT.initialize(Config(600), random.Random(1))
+        other = Recordings(twin)
+        other.losses(DOCUMENTS)
+        Adam(list(twin.parameters.values())).step(0.01, other.batch)
+        clear(parameters)
+        with pytest.raises(error):
+            recordings.batch.forward(DOCUMENTS)
+        adam = Adam(parameters)
+        with pytest.raises(error):
+            adam.step(0.01, recordings.batch)
+        moved = [m.tobytes() for m in parameters]
+        assert moved == [m.tobytes() for m in twin.parameters.values()]
+        for name, m in GPT.initialize(Config(600), random.Random(1)).parameters.items():
+            model.parameters[name].data = m.data
+
+
+def test_batches_in_two_threads_that_share_leaves():
+    program = Program(5)
+    rows = [[1, 2, 3], [0, 4], [2]] * 10
+    batches = [Batch(program.indexes, program.roots) for _ in range(2)]
+    expected = batches[0].forward(rows)
+    batches[0].backward()
+    once = gradients(program.leaves)
+    clear(program.leaves)
+    found = []
+
+    def work(batch):
+        for _ in range(50):
+            found.append(batch.forward(rows) == expected)
+            batch.backward()
+
+    workers = [threading.Thread(target=work, args=[batch]) for batch in batches]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == [True] * 100
+    assert gradients(program.leaves) == pytest.approx([100 * g for g in once], rel=1e-9)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_was_forked_goes_on_without_the_crew():
+    model = GPT.initialize(Config(600), random.Random(1))
+    recordings = Recordings(model)
+    with Crew(2) as recordings.crew:
+        expected = recordings.losses(DOCUMENTS)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if recordings.losses(DOCUMENTS) == expected else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# ---------------------------------------------------------------- what it refuses
+
+
+def small():
+    table, index = Vector([1.0, 4.0, 9.0]), Index(0)
+    return table, index, table[index] * 10.0
+
+
+class Evil:
+    def __init__(self, action):
+        self.action = action
+
+    def __index__(self):
+        self.action()
+        return 1
+
+
+def test_what_a_row_may_not_be():
+    _, index, root = small()
+    other = Index(0)
+    batch = Batch([index, other], [root])
+    refused = [
+        ([[]], ValueError, "no root for a row of 0"),
+        ([[0, 1]], ValueError, "no root for a row of 2"),
+        ([[0], [3]], IndexError, "index 3 is outside a Vector of 3"),
+        ([[-1]], IndexError, "index -1"),
+        ([[10**30]], IndexError, "cannot fit|too large"),
+        ([[1.0]], TypeError, "float"),
+        ([["1"]], TypeError, "str"),
+        ([0], TypeError, "iterable"),
+    ]
+    for rows, error, message in refused:
+        with pytest.raises(error, match=message):
+            batch.forward(rows)
+    with pytest.raises(ValueError, match="2 rows need as many shares"):
+        batch.forward([[0], [1]], [1.0])
+    with pytest.raises(TypeError):
+        batch.forward([[0]], ["half"])
+    assert batch.forward([]) == []
+    batch.backward()
+    assert batch.forward([[Evil(lambda: batch.forward([[2]] * 30))]]) == [40.0]
+    with pytest.raises(ZeroDivisionError):
+        batch.forward([[Evil(lambda: 1 / 0)]])
+    assert batch.forward([[2]]) == [90.0]
+
+
+def test_what_a_root_may_not_be():
+    table, index, root = small()
+    matrix = Matrix([[1.0, 2.0]])
+    late = table[Index(1)] * 2.0
+    custom = Value(1.0, (Value(2.0),), (3.0,))
+    for indexes, roots, error, message in [
+        ([index], [root, root], ValueError, "at most as many roots"),
+        ([index], [late], ValueError, "not among the first 1"),
+        ([Index(0), index], [root], ValueError, "not among the first 1"),
+        ([index], [custom * root], TypeError, "cannot be computed again"),
+        ([index], [table], TypeError, "a root is a Value"),
+        ([index], [matrix], TypeError, "a root is a Value"),
+        ([index], [1.0], TypeError, "a root is a Value"),
+        ([0], [root], TypeError, "is an Index"),
+        (None, [root], TypeError, "iterable"),
+        ([index], [Value.__new__(Value)], RuntimeError, "no scalars yet"),
+    ]:
+        with pytest.raises(error, match=message):
+            Batch(indexes, roots)
+    batch = Batch([index, Index(0)], [None, root])
+    with pytest.raises(ValueError, match="no root for a row of 1"):
+        batch.forward([[0]])
+    assert batch.forward([[1, 0]]) == [40.0]
+    for how in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="not copied"):
+            how(batch)
+    assert Batch([], []).forward([]) == []
+
+
+def test_roots_without_operations():
+    table, index, _ = small()
+    leaf = Value(3.0)
+    batch = Batch([index, Index(0), Index(1)], [table[index], leaf, table[1]])
+    assert batch.forward([[2], [0, 0], [0, 0, 0]]) == [9.0, 3.0, 4.0]
+    batch.backward()
+    assert (table.grad, leaf.grad) == ([0.0, 1.0, 1.0], 1.0)
+
+
+def test_an_index_of_an_index_and_an_index_twice():
+    table, index, other = Matrix([[1.0, 2.0], [3.0, 4.0]]), Index(0), Index(0)
+    row = table[index]
+    batch = Batch([index, other], [None, row[other] * row[index] + table[other][0]])
+    for i, j in product(range(2), repeat=2):
+        data = table.data
+        assert batch.forward([[i, j]]) == [data[i][j] * data[i][i] + data[j][0]]
+
+
+def test_the_leaves_outlive_the_graph():
+    def made():
+        program = Program(7)
+        batch = Batch(program.indexes, program.roots)
+        return batch, batch.forward([[1, 2, 3]])
+
+    batch, expected = made()
+    gc.collect()
+    blocks = [[random.random() for _ in range(500)] for _ in range(100)]
+    assert batch.forward([[1, 2, 3]]) == expected
+    batch.backward()
+    del blocks
+
+
+def test_recording_is_not_needed_any_more():
+    model = GPT.initialize(Config(9, 1, 8, 2, 6), random.Random(1))
+    indexes = [Index(0) for _ in range(7)]
+    batch = Batch(indexes, [None, *beginning_losses(model, indexes)])
+    with no_grad():
+        assert batch.forward([[0, 1, 2], [0, 3]]) == [
+            sequence_loss(model, [0, 1, 2]).data,
+            sequence_loss(model, [0, 3]).data,
+        ]
+    batch.backward()
+    assert any(model.parameters["wte.weight"].grad[1])
