@@ -5,6 +5,7 @@ import gc
 import os
 import subprocess
 import sys
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,47 @@ def resident():
     # What was freed between blocks in use stays with the process unless glibc is asked for it.
     getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+def test_what_a_large_graph_leaves_behind_is_bounded():
+    def record(n):
+        y = x = Value(1.0)
+        for _ in range(n):
+            y = y * x + 1.0
+        del y
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    assert record(300_000) - record(1000) < 1000  # as many nodes are kept for the next graph ...
+    program = "import sys; from llmhard import Value; before = sys.getallocatedblocks()\n"
+    program += "y = x = Value(1.0)\nfor _ in range(300_000): y = y * x + 1.0\n"
+    program += "del y; print(sys.getallocatedblocks() - before)"
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(output.stdout) < 3 * 2**16 + 2**14 + 1000  # ... but not all of them
+
+
+def test_a_value_in_the_place_of_another_has_nothing_of_it():
+    x = Value(2.0)
+    for change in (
+        lambda y: setattr(y, "label", "y"),
+        lambda y: setattr(y, "grad", 3.0),
+        lambda y: y.__dict__,
+        lambda y: y.backward(),
+        lambda y: y.children,
+        weakref.ref,
+        lambda _: None,
+    ):
+        y = x * 3.0
+        kept = change(y)
+        del y
+        if isinstance(kept, weakref.ref):
+            assert kept() is None
+        for y in [x * 3.0 for _ in range(3)]:
+            assert (y.data, y.grad, y.label, y.op) == (6.0, 0.0, "", "*")
+            assert weakref.getweakrefcount(y) == 0
+            assert not gc.is_tracked(y)
+            y.label = "new"
+            assert (gc.is_tracked(y), vars(y)) == (True, {"label": "new"})
 
 
 def check_flat(step, n):

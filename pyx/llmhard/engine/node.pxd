@@ -1,9 +1,11 @@
 """Nodes, as the modules above see them: the struct, and what keeps and frees it."""
+from cpython.mem cimport PyMem_Malloc
 from cpython.ref cimport PyObject
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
 
-from llmhard.engine.elementwise cimport Step
+from llmhard.engine.elementwise cimport LEAF, Step, is_linear
 
 # Where the numbers of a scalar are.
 cdef struct Moved:
@@ -68,6 +70,18 @@ cdef struct Program:
 cdef enum:
     CACHE_LINE = 64             # bytes; also the widest vector register
 
+cdef extern from *:
+    """
+    #define prefetch_to_write(address) __builtin_prefetch(address, 1)
+    #if defined(__SANITIZE_ADDRESS__)
+    #define RECYCLES 0
+    #else
+    #define RECYCLES 1
+    #endif
+    """
+    void prefetch_to_write(const void *address) noexcept nogil
+    bint RECYCLES               # false where AddressSanitizer is to see what was freed
+
 # What has happened, in numbers that only grow: a larger one is later.
 cdef struct Clock:
     uint64_t changes        # how often data was assigned to, or a Tape ran forward
@@ -80,7 +94,7 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
                     Py_ssize_t n_inputs) except NULL
 cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
                 double *data) except NULL
-cdef Node *constant(double data) except NULL
+cdef Node *new_scalar(int op, Py_ssize_t n_inputs) except NULL
 cdef void release(Node *node) noexcept
 cdef void release_program(Program *program) noexcept
 cdef void discard(Node *node) noexcept
@@ -146,6 +160,14 @@ cdef inline Py_ssize_t size(Node *node) noexcept nogil:
 cdef inline void refer(Node *node) noexcept nogil:
     """Count one more reference. A node with INT_MAX of them is never freed."""
     node.refs += node.refs < INT_MAX
+
+
+cdef inline Node *constant(double data) except NULL:
+    """A plain number in a formula."""
+    cdef Node *node = new_scalar(LEAF, 0)
+    node.flags |= CONSTANT
+    node.home.own[0] = data
+    return node
 
 
 cdef inline void link(Node *node, Node *input) noexcept:

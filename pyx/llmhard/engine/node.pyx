@@ -66,20 +66,65 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
 cdef Node *allocated(int op, int rank, Py_ssize_t n_inputs, bint is_view=False) except NULL:
     """A node of zeros, and behind it room for inputs, and for a scalar's local gradients."""
     cdef Node *node
-    cdef bint run = rank or is_view
-    cdef size_t n_bytes = n_inputs * sizeof(Node *)
     if n_inputs > INT_MAX:
         raise MemoryError()
-    if not run and not is_linear(op):
-        n_bytes += n_inputs * sizeof(double)
-    node = <Node *>PyMem_Malloc(n_bytes + (sizeof(Run) if run else sizeof(Node)))
+    if rank == 0 and not is_view:
+        return new_scalar(op, n_inputs)
+    node = <Node *>PyMem_Malloc(sizeof(Run) + n_inputs * sizeof(Node *))
     if node is NULL:
         raise MemoryError()
-    memset(node, 0, sizeof(Node))
-    if run:
-        memset(node, 0, sizeof(Run))
-    node.op, node.rank, node.flags = op, rank, RUN if run else 0
+    memset(node, 0, sizeof(Run))
+    node.op, node.rank, node.flags = op, rank, RUN
     return node
+
+
+cdef enum:
+    SIZES = 3               # of a scalar with 0, 1 or 2 times ROOM behind the Node
+    ROOM = sizeof(Node *) + sizeof(double)      # for one input and its local gradient
+    MOST_SPARES = 1 << 16   # of each size
+
+# Scalars come and go by the thousand: those that are freed are kept for the next ones. Python's
+# allocator would give the memory of a graph back to the system, page by page, before the next one
+# is recorded.
+cdef struct Spares:
+    Node *first             # its `handle` is the next one
+    int count
+
+cdef Spares spares[SIZES]
+
+
+cdef inline Py_ssize_t room_behind(int op, Py_ssize_t n_inputs) noexcept:
+    """How many times ROOM a scalar needs for its inputs and local gradients."""
+    return (n_inputs + 1) // 2 if is_linear(op) else n_inputs
+
+
+cdef Node *new_scalar(int op, Py_ssize_t n_inputs) except NULL:
+    """A scalar of its own, with room for inputs (not linked) and local gradients (not set)."""
+    cdef Py_ssize_t room = room_behind(op, n_inputs)
+    cdef Node *node
+    if room < SIZES and spares[room].first is not NULL:
+        node = spares[room].first
+        spares[room].first = <Node *>node.handle
+        prefetch_to_write(spares[room].first)
+        spares[room].count -= 1
+    else:
+        node = <Node *>PyMem_Malloc(sizeof(Node) + room * ROOM)
+        if node is NULL:
+            raise MemoryError()
+    memset(node, 0, sizeof(Node))
+    node.op = op
+    return node
+
+
+cdef inline void free_scalar(Node *node) noexcept:
+    # under no_grad its operation may have been forgotten: then it has more room than it says
+    cdef Py_ssize_t room = room_behind(node.op, node.n_inputs)
+    if RECYCLES and room < SIZES and spares[room].count < MOST_SPARES:
+        node.handle = <PyObject *>spares[room].first
+        spares[room].first = node
+        spares[room].count += 1
+    else:
+        PyMem_Free(node)
 
 
 cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
@@ -99,13 +144,6 @@ cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t
     return node
 
 
-cdef Node *constant(double data) except NULL:
-    cdef Node *node = new_node(LEAF, 0, 1, 1, 0)
-    node.flags |= CONSTANT
-    node.home.own[0] = data
-    return node
-
-
 cdef void release_program(Program *program) noexcept:
     program.refs -= 1
     if program.refs == 0:
@@ -121,7 +159,9 @@ cdef void free_node(Node *node) noexcept:
         PyMem_Free(run_of(node).data_block)
         PyMem_Free(run_of(node).grad_block)
         Py_XDECREF(run_of(node).index)
-    PyMem_Free(node)
+        PyMem_Free(node)
+    else:
+        free_scalar(node)
 
 
 cdef inline bint is_last(Node *node) noexcept:

@@ -10,7 +10,7 @@ from llmhard.engine.kernels cimport (
     vecmat_backward,
 )
 from llmhard.engine.node cimport (
-    CONSTANT, MOVED, RUN, Node, data_of, inputs_of, locals_of, run_of,
+    CONSTANT, MOVED, RUN, Node, data_of, grad_of, inputs_of, locals_of, run_of,
 )
 
 # What an operation has to know of its operands besides where they are.
@@ -25,7 +25,7 @@ cdef void backward(Node *node) noexcept nogil
 cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil
 cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
 cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
-cdef int check_unchanged(Node *node) except -1
+cdef int check_unchanged(Node **nodes, Py_ssize_t count) except -1
 cdef void follow(Node *select) noexcept
 cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil
 cdef void wrote_data(Node *node) noexcept
@@ -77,6 +77,23 @@ cdef inline double local_of(Node *node, int i) noexcept nogil:
     if is_unary(node.op):
         return local_1(node.op, 0.0, 0.0)
     return local_b(node.op, 0.0, 0.0) if i else local_a(node.op, 0.0, 0.0)
+
+
+cdef inline void backward_single(Node *node) noexcept nogil:
+    """Add to the grad of each input what that of a single Value means for it: the chain rule."""
+    cdef double g = grad_of(node)[0]
+    cdef double *to
+    cdef int i
+    if is_linear(node.op):
+        for i in range(node.n_inputs):
+            to = grad_of(inputs_of(node)[i])
+            to[0] += local_of(node, i) * g
+        return
+    if has_step(node):      # whose replays do not update the local gradients
+        find_local(node)
+    for i in range(node.n_inputs):
+        to = grad_of(inputs_of(node)[i])    # first, so that the rest is one multiply-add, as in a
+        to[0] += locals_of(node)[i] * g     # Step, if the processor has that: the same bits
 
 
 cdef inline void compute(int op, Shape shape, double *out, double *a, double *b) noexcept nogil:

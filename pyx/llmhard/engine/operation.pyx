@@ -121,10 +121,7 @@ cdef void backward(Node *node) noexcept nogil:
     if op == SELECT:
         return
     elif is_single(node):
-        if has_step(node):      # whose replays do not update the local gradients
-            find_local(node)
-        for i in range(node.n_inputs):
-            grad_of(inputs_of(node)[i])[0] += local_of(node, i) * g[0]
+        backward_single(node)
     elif op == GATHER:
         for i in range(node.n_inputs):
             n = cols_of(inputs_of(node)[i])
@@ -190,10 +187,13 @@ cdef void wrote_data(Node *node) noexcept:
     owner.changed = clock.changes
 
 
-cdef int check_unchanged(Node *node) except -1:
-    if is_stale(node):
-        raise RuntimeError(
-            f"an input of the recorded operation '{NAMES[node.op]}' was changed after it was "
-            f"recorded (by .data = ..., a training step or a replay), so its gradient would be "
-            f"wrong: compute the result again, then call backward()")
+cdef int check_unchanged(Node **nodes, Py_ssize_t count) except -1:
+    """Raise RuntimeError unless all their gradients are still right."""
+    cdef Py_ssize_t i
+    for i in range(count):
+        if is_stale(nodes[i]):
+            raise RuntimeError(
+                f"an input of the recorded operation '{NAMES[nodes[i].op]}' was changed after it "
+                f"was recorded (by .data = ..., a training step or a replay), so its gradient "
+                f"would be wrong: compute the result again, then call backward()")
     return 0

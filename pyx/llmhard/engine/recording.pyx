@@ -36,23 +36,25 @@ cdef class no_grad:
     cdef Entry *entries         # of the threads in this block, one each
 
     def __enter__(self):
-        global not_recording
+        global not_recording, n_blocks
         cdef Entry *mine = self.find()[0]
         if mine is NULL:
             mine = self.add_entry()
         mine.times += 1
         not_recording += 1
+        n_blocks += 1
         return self
 
     def __exit__(self, kind=None, error=None, traceback=None):
         """Needs no memory: named arguments come without a tuple."""
-        global not_recording
+        global not_recording, n_blocks
         cdef Entry **place = self.find()
         cdef Entry *mine = place[0]
         if mine is NULL:
             return
         mine.times -= 1
         not_recording -= 1
+        n_blocks -= 1
         if mine.times == 0:
             place[0] = mine.next
             PyMem_Free(mine)
@@ -85,7 +87,6 @@ cdef class no_grad:
 
 cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
     """Compute a node whose inputs are linked, and keep the links if operations are recorded."""
-    cdef int i
     if n_at_work:
         wait_for_nodes(inputs_of(node), node.n_inputs, READ)
     if is_run(node):
@@ -93,11 +94,18 @@ cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
     else:
         node.changed = clock.changes
     forward(node, scratch)
+    if n_blocks:
+        forget(node)
+    return node
+
+
+cdef void forget(Node *node) noexcept:
+    """Let a new node be a leaf, if this thread does not record."""
+    cdef int i
     if not_recording:
         for i in range(node.n_inputs):
             release(inputs_of(node)[i])
         node.op, node.n_inputs, node.depth = LEAF, 0, 0
-    return node
 
 
 cdef lanes *columns = NULL      # room for the columns of a matrix, while the GIL is held

@@ -15,8 +15,8 @@ from llmhard.engine.node cimport (
     storage,
 )
 from llmhard.engine.operation cimport (
-    backward, backward_matrix, backward_matvecs, check_unchanged, forward, forward_matvecs,
-    is_single,
+    backward, backward_matrix, backward_matvecs, backward_single, check_unchanged, forward,
+    forward_matvecs, is_single,
 )
 from llmhard.engine.traversal cimport (
     Mark, Marks, NodeList, Seen, append, collect, find, group, is_first, sort,
@@ -361,11 +361,9 @@ cdef class Tape:
         return 0
 
     cdef int check(self) except -1:
-        cdef Py_ssize_t i
         if self.program is not NULL and self.program.computed == clock.changes:
             return 0
-        for i in range(self.nodes.count):
-            check_unchanged(self.nodes.items[i])
+        check_unchanged(self.nodes.items, self.nodes.count)
         return 0
 
     cdef int find_inner_grads(self, Earlier *earlier) except -1:
@@ -427,6 +425,8 @@ cdef class Tape:
                     if inputs_of(node)[0].op != LEAF:
                         backward_matrix(self.nodes.items + first, i + 1 - first, self.pointers)
                     i = first
+                elif is_single(node):
+                    backward_single(node)
                 else:
                     backward(node)
             i -= 1

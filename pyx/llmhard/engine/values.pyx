@@ -13,26 +13,26 @@ from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.number cimport PyNumber_AsSsize_t
-from cpython.object cimport PyTypeObject
+from cpython.object cimport PyTypeObject, destructor
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 from libc.limits cimport INT_MAX
 from libc.string cimport memcpy
 
 from llmhard.engine.elementwise cimport (
-    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, is_binary, is_unary,
-    local_1, local_a, local_b,
+    CUSTOM, DOT, GATHER, LEAF, MATVEC, POW, SELECT, SOFTMAX, SUM, VECMAT, accepts1, accepts2,
+    is_binary, is_unary, local_1, local_a, local_b,
 )
 from llmhard.engine.functions cimport Functions, check_domain1, check_domain2
 from llmhard.engine.indexing cimport Index, position, select, span
 from llmhard.engine.node cimport (
-    CONSTANT, KEEPS, Handle, Node, Run, base_of, cols_of, constant, data_of, discard,
-    grad_of, inputs_of, keep, link, locals_of, need_grad, new_node, node_of, release, run_of, size,
-    storage, view, wrote_grad,
+    CONSTANT, KEEPS, RECYCLES, Handle, Node, Run, base_of, cols_of, constant, data_of, discard,
+    grad_of, inputs_of, keep, link, locals_of, need_grad, new_node, new_scalar, node_of,
+    prefetch_to_write, refer, release, run_of, size, storage, view, wrote_grad,
 )
 from llmhard.engine.operation cimport (
     check_unchanged, find_local, follow, has_step, is_single, local_of, wrote_data,
 )
-from llmhard.engine.recording cimport finish, scratch_for
+from llmhard.engine.recording cimport finish, finish_single, scratch_for
 from llmhard.engine.tape cimport Tape
 from llmhard.engine.threads cimport GRAD, READ, WRITE, n_at_work, reach, wait_for_nodes, wait_once
 
@@ -44,25 +44,84 @@ from llmhard.engine.operation import NAMES
 
 cdef extern from *:
     """
-    #define instance(type, arguments) \\
-        ((PyTypeObject *)(type))->tp_new((PyTypeObject *)(type), arguments, NULL)
+    typedef struct __pyx_obj_7llmhard_6engine_4node_Handle HandleStruct;
+
+    /* Free an object in the way of a class that its type comes from, and without recursion where
+       that would go deep; `whole` is its type's own way, which then is called again. */
+    static void free_in_turn(PyObject *object, destructor inherited, destructor whole) {
+        PyObject_GC_UnTrack(object);
+        Py_TRASHCAN_BEGIN(object, whole)
+        inherited(object);
+        Py_TRASHCAN_END
+    }
     """
-    PyObject *instance(type, tuple)     # type.__new__(type), but NULL where that would raise
+    ctypedef struct HandleStruct:   # a Handle, also while it is freed
+        Node *node
+        PyObject *__weakref__
+    void free_in_turn(PyObject *, destructor inherited, destructor whole) noexcept
+
+cdef extern from "Python.h":
+    PyObject *_PyObject_GC_New(PyTypeObject *)      # not tracked
+    Handle PyObject_Init(PyObject *, PyTypeObject *)
+    PyTypeObject *Py_TYPE(PyObject *)
+
+
+# ================================================================ handles, made and freed
+# Those of results in between come and go by the thousand, as their nodes do (new_scalar): Values
+# that nobody could tell from new ones are kept when they are freed, and made again.
+
+cdef enum:
+    SPARE_VALUES = 1 << 14
+cdef HandleStruct *spare_values = NULL      # the first; `node` is the next one
+cdef int n_spare_values = 0
+cdef list MODELS = []                       # a Value, a Vector and a Matrix without a node
 
 
 cdef object handle(Node *node):
     """A new handle of the node: a Value, Vector or Matrix."""
-    # `try` would cost more than all the rest
-    cdef PyObject *made = instance(Value if node.rank == 0 else
-                                   Vector if node.rank == 1 else Matrix, ())
-    if made is NULL:
+    global spare_values, n_spare_values
+    cdef HandleStruct *spare = spare_values
+    cdef Handle made
+    if node.rank or spare is NULL:
+        made = new_handle(node)
+    else:
+        spare_values = <HandleStruct *>spare.node
+        prefetch_to_write(spare_values)
+        n_spare_values -= 1
+        made = PyObject_Init(<PyObject *>spare, <PyTypeObject *>Value)
+    made.node, node.handle = node, <PyObject *>made
+    refer(node)
+    return made
+
+
+cdef Handle new_handle(Node *node):
+    """What type.__new__ makes, but without a visit to each class that the type comes from."""
+    cdef Handle model = MODELS[node.rank]
+    cdef PyObject *made = _PyObject_GC_New(Py_TYPE(<PyObject *>model))
+    if made is NULL:    # `try` would cost more than all the rest
         discard(node)
         raise MemoryError()
+    memcpy(made + 1, <PyObject *>model + 1, sizeof(HandleStruct) - sizeof(PyObject))
     new = <Handle>made
     Py_DECREF(new)      # `new` counts one more
-    new.hold(node)
-    new.leave_gc()
     return new
+
+
+cdef void free_value(PyObject *value) noexcept:
+    """Free a Value, or keep it for later if only its node tells it from a new one."""
+    global spare_values, n_spare_values
+    cdef HandleStruct *handle = <HandleStruct *>value
+    cdef Node *node = handle.node
+    if (node is NULL or node.keeping or handle.__weakref__ is not NULL or not RECYCLES
+            or n_spare_values == SPARE_VALUES or Py_TYPE(value) is not <PyTypeObject *>Value):
+        free_in_turn(value, (<PyTypeObject *>Handle).tp_dealloc, free_value)
+        return
+    handle.node = <Node *>spare_values
+    spare_values = handle
+    n_spare_values += 1
+    if node.handle is value:
+        node.handle = NULL
+    release(node)
 
 
 cdef object shown(Node *node):
@@ -97,6 +156,8 @@ cdef Node *operand(object x) except? NULL:
     cdef Node *node
     if type(x) is Value:        # the usual case needs no walk through the base classes
         return node_of(<Handle>x)
+    if type(x) is float or type(x) is int:
+        return constant(x)
     if isinstance(x, Handle):
         node = node_of(<Handle>x)
         return node if node.rank < 2 else NULL
@@ -110,17 +171,14 @@ cdef object elementwise2(int op, object x, object y):
     cdef Node *a = NULL
     cdef Node *b = NULL
     cdef Node *node = NULL
-    cdef Node *both[2]
     try:
         a, b = operand(x), operand(y)
         if a is NULL or b is NULL:
             return NotImplemented
         if a.rank == 0 and b.rank == 0:
-            if n_at_work:
-                both[0], both[1] = a, b
-                wait_for_nodes(both, 2, READ)
-            check_domain2(op, data_of(a)[0], data_of(b)[0])
-        elif a.rank and b.rank and cols_of(a) != cols_of(b):
+            node = single2(op, a, b)
+            return handle(node)
+        if a.rank and b.rank and cols_of(a) != cols_of(b):
             raise ValueError(f"'{NAMES[op]}' needs two Vectors of the same length, "
                              f"not {cols_of(a)} and {cols_of(b)}")
         node = new_node(op, max(a.rank, b.rank), 1, max(cols_of(a), cols_of(b)), 2)
@@ -133,6 +191,34 @@ cdef object elementwise2(int op, object x, object y):
     return handle(finish(node))
 
 
+cdef Node *single2(int op, Node *a, Node *b) except NULL:
+    """a op b for single Values."""
+    cdef Node *node
+    cdef Node *both[2]
+    cdef double data = 0.0
+    cdef double local[2]
+    if n_at_work:
+        both[0], both[1] = a, b
+        wait_for_nodes(both, 2, READ)
+    if not accepts2(op, data_of(a)[0], data_of(b)[0], &data, local):
+        check_domain2(op, data_of(a)[0], data_of(b)[0])
+    node = new_scalar(op, 2)
+    link(node, a)
+    link(node, b)
+    return finish_single(node, data, local)
+
+
+cdef Node *single1(int op, Node *a) except NULL:
+    cdef Node *node
+    cdef double data = 0.0, local
+    reach(a, READ)
+    if not accepts1(op, data_of(a)[0], &data, &local):
+        check_domain1(op, data_of(a)[0])
+    node = new_scalar(op, 1)
+    link(node, a)
+    return finish_single(node, data, &local)
+
+
 cdef object elementwise1(int op, Handle x):
     cdef Node *a = node_of(x)
     cdef Node *node
@@ -140,8 +226,7 @@ cdef object elementwise1(int op, Handle x):
         raise TypeError(f"'{NAMES[op]}' is not defined for a Matrix; apply it to the rows, "
                         f"which are Vectors")
     if a.rank == 0:
-        reach(a, READ)
-        check_domain1(op, data_of(a)[0])
+        return handle(single1(op, a))
     node = new_node(op, a.rank, 1, cols_of(a), 1)
     link(node, a)
     return handle(finish(node))
@@ -710,7 +795,7 @@ cdef list children_of(Node *value):
     cdef double *weights
     cdef double x, y
     reach_operation(node)
-    check_unchanged(node)
+    check_unchanged(&node, 1)
     if op == LEAF:
         return []
     if is_single(node):
@@ -865,6 +950,8 @@ cdef str listing(list numbers):
     return f"[{shown}, ...]" if len(numbers) > 6 else f"[{shown}]"
 
 
-# Freed as every Handle is, at once: Cython's own way goes through each class that it comes from.
-for kind in (Value, Vector, Matrix):
+MODELS += [Value.__new__(Value), Vector.__new__(Vector), Matrix.__new__(Matrix)]
+# Vectors and Matrices are freed as every Handle is: Cython's own way goes through each class.
+(<PyTypeObject *>Value).tp_dealloc = free_value
+for kind in (Vector, Matrix):
     (<PyTypeObject *>kind).tp_dealloc = (<PyTypeObject *>Handle).tp_dealloc
