@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from llmhard import checkpoint, cli, corpus, model_file
+from llmhard.crew import n_cores
 from llmhard.model import Config
 from llmhard.sampler import Sampling, generate
 from llmhard.training_record import best as best_point
@@ -763,7 +764,7 @@ def test_the_defaults_are_the_promised_ones():
         "data": None, "out": None, "force": False, "quiet": False,
         "seed": None, "resume": None, "checkpoint_every": None, "plot": None, "preset": None,
         "tokenizer": None,
-        "keep": None, "watch": False,
+        "keep": None, "watch": False, "threads": n_cores(),
         **dict.fromkeys(RECIPE), **dict.fromkeys(["n_layer", "n_embd", "n_head", "block_size"]),
     }  # fmt: skip
     assert sample == {

@@ -9,7 +9,7 @@ import pytest
 
 from llmhard import autograd, corpus, grammar, model_file
 from llmhard.cli import main
-from llmhard.engine import indexing, optimizer, recording, tape, values
+from llmhard.engine import batch, indexing, optimizer, recording, tape, values
 from llmhard.evaluation import Surprise, evaluate
 from llmhard.trainer import Recordings
 
@@ -25,7 +25,7 @@ def test_examples_in_documents(name):
 
 def test_examples_in_docstrings():
     attempted = 0
-    for module in (indexing, optimizer, recording, tape, values):
+    for module in (batch, indexing, optimizer, recording, tape, values):
         results = doctest.testmod(module, extraglobs=vars(autograd))
         assert results.failed == 0
         attempted += results.attempted

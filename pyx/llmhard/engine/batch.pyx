@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 from llmhard.engine.elementwise cimport GATHER, MATVEC, VECMAT
 from llmhard.engine.indexing cimport Index, outside
 from llmhard.engine.kernels cimport (
-    LANES, POSITIONS, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes, matvecs,
-    matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
+    LANES, POSITIONS, AdamStep, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes,
+    matvecs, matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
 )
 from llmhard.engine.node cimport (
     Handle, Node, clock, data_of, grad_of, node_of, run_of, set_used,
@@ -598,6 +598,7 @@ cdef class Batch(Pass):
         cdef Group *group = &self.plan.groups[piece.group]
         cdef Products *products = &self.products[piece.group]
         cdef Node *matrix = self.plan.leaves.items[group.base - 2]
+        cdef AdamStep step = self.step      # its own, so that no number written can be one of these
         if products.count == 0:
             return
         if products.means is NULL:
@@ -608,4 +609,4 @@ cdef class Batch(Pass):
         else:
             adam_products(products.count, piece.first, piece.end, group.cols, products.grads,
                           products.vectors, data_of(matrix), products.means, products.squares,
-                          &self.step)
+                          &step)

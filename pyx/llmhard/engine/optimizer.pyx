@@ -95,8 +95,9 @@ cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *ma
     """One step of Adam on one parameter, with the gradient in its grad or left out by the tape."""
     cdef Group *products = NULL if tape is None else tape.left_out(marks, p.node)
     cdef double **pointers
+    cdef AdamStep own = step[0]     # so that no number written can be one of these
     if products is NULL:
-        adam(size(p.node), data_of(p.node), grad_of(p.node), data_of(m.node), data_of(v.node), step)
+        adam(size(p.node), data_of(p.node), grad_of(p.node), data_of(m.node), data_of(v.node), &own)
         if is_run(p.node):
             run_of(p.node).used = False
     else:
@@ -104,7 +105,7 @@ cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *ma
         point(products.products, products.count, pointers)
         adam_products(products.count, 0, run_of(p.node).rows, run_of(p.node).cols, pointers,
                       pointers + products.count, data_of(p.node), data_of(m.node),
-                      data_of(v.node), step)
+                      data_of(v.node), &own)
     wrote_data(p.node)
     wrote_data(m.node)
     wrote_data(v.node)
