@@ -11,7 +11,6 @@ engine whose library is missing prints `missing`.
 from __future__ import annotations
 
 import gc
-import inspect
 import json
 import os
 import platform
@@ -68,11 +67,6 @@ def llmhard(folder: Path, run: int, replay: bool = True, threads: int = 1) -> Re
     from llmhard.trainer import Trainer
     from llmhard.version import __version__
 
-    options: dict[str, Any] = {"replay": replay}
-    if threads > 1:
-        if "threads" not in inspect.signature(Trainer).parameters:
-            return {"missing": "a Trainer with threads"}
-        options["threads"] = threads
     recipe = Recipe.read(folder)
     if run != recipe.steps:
         raise ValueError("llmhard runs all steps of a recipe")
@@ -83,7 +77,7 @@ def llmhard(folder: Path, run: int, replay: bool = True, threads: int = 1) -> Re
     model = GPT(recipe.config, matrices)
     times = [perf_counter()]
     training = TrainingRecipe(recipe.steps, recipe.batch_size, recipe.lr)
-    trainer = Trainer(model, recipe.documents, training, **options)
+    trainer = Trainer(model, recipe.documents, training, replay=replay, threads=threads)
     trainer.run(lambda _: times.append(perf_counter()))
     between = [b - a for a, b in pairwise(times)]
     return {

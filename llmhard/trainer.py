@@ -145,6 +145,7 @@ class Trainer:
         held_out: Sequence[Sequence[int]] = (),
         replay: bool = True,
         keep: Keep = "last",
+        threads: int = 1,
     ) -> None:
         self.model = model
         self.documents = [document[: model.config.block_size + 1] for document in documents]
@@ -152,7 +153,7 @@ class Trainer:
         self.seed = seed
         self.held_out = held_out[: validation_size(recipe)]
         self.keep = keep
-        self.threads = 1
+        self.threads = threads
         self.parameters = list(model.parameters.values())
         self.optimizer = Adam(
             self.parameters, recipe.beta1, recipe.beta2, recipe.eps, recipe.weight_decay

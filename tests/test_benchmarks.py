@@ -108,34 +108,24 @@ def test_c_refuses_a_sentence_that_is_too_long(tmp_path):
     assert "a sentence has 18 tokens" in error.value.stderr
 
 
-# ---------------------------------------------------------------- llmhard, with threads or without
+# ---------------------------------------------------------------- llmhard, on one core or two
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_are_asked_for_where_the_trainer_has_them(threads, tmp_path, monkeypatch):
+def test_two_threads_have_the_losses_of_one(tmp_path, monkeypatch):
     asked = []
 
-    class Threaded(trainer.Trainer):
-        def __init__(self, *args, threads=1, **options):
+    class Watched(trainer.Trainer):
+        def __init__(self, *args, threads, **options):
             asked.append(threads)
-            super().__init__(*args, **options)
+            super().__init__(*args, threads=threads, **options)
 
-    monkeypatch.setattr(trainer, "Trainer", Threaded)
+    monkeypatch.setattr(trainer, "Trainer", Watched)
     recipe_of(SMALL, [3, 4], 2, 3).write(tmp_path)
-    result = engines.llmhard(tmp_path, 3, threads=threads)
-    assert asked == [threads]
-    assert len(result["losses"]) == 3
-
-
-def test_a_trainer_without_threads_is_asked_for_one_only(tmp_path, monkeypatch):
-    class Single(trainer.Trainer):
-        def __init__(self, model, documents, recipe, replay=True):
-            super().__init__(model, documents, recipe, replay=replay)
-
-    monkeypatch.setattr(trainer, "Trainer", Single)
-    recipe_of(SMALL, [3, 4], 2, 3).write(tmp_path)
-    assert "missing" in engines.llmhard(tmp_path, 3, threads=2)
-    assert engines.llmhard(tmp_path, 3)["memory"] > 1e6
+    one, two = (engines.llmhard(tmp_path, 3, threads=threads) for threads in (1, 2))
+    assert asked == [1, 2]
+    assert one["losses"] == two["losses"]
+    assert len(one["losses"]) == 3
+    assert one["memory"] > 1e6
 
 
 # ---------------------------------------------------------------- what is trained
@@ -247,7 +237,7 @@ def test_the_part_of_batches(page):
         "c": result(0.016),
         "c-single": result(0.008, (1.5, 2.0)),
         "llmhard": result(0.032, (1.0, 2.25)),
-        "llmhard-threads": {"missing": "a Trainer with threads"},
+        "llmhard-threads": {"missing": "a second core"},
     }
     text, asked = page(run.report_batches, times)
     assert [names for _, names, _ in asked] == [list(engines.OF_BATCHES)] * len(batches.MODELS)

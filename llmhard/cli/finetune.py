@@ -93,8 +93,13 @@ def run(options: argparse.Namespace) -> int:
         say("skipped", f"{encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
     tell_of_long(tokenizer, encoded, saved.model.config.block_size, advice=False)
     trainer = Trainer(
-        saved.model, encoded.training, recipe, options.seed, encoded.held_out, keep=keep
+        saved.model,
+        encoded.training,
+        recipe,
+        options.seed,
+        encoded.held_out,
+        keep=keep,
+        threads=options.threads,
     )
-    trainer.threads = options.threads
     task = Task(tokenizer, saved.records, encoded.record, text.path, options.skip_unknown, out.name)
     return Job(task, trainer, outputs, options.quiet, options.watch).run()

@@ -157,8 +157,15 @@ def _begun(options: argparse.Namespace) -> Job:
     tell_of_long(tokenizer, encoded, config.block_size, advice=True)
     model = GPT.initialize(config, rng)
     task = Task(tokenizer, (), encoded.record, text.path, False, out.name)
-    trainer = Trainer(model, encoded.training, recipe, seed, encoded.held_out, keep=keep)
-    trainer.threads = options.threads
+    trainer = Trainer(
+        model,
+        encoded.training,
+        recipe,
+        seed,
+        encoded.held_out,
+        keep=keep,
+        threads=options.threads,
+    )
     return Job(task, trainer, outputs, options.quiet, options.watch)
 
 
