@@ -124,7 +124,8 @@ fuzz: build/sanitized
 # Threads with ThreadSanitizer: their tests, and random programs in four threads.
 TSAN_SECONDS ?= 60
 tsan: build/tsan
-	$(call in_copy,tsan) -m pytest -s -p no:cacheprovider -k "not fork and not turn" tests/test_threads.py
+	$(call in_copy,tsan) -m pytest -s -p no:cacheprovider -k "not fork and not turn" tests/test_threads.py \
+		tests/test_batch.py
 	$(call in_copy,tsan) tests/fuzz.py --threads --seconds $(TSAN_SECONDS)
 
 # Write data/*.txt again from the grammar.
