@@ -18,16 +18,14 @@ cdef struct Item:
     Place a                 # the first operand
     Place b                 # the second; of one operand the same again
     Shape shape
-    int need                # the first root that depends on it
 
 # Neighbouring items of one operation. None of them depends on another.
 cdef struct Instruction:
     int op
     bint plain_exponent     # `b` is a plain number and gets no gradient
     bint joined             # of products: the rows of the matrix are runs that lie side by side
-    int last                # the last root that depends on them
     int group               # of products with a leaf matrix: the number of its Group; else -1
-    Py_ssize_t first        # the place of the first item; their need does not decrease
+    Py_ssize_t first        # the place of the first item
     Py_ssize_t count        # how many there are
     int *counts             # for each root: how many of them, the first ones, it depends on
 

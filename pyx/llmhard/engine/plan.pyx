@@ -10,7 +10,9 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
-from llmhard.engine.elementwise cimport CUSTOM, GATHER, LEAF, MATVEC, POW, SELECT, VECMAT
+from llmhard.engine.elementwise cimport (
+    CUSTOM, GATHER, LEAF, MATVEC, POW, SELECT, VECMAT, VIEW,
+)
 from llmhard.engine.node cimport (
     CONSTANT, Handle, Node, base_of, cols_of, data_of, inputs_of, is_run, need_grad, node_of, refer,
     release, run_of, size, storage,
@@ -27,6 +29,7 @@ cdef struct Spot:
     Node *node
     int need                # of an operation: the first root that depends on it
     int last                # and the last
+    bint has_gap            # some root between these does not depend on it
     bint placed             # the place of the data is known, of an operation also that of the grad
     int share               # of what is in a leaf: its gradients are Share number share - 1
     bint joined             # a GATHER whose inputs lie next to each other: nothing is to be done
@@ -40,6 +43,8 @@ cdef struct Key:
     int number              # the place in the list of spots
     int kind                # what else makes one instruction: ranks, plain numbers
     int last
+    bint apart              # an instruction of its own
+    Py_ssize_t instruction
 
 
 cdef void *grown(void *items, Py_ssize_t count, size_t n_bytes) except NULL:
@@ -50,6 +55,13 @@ cdef void *grown(void *items, Py_ssize_t count, size_t n_bytes) except NULL:
             raise MemoryError()
     memset(<char *>items + count * n_bytes, 0, n_bytes)
     return items
+
+
+cdef inline void unite(Py_ssize_t n_words, uint64_t *these, uint64_t *those) noexcept:
+    """Add the members of one set of bits to another."""
+    cdef Py_ssize_t i
+    for i in range(n_words):
+        these[i] |= those[i]
 
 
 cdef int compare(const void *one, const void *other) noexcept nogil:
@@ -99,6 +111,8 @@ cdef class Draft:
     cdef Spot *spots            # the operations first, in the order in which they were found
     cdef Py_ssize_t n_spots
     cdef NodeList nodes         # the operations
+    cdef uint64_t *dependents   # of each operation: `n_words` with a bit for each root
+    cdef Py_ssize_t n_words
     cdef Key *order             # those that are to be computed, in the order of computing
     cdef Py_ssize_t n_order
     cdef Py_ssize_t n_data      # scalars in the arena so far
@@ -114,6 +128,7 @@ cdef class Draft:
         PyMem_Free(self.marks.slots)
         PyMem_Free(self.spots)
         PyMem_Free(self.nodes.items)
+        PyMem_Free(self.dependents)
         PyMem_Free(self.order)
 
     cdef int make(self, list roots) except -1:
@@ -126,6 +141,7 @@ cdef class Draft:
         if plan.roots is NULL or plan.selects is NULL:
             raise MemoryError()
         self.find(roots)
+        self.find_dependents(roots)
         self.join_runs()
         self.lay_out()
         self.sort()
@@ -143,9 +159,8 @@ cdef class Draft:
     # ------------------------------------------------------------ what there is
 
     cdef int find(self, list roots) except -1:
-        """List the operations, and note the first and the last root that depends on each."""
+        """List the operations, inputs first, and note the first root that depends on each."""
         cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
-        cdef NodeList found = NodeList(NULL, 0, 0)
         cdef Py_ssize_t i, j
         seen.without_grads = True
         try:
@@ -158,20 +173,50 @@ cdef class Draft:
                         raise TypeError("Value(data, children, local_grads) cannot be computed "
                                         "again")
                     self.new_spot(self.nodes.items[j]).need = i
-            PyMem_Free(seen.slots)
-            seen = Seen(NULL, 0, 0, NULL, False)
-            seen.without_grads = True
-            for i in range(len(roots) - 1, -1, -1):
-                if roots[i] is None:
-                    continue
-                j = found.count
-                collect(&found, &seen, (<Handle>roots[i]).node)
-                for j in range(j, found.count):
-                    self.spot_of(found.items[j]).last = i
         finally:
             PyMem_Free(seen.slots)
-            PyMem_Free(found.items)
         return 0
+
+    cdef int find_dependents(self, list roots) except -1:
+        """Note which roots depend on each operation: those that depend on what it is used for."""
+        cdef Py_ssize_t i, j
+        cdef uint64_t *of
+        self.n_words = (len(roots) + 63) // 64
+        self.dependents = <uint64_t *>PyMem_Calloc(self.nodes.count * self.n_words + 1,
+                                                   sizeof(uint64_t))
+        if self.dependents is NULL:
+            raise MemoryError()
+        for i in range(len(roots)):
+            if roots[i] is not None:
+                of = self.dependents_of((<Handle>roots[i]).node)
+                if of is not NULL:
+                    of[i >> 6] |= <uint64_t>1 << (i & 63)
+        for i in range(self.nodes.count - 1, -1, -1):
+            for j in range(self.nodes.items[i].n_inputs):
+                of = self.dependents_of(inputs_of(self.nodes.items[i])[j])
+                if of is not NULL:
+                    unite(self.n_words, of, self.dependents + i * self.n_words)
+            self.note_last(i)
+        return 0
+
+    cdef uint64_t *dependents_of(self, Node *node) except? NULL:
+        """Of the operation that the numbers of a node are from; NULL if it is a leaf."""
+        if node.op == VIEW:
+            node = base_of(node)
+        return NULL if node.op == LEAF else (
+            self.dependents + mark(&self.marks, node).place * self.n_words)
+
+    cdef bint depends(self, Py_ssize_t root, Py_ssize_t number) noexcept:
+        """Whether the root depends on this operation."""
+        return self.dependents[number * self.n_words + (root >> 6)] >> (root & 63) & 1
+
+    cdef void note_last(self, Py_ssize_t number) noexcept:
+        cdef Spot *spot = &self.spots[number]
+        cdef int root
+        for root in range(spot.need, self.plan.n_roots):
+            if self.depends(root, number):
+                spot.has_gap |= root > spot.last + 1 and root > spot.need
+                spot.last = root
 
     cdef Spot *new_spot(self, Node *node) except NULL:
         """A spot for a node that has none; good until the next new one."""
@@ -300,7 +345,8 @@ cdef class Draft:
         """Where the data is, and of what is computed, the grad."""
         cdef Spot *spot = self.spot_of(node)
         cdef Place place = spot.place
-        cdef Py_ssize_t offset
+        cdef Node *of = node
+        cdef Py_ssize_t offset = 0
         if spot.placed:
             return place
         if node.op == LEAF:
@@ -310,7 +356,10 @@ cdef class Draft:
             place.select = place.grad_select = self.select(node, place.select)
         else:
             if node.op == SELECT:
-                place, offset = self.where(inputs_of(node)[0]), run_of(node).offset
+                while of.op == SELECT and run_of(of).index is NULL:     # views of views
+                    offset += run_of(of).offset
+                    of = inputs_of(of)[0]
+                place = self.where(of)
             else:
                 place = self.where(base_of(node))
                 offset = run_of(node).data - data_of(base_of(node))
@@ -435,7 +484,7 @@ cdef class Draft:
         cdef Place matrix
         cdef Key key
         key.depth, key.op, key.matrix = node.depth, node.op, 0
-        key.number, key.last = number, spot.last
+        key.number, key.last, key.apart, key.instruction = number, spot.last, spot.has_gap, -1
         key.kind = (node.rank * 32 + a.rank * 8 + b.rank * 2 + (b.flags & CONSTANT != 0))
         if node.op == VECMAT:
             key.kind += 128 * self.is_joined(b)
@@ -456,8 +505,9 @@ cdef class Draft:
             key, before = &self.order[i], &self.order[max(i - 1, 0)]
             if (i == 0 or key.depth != before.depth or key.op != before.op
                     or key.kind != before.kind or key.matrix != before.matrix
-                    or key.last != before.last):
+                    or key.last != before.last or key.apart or before.apart):
                 self.new_instruction(key)
+            key.instruction = self.plan.n_instructions - 1
             self.need = self.spots[key.number].need
             self.write_item(self.spots[key.number].node)
         return 0
@@ -466,7 +516,7 @@ cdef class Draft:
         cdef Plan plan = self.plan
         cdef Node *node = self.spots[key.number].node
         cdef Instruction made
-        made.op, made.last, made.group = node.op, key.last, -1
+        made.op, made.group = node.op, -1
         made.plain_exponent = node.op == POW and inputs_of(node)[1].flags & CONSTANT != 0
         made.first, made.count, made.counts = plan.n_items, 0, NULL
         made.joined = ((node.op == MATVEC or node.op == VECMAT)
@@ -499,7 +549,7 @@ cdef class Draft:
         cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else a
         cdef Item item
         cdef int i
-        item.need, item.out = self.need, self.where(node)
+        item.out = self.where(node)
         if node.op == GATHER:       # an item for each input
             for i in range(node.n_inputs):
                 a = inputs_of(node)[i]
@@ -529,24 +579,21 @@ cdef class Draft:
     cdef int count(self) except -1:
         """Note for each instruction and root how many items the root depends on."""
         cdef Plan plan = self.plan
-        cdef Instruction *instruction
-        cdef Py_ssize_t i, j, root
-        cdef int *counts
-        plan.counts = counts = <int *>PyMem_Calloc(plan.n_instructions * plan.n_roots + 1,
-                                                   sizeof(int))
-        if counts is NULL:
+        cdef Key *key
+        cdef Node *node
+        cdef Py_ssize_t i, root
+        plan.counts = <int *>PyMem_Calloc(plan.n_instructions * plan.n_roots + 1, sizeof(int))
+        if plan.counts is NULL:
             raise MemoryError()
         for i in range(plan.n_instructions):
-            instruction = &plan.instructions[i]
-            instruction.counts = counts
-            j = 0
-            for root in range(plan.n_roots):
-                while (j < instruction.count
-                       and plan.items[instruction.first + j].need <= root):
-                    j += 1
-                if root <= instruction.last:
-                    counts[root] = j
-            counts += plan.n_roots
+            plan.instructions[i].counts = plan.counts + i * plan.n_roots
+        for i in range(self.n_order):
+            key = &self.order[i]
+            node = self.spots[key.number].node
+            for root in range(self.spots[key.number].need, key.last + 1):
+                if self.depends(root, key.number):
+                    plan.instructions[key.instruction].counts[root] += (
+                        node.n_inputs if node.op == GATHER else 1)
         return 0
 
     cdef int find_what_stays_out(self) except -1:
