@@ -37,7 +37,8 @@ cdef class Batch(Pass):
     cdef object _crew           # an Executor, or None
     cdef int n_threads          # of the crew
     cdef int n_helpers          # how many of them there is enough to do for
-    cdef uint64_t computed      # clock.changes when forward() was last called
+    cdef bint is_computed       # the last forward() came to its end
+    cdef uint64_t computed      # clock.changes when it began
     cdef Piece *pieces
     cdef Py_ssize_t n_pieces
     cdef long n_present         # threads of the crew that wait for work or do it
@@ -54,6 +55,7 @@ cdef class Batch(Pass):
     cdef int new_row(self, Row *row) except -1
     cdef int set_row(self, Row *row, list values, double share) except -1
     cdef object result(self, Row *row)
+    cdef int reach_also(self, list leaves) except -1
     cdef int check(self) except -1
     cdef int need_pieces(self, Py_ssize_t n) except -1
     cdef int share_rows(self) except -1
@@ -72,10 +74,11 @@ cdef class Batch(Pass):
     cdef void backward_items(self, Instruction *instruction, Row *row) noexcept nogil
     cdef void backward_products(self, Instruction *instruction, Row *rows,
                                 Py_ssize_t n) noexcept nogil
-    cdef int go_backward(self) except -1
+    cdef int begin_backward(self) except -1
+    cdef void go_backward(self) noexcept
     cdef void add_shares(self) noexcept
     cdef int list_products(self) except -1
     cdef bint left_to_adam(self, Node *matrix, double *means, double *squares) noexcept
-    cdef int add_products(self) except -1
-    cdef void share_lines(self, Py_ssize_t group) noexcept
+    cdef Py_ssize_t n_lines_pieces(self) noexcept
+    cdef void share_lines(self) noexcept
     cdef void do_lines(self, Piece *piece) noexcept nogil

@@ -17,6 +17,7 @@ from llmhard.engine.node cimport (
 from llmhard.engine.operation cimport Shape, compute, send_back
 from llmhard.engine.plan cimport Group, Instruction, Item, Place, Plan, Select, Share
 from llmhard.engine.threads cimport Pass
+from llmhard.engine.traversal cimport Seen, is_first
 
 cdef extern from *:
     """
@@ -75,6 +76,23 @@ cdef inline void add_dots(Shape shape, double *out, double *m, double *x) noexce
         out[r] += dot(shape.n, x, m + r * shape.stride)
 
 
+cdef void free_row(Row *row) noexcept:
+    PyMem_Free(row.arena)
+    PyMem_Free(row.bases)
+    PyMem_Free(row.offsets)
+
+
+cdef int refuse_twice(list indexes) except -1:
+    cdef dict places = {}
+    cdef Py_ssize_t i, first
+    for i in range(len(indexes)):
+        first = places.setdefault(id(indexes[i]), i)
+        if first != i:
+            raise ValueError(f"indexes {first} and {i} of the Batch are the same Index: give each "
+                             f"number of a row an Index of its own")
+    return 0
+
+
 @cython.final
 cdef class Batch(Pass):
     """The same computation for many rows of whole numbers at once: what a Tape would compute for
@@ -95,8 +113,9 @@ cdef class Batch(Pass):
     With a `crew`, a concurrent.futures.Executor, up to `crew.size` of its threads and the calling
     one share the work; the results are the same bits.
 
-    Raises ValueError if there are more roots than Indexes or a root depends on another Index,
-    TypeError if there is a Value(data, children, local_grads), which only Python can compute.
+    Raises ValueError if there are more roots than Indexes, an Index is there twice or a root
+    depends on another one, TypeError if there is a Value(data, children, local_grads), which only
+    Python can compute.
     """
     def __cinit__(self, indexes, roots):
         cdef list all_indexes = list(indexes), all_roots = list(roots)
@@ -106,12 +125,13 @@ cdef class Batch(Pass):
         if len(all_roots) > len(all_indexes):
             raise ValueError(f"a Batch of {len(all_indexes)} indexes has at most as many roots, "
                              f"not {len(all_roots)}")
+        refuse_twice(all_indexes)
         for root in all_roots:
             if root is not None and not (isinstance(root, Handle)
                                          and node_of(<Handle>root).rank == 0):
                 raise TypeError(f"a root is a Value or None, not {type(root).__name__}")
         self.plan = Plan(all_indexes, all_roots)
-        self.touched = self.plan.touched
+        self.touched, self.plan.touched = self.plan.touched, Seen(NULL, 0, 0, NULL, False)
         self.products = <Products *>PyMem_Calloc(self.plan.n_groups + 1, sizeof(Products))
         if self.products is NULL:
             raise MemoryError()
@@ -119,9 +139,8 @@ cdef class Batch(Pass):
     def __dealloc__(self):
         cdef Py_ssize_t i
         for i in range(self.n_rows):
-            PyMem_Free(self.rows[i].arena)
-            PyMem_Free(self.rows[i].bases)
-            PyMem_Free(self.rows[i].offsets)
+            free_row(&self.rows[i])
+        PyMem_Free(self.touched.slots)
         PyMem_Free(self.rows)
         PyMem_Free(self.pieces)
         PyMem_Free(self.scratch)
@@ -150,9 +169,8 @@ cdef class Batch(Pass):
                 raise MemoryError()
             self.rows = rows
             while self.n_rows < n:
-                memset(&self.rows[self.n_rows], 0, sizeof(Row))
+                self.new_row(&self.rows[self.n_rows])
                 self.n_rows += 1
-                self.new_row(&self.rows[self.n_rows - 1])
         return 0
 
     cdef int new_row(self, Row *row) except -1:
@@ -162,6 +180,7 @@ cdef class Batch(Pass):
         row.bases = <double **>PyMem_Malloc((2 + plan.leaves.count) * sizeof(double *))
         row.offsets = <Py_ssize_t *>PyMem_Calloc(plan.n_selects, sizeof(Py_ssize_t))
         if row.arena is NULL or row.bases is NULL or row.offsets is NULL:
+            free_row(row)
             raise MemoryError()
         row.bases[0], row.bases[1] = row.arena, plan.constants
         for i in range(plan.leaves.count):
@@ -195,22 +214,26 @@ cdef class Batch(Pass):
                               for row in rows]
         cdef list all_shares = [1.0] * len(all_rows) if shares is None else [
             <double>share for share in shares]
+        cdef list results = [0.0] * len(all_rows)
         cdef Py_ssize_t i
         if len(all_shares) != len(all_rows):
             raise ValueError(f"{len(all_rows)} rows need as many shares, not {len(all_shares)}")
-        self.wait_for_others(False)     # from here to begin() no code in Python is called
-        self.n_used = 0
+        self.wait_for_others(False)     # from here on no code in Python is called but the crew's
+        self.is_computed = False
         self.need_rows(len(all_rows))
         for i in range(len(all_rows)):
             self.set_row(&self.rows[i], all_rows[i], all_shares[i])
         self.n_used = len(all_rows)
         self.share_rows()
-        self.computed = clock.changes
         self.begin(False)
+        self.computed = clock.changes
         self.run(FORWARD)
         self.end()
+        self.is_computed = True
         self.complain()
-        return [self.result(&self.rows[i]) for i in range(self.n_used)]
+        for i in range(len(all_rows)):
+            results[i] = self.result(&self.rows[i])
+        return results
 
     cdef object result(self, Row *row):
         return data_at(row, &self.plan.roots[row.root])[0]
@@ -218,16 +241,26 @@ cdef class Batch(Pass):
     def backward(self):
         """Add to each leaf's grad what the rows' roots, each times its share, mean for it.
 
-        Raises RuntimeError if a leaf was changed since forward().
+        Raises RuntimeError if there was no forward() or it failed, or a leaf was changed since.
         """
         self.wait_for_others(True)
         self.check()
+        self.begin_backward()
         self.go_backward()
-        self.add_products()
         self.complain()
+
+    cdef int reach_also(self, list leaves) except -1:
+        """Let other threads keep away from these leaves, too, while it is at work: Adam moves them,
+        whether the Batch depends on them or not."""
+        for leaf in leaves:
+            is_first(&self.touched, (<Handle>leaf).node)
+        return 0
 
     cdef int check(self) except -1:
         cdef Py_ssize_t i
+        if not self.is_computed:
+            raise RuntimeError("nothing has been computed, or the last forward() failed: call "
+                               "forward(rows), then backward()")
         for i in range(self.plan.leaves.count):
             if self.plan.leaves.items[i].changed > self.computed:
                 raise RuntimeError("a leaf was changed since forward() (by .data = ... or a "
@@ -251,7 +284,7 @@ cdef class Batch(Pass):
         cdef lanes *scratch
         for i in range(self.n_used):
             n_scalars += self.n_scalars(&self.rows[i])
-        self.n_helpers = self.n_threads if n_scalars > FEW_SCALARS else 0
+        self.n_helpers = min(self.n_threads, self.n_used) if n_scalars > FEW_SCALARS else 0
         most = max(1, self.n_used // (2 * self.n_helpers)) if self.n_helpers else self.n_used
         n_scalars = 0
         self.need_pieces(self.n_used + 1)
@@ -483,16 +516,21 @@ cdef class Batch(Pass):
 
     # ------------------------------------------------------------ the leaves' gradients
 
-    cdef int go_backward(self) except -1:
-        """All but what the products mean for their leaf matrices, which is listed."""
+    cdef int begin_backward(self) except -1:
+        """Take all the memory that it needs, so that nothing can go wrong halfway."""
         self.share_rows()
+        self.need_pieces(max(self.n_used + 1, self.n_lines_pieces()))
+        self.list_products()
         self.begin(True)
+        return 0
+
+    cdef void go_backward(self) noexcept:
         clock.grad_writes += 1
         self.run(BACKWARD)
         self.add_shares()
-        self.list_products()
+        self.share_lines()
+        self.run(MATRICES)
         self.end()
-        return 0
 
     cdef void add_shares(self) noexcept:
         """Add what rows kept to themselves, in the order of going backward through one row after
@@ -518,7 +556,7 @@ cdef class Batch(Pass):
 
     cdef int list_products(self) except -1:
         """List the products with each leaf matrix, the last row first: they are gone through from
-        the end."""
+        the end. The vectors are there already, the gradients will be."""
         cdef Plan plan = self.plan
         cdef Instruction *instruction
         cdef Item *item
@@ -558,41 +596,37 @@ cdef class Batch(Pass):
         return 0
 
     cdef bint left_to_adam(self, Node *matrix, double *means, double *squares) noexcept:
-        """Whether add_products() takes a step of Adam with the gradient of this matrix, instead of
-        adding to it: if nothing else adds to it."""
+        """Whether go_backward() takes a step of Adam with the gradient of this matrix, instead of
+        adding to it: if nothing else adds to it. Only once, like the gradient."""
         cdef Py_ssize_t i
         cdef Group *group
         for i in range(self.plan.n_groups):
             group = &self.plan.groups[i]
             if (self.plan.leaves.items[group.base - 2] is matrix and group.stays_out
-                    and not run_of(matrix).used and self.products[i].count):
+                    and not run_of(matrix).used and self.products[i].count
+                    and self.products[i].means is NULL):
                 self.products[i].means, self.products[i].squares = means, squares
                 return True
         return False
 
-    cdef int add_products(self) except -1:
-        """Add what the products mean to the gradients of their matrices, or to Adam's step."""
-        cdef Py_ssize_t i, n = 1, n_products = 0
+    cdef Py_ssize_t n_lines_pieces(self) noexcept:
+        cdef Py_ssize_t i, n = 0
         for i in range(self.plan.n_groups):
             n += self.plan.groups[i].rows // LINES + 1
-            n_products += (self.products[i].count * self.plan.groups[i].rows
-                           * self.plan.groups[i].cols)
-        self.n_helpers = self.n_threads if n_products > FEW_PRODUCTS else 0
-        self.need_pieces(n)
+        return n
+
+    cdef void share_lines(self) noexcept:
+        """Put the leaf matrices of products into pieces of some lines each."""
+        cdef Py_ssize_t i, first, rows, n_products = 0
         self.n_pieces = 0
         for i in range(self.plan.n_groups):
-            self.share_lines(i)
-        self.begin(True)
-        self.run(MATRICES)
-        self.end()
-        return 0
-
-    cdef void share_lines(self, Py_ssize_t group) noexcept:
-        cdef Py_ssize_t first = 0, rows = self.plan.groups[group].rows
-        while first < rows:
-            self.pieces[self.n_pieces] = Piece(first, min(first + LINES, rows), group)
-            self.n_pieces += 1
-            first += LINES
+            first, rows = 0, self.plan.groups[i].rows
+            n_products += self.products[i].count * rows * self.plan.groups[i].cols
+            while first < rows:
+                self.pieces[self.n_pieces] = Piece(first, min(first + LINES, rows), i)
+                self.n_pieces += 1
+                first += LINES
+        self.n_helpers = self.n_threads if n_products > FEW_PRODUCTS else 0
 
     cdef void do_lines(self, Piece *piece) noexcept nogil:
         cdef Group *group = &self.plan.groups[piece.group]

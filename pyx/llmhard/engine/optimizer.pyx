@@ -40,6 +40,7 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     cdef Tape recorded = tape if isinstance(tape, Tape) else None
     cdef Py_ssize_t i
     cdef list ps = list(parameters), ms = list(means), vs = list(squares)
+    cdef list moved = [False] * len(ps)
     if t < 1:
         raise ValueError(f"t counts the steps from 1; it is {t}")
     if len(ps) != len(ms) or len(ps) != len(vs):
@@ -52,17 +53,21 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     step.rate, step.beta1, step.beta2 = lr / (1.0 - beta1 ** t), beta1, beta2
     step.eps, step.v_scale = eps, (1.0 - beta2 ** t) ** -0.5
     step.keep = 1.0 - lr * weight_decay
+    if batch is not None:
+        batch.reach_also(ps)
+        batch.reach_also(ms)
+        batch.reach_also(vs)
     wait_for_all(tape, [(ps, WRITE), (ps, GRAD), (ms, WRITE), (vs, WRITE)])
     try:
         if batch is not None:
             batch.check()
-            moved = move_by_products(ps, ms, vs, &step, batch)
+            move_by_products(ps, ms, vs, &step, batch, moved)
         elif recorded is not None:
             for i in range(len(ps)):
                 mark(&marks, (<Handle>ps[i]).node)
             recorded.backward_but_for(&marks)
         for i in range(len(ps)):
-            if batch is None or i not in moved:
+            if not moved[i]:
                 move(ps[i], ms[i], vs[i], &step, recorded, &marks)
     finally:
         PyMem_Free(marks.slots)
@@ -70,25 +75,23 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
         batch.complain()
 
 
-cdef set move_by_products(list ps, list ms, list vs, AdamStep *step, Batch batch):
-    """Go backward; returns the numbers of the parameters that a step was taken with on the way."""
+cdef int move_by_products(list ps, list ms, list vs, AdamStep *step, Batch batch,
+                          list moved) except -1:
+    """Go backward; notes in `moved` which parameters a step was taken with on the way."""
     cdef Py_ssize_t i
-    cdef set moved = set()
+    batch.begin_backward()
     batch.step, batch.moves = step[0], True
-    try:
-        batch.go_backward()
-        for i in range(len(ps)):
-            if batch.left_to_adam((<Handle>ps[i]).node, data_of((<Handle>ms[i]).node),
-                                  data_of((<Handle>vs[i]).node)):
-                moved.add(i)
-        batch.add_products()
-    finally:
-        batch.moves = False
-    for i in moved:
-        wrote_data((<Handle>ps[i]).node)
-        wrote_data((<Handle>ms[i]).node)
-        wrote_data((<Handle>vs[i]).node)
-    return moved
+    for i in range(len(ps)):
+        moved[i] = batch.left_to_adam((<Handle>ps[i]).node, data_of((<Handle>ms[i]).node),
+                                      data_of((<Handle>vs[i]).node))
+    batch.go_backward()
+    batch.moves = False
+    for i in range(len(ps)):
+        if moved[i]:
+            wrote_data((<Handle>ps[i]).node)
+            wrote_data((<Handle>ms[i]).node)
+            wrote_data((<Handle>vs[i]).node)
+    return 0
 
 
 cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *marks) except -1:
