@@ -55,6 +55,14 @@ OPERATIONS = {
     "a new Tape's replay": "Tape((m @ (m[i] * w)) @ (m[:, :3] @ v[:3])).forward()",
     "Adam": "adam_update([v], [a], [b], **rates)",
     "Adam with a Tape": "adam_update([v, m], [a, c], [b, d], **rates, tape=tape)",
+    "a Batch": "Batch([i], [root])",
+    "rows of a Batch": "batch.forward([[0], [2], [1]])",
+    "rows of a new Batch": "Batch([i], [(m @ (m[i] * w)) @ (m[:, :3] @ v[:3])]).forward([[2]])",
+    "backward of a Batch": "batch.backward()",
+    "Adam with a Batch": "adam_update([v, m, x], [a, c, e], [b, d, f], **rates, tape=batch)",
+    "Adam with a Batch for some": "adam_update([v], [a], [b], **rates, tape=batch)",
+    "an error of a row": f"try: batch.forward([[0], [3]]){REFUSED}",
+    "an error of a root": f"try: Batch([], [root]){REFUSED}",
     "an average": "average_update([v], [w], share=0.5)",
     "no_grad": "with no_grad(): v * w + (m @ v)[0]",
     "an error of lengths": f"try: v + u[1:]{REFUSED}",
@@ -87,7 +95,10 @@ def make():
     c, d = Matrix([[0.0] * 9] * 3), Matrix([[0.0] * 9] * 3)
     s, u = x * y, v * w
     root = (m @ (u * s)).softmax()[i] * s + m[i].sum() + s.exp()
+    e, f = Value(0.0), Value(0.0)
     tape = Tape(root)
+    batch = Batch([i], [root + (m @ (u * 2.0)).sum()])
+    batch.forward([[1], [2]])
     root.backward()
     u.grad = 0.25
     rates = dict(lr=0.1, beta1=0.9, beta2=0.9, eps=1e-8, t=1)
@@ -99,14 +110,17 @@ def numbers(names):
 
 def use(names):
     # what comes later: a new computation with all that is there
-    v, w, m, s, tape, root = (names[n] for n in ("v", "w", "m", "s", "tape", "root"))
+    v, w, m, s, tape, batch, root = (
+        names[n] for n in ("v", "w", "m", "s", "tape", "batch", "root"))
     for leaf in (names["x"], names["y"], v, w, m):
         leaf.grad = 0
     tape.forward()
     tape.backward()
     again = ((m @ v) * s).sum() + (v @ w).exp()
     again.backward()
-    return again.data, root.data, numbers(names)
+    computed = batch.forward([[2], [0], [1]])
+    batch.backward()
+    return again.data, root.data, computed, numbers(names)
 
 act = compile({line!r}, "operation", "exec")
 expected_use = use(make())

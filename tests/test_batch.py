@@ -6,6 +6,8 @@ import os
 import pickle
 import random
 import threading
+import time
+import tracemalloc
 from itertools import product
 
 import pytest
@@ -136,6 +138,104 @@ def test_a_batch_computes_what_tapes_do(seed, rows, times):
     assert found == pytest.approx([times * g for g in expected_gradients], rel=1e-9, abs=1e-12)
 
 
+EXTREMES = [0.0, -0.0, 1e-310, -1e-200, 1e200, -1e308, 1.0]
+
+
+@settings(max_examples=100)
+@given(seeds, rows_of_three)
+def test_numbers_for_which_functions_are_undefined_give_what_they_give_a_tape(seed, rows):
+    program = Program(seed)
+    rng = program.rng
+    for leaf in (program.table, program.vector):
+        numbers = leaf.data
+        for row in numbers if isinstance(leaf, Matrix) else [numbers]:
+            row[rng.randrange(len(row))] = rng.choice(EXTREMES)
+        leaf.data = numbers
+    program.scale.data = rng.choice(EXTREMES)
+    expected, expected_gradients = program.tapes(rows, [1.0] * len(rows))
+    clear(program.leaves)
+    batch = Batch(program.indexes, program.roots)
+    assert bits(batch.forward(rows)) == bits(expected)
+    batch.backward()
+    finite = [abs(g) < 1e100 for g in expected_gradients]
+    found = [g for g, is_finite in zip(gradients(program.leaves), finite, strict=True) if is_finite]
+    expected = [g for g, is_finite in zip(expected_gradients, finite, strict=True) if is_finite]
+    if len(rows) == 1:  # the sums over rows may go beyond what is finite in another order
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def formulas(x, y, z):
+    """Of single Values: each leaf in several ways and at several depths."""
+    a = x * y + x
+    yield a * a - x / y
+    b = a ** (y * 0.5) + x**3
+    yield (b.tanh() + y.exp()) * x
+    yield (a * a + z**2 + 1.0).log() * b.sqrt() + z.relu()
+
+
+@given(st.lists(st.floats(0.25, 2.0), min_size=3, max_size=3), rows_of_three)
+def test_single_values_in_several_ways(numbers, rows):
+    leaves = [Value(number) for number in numbers]
+    roots = list(formulas(*leaves))
+    expected = [0.0] * 3
+    for row in rows:
+        clear(leaves)
+        roots[len(row) - 1].backward()
+        expected = [sum(pair) for pair in zip(expected, gradients(leaves), strict=True)]
+    clear(leaves)
+    batch = Batch([Index(0) for _ in roots], roots)
+    assert bits(batch.forward(rows)) == bits(roots[len(row) - 1].data for row in rows)
+    batch.backward()
+    assert gradients(leaves) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_row_goes_only_through_what_its_root_depends_on():
+    """Where nothing is sent back, not even zeros are: 0 times an infinite derivative is nan."""
+    x, y, v = Value(1.0), Value(2.0), Vector([1.0, 4.0])
+    a, b = x**0.5, v.sqrt()
+    roots = [a + b.sum(), y * 3.0, a * y + concat([b, b])[3], y * y, a.exp()]
+    x.data, v.data = 0.0, [0.0, 4.0]
+    batch = Batch([Index(0) for _ in roots], roots)
+    for n, of_y in ((2, 3.0), (4, 4.0)):
+        clear([x, y, v])
+        batch.forward([[0] * n, [0] * n])
+        batch.backward()
+        assert (x.grad, y.grad, v.grad) == (0.0, 2 * of_y, [0.0, 0.0])
+    assert bits(batch.forward([[0], [0, 0, 0], [0] * 5])) == bits([2.0, 2.0, 1.0])
+    clear([v])
+    batch.forward([[0, 0, 0]])
+    batch.backward()
+    assert v.grad[1] == 0.25
+
+
+def test_a_hundred_roots_use_every_other_operation():
+    """More roots than a word has bits."""
+    leaves = [Value(0.25 + i) for i in range(5)]
+    roots = [leaves[i % 5] * leaves[i % 7 % 5] + leaves[i % 3].exp() for i in range(100)]
+    shared = [leaf.sqrt() for leaf in leaves]
+    roots = [root * shared[i % 5] for i, root in enumerate(roots)]
+    batch = Batch([Index(0) for _ in roots], roots)
+    for n in (1, 2, 63, 64, 65, 66, 100):
+        clear(leaves)
+        roots[n - 1].backward()
+        expected = gradients(leaves)
+        clear(leaves)
+        assert batch.forward([[0] * n]) == [roots[n - 1].data]
+        batch.backward()
+        assert gradients(leaves) == pytest.approx(expected, rel=1e-12)
+
+
+def test_views_of_views_of_what_an_index_names():
+    table, index = Matrix([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]), Index(0)
+    row = table[index]
+    for _ in range(200_000):
+        row = row[:]
+    batch = Batch([index], [row[1:][1:][0] * row[2:].sum()])
+    assert batch.forward([[1], [0]]) == [7.0 * 15.0, 3.0 * 7.0]
+    batch.backward()
+    assert table.grad == [[0.0, 0.0, 10.0, 3.0], [0.0, 0.0, 22.0, 7.0]]
+
+
 @settings(max_examples=30)
 @given(seeds, st.lists(st.integers(2, 9), min_size=1, max_size=12))
 def test_a_model_learns_to_the_same_bits(seed, lengths):
@@ -182,6 +282,38 @@ def test_a_step_of_adam_is_backward_and_a_step(width, chosen, before):
     assert results[0] == results[1]
 
 
+def test_a_parameter_that_is_there_twice_is_moved_twice():
+    results = []
+    for together in (True, False):
+        matrix = Matrix([[0.1 * (r + c) for c in range(8)] for r in range(4)])
+        vector = Vector([0.3 * c for c in range(8)])
+        batch = Batch([Index(0)], [(matrix @ (vector * 2.0)).sum()])
+        adam = Moments([matrix, vector] * 2)
+        batch.forward([[0], [0]])
+        if not together:
+            batch.backward()
+        adam.step(0.01, batch if together else None)
+        results.append((adam.numbers(), gradients([matrix, vector])))
+    assert results[0] == results[1]
+
+
+class Moments:
+    """What Adam keeps for leaves of any shape."""
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.means, self.squares = ([like(p) for p in parameters] for _ in range(2))
+        self.t = 0
+
+    def step(self, lr, tape):
+        self.t += 1
+        rates = {"lr": lr, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "t": self.t}
+        adam_update(self.parameters, self.means, self.squares, **rates, tape=tape)
+
+    def numbers(self):
+        return [leaf.data for leaf in (*self.parameters, *self.means, *self.squares)]
+
+
 def like(parameter):
     if isinstance(parameter, Matrix):
         return zeros_like(parameter)
@@ -206,6 +338,30 @@ def test_backward_refuses_leaves_that_have_changed():
 
 def step_of(program):
     return lambda: Adam([program.table]).step(0.1)
+
+
+@pytest.mark.parametrize("fail", [[[0], [9] * 3], [[0], [0] * 4], [[]]])
+def test_backward_needs_a_forward_that_came_to_its_end(fail):
+    program = Program(5)
+    batch = Batch(program.indexes, program.roots)
+    adam = Moments(program.leaves)
+    numbers = adam.numbers()
+
+    def refuse_to_go_on():
+        for go in (batch.backward, lambda: adam.step(0.1, batch)):
+            with pytest.raises(RuntimeError, match="call forward"):
+                go()
+
+    refuse_to_go_on()
+    batch.forward([[1, 2]])
+    with pytest.raises((IndexError, ValueError)):
+        batch.forward(fail)
+    refuse_to_go_on()
+    assert not any(gradients(program.leaves))
+    assert adam.numbers() == numbers
+    batch.forward([[1, 2]])
+    batch.backward()
+    assert any(gradients(program.leaves))
 
 
 # ---------------------------------------------------------------- threads
@@ -297,6 +453,86 @@ def test_batches_in_two_threads_that_share_leaves():
     assert gradients(program.leaves) == pytest.approx([100 * g for g in once], rel=1e-9)
 
 
+def test_a_batch_in_two_threads_is_refused_and_stays_whole():
+    program = Program(5, width=64)
+    rows = [[1, 2, 3]] * 300
+    batch = Batch(program.indexes, program.roots)
+    expected, refusals = batch.forward(rows[:1]) * 300, []
+    end = time.monotonic() + 60
+
+    def work():
+        while not refusals and time.monotonic() < end:
+            try:
+                assert batch.forward(rows) == expected
+            except RuntimeError as error:
+                refusals.append(str(error))
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert "this Batch is at work in another thread" in refusals[0]
+    assert batch.forward(rows) == expected
+    batch.backward()
+
+
+class Meddler:
+    """A crew that uses the Batch that gives it work, and never does any."""
+
+    size = 2**31 - 1
+    batch = None
+
+    def submit(self, _work):
+        self.batch.crew = None
+        self.batch.forward([[0]])
+
+
+def test_a_crew_that_uses_its_batch():
+    program = Program(5, width=64)
+    rows = [[1, 2, 3]] * 300
+    batch = Batch(program.indexes, program.roots)
+    expected = batch.forward(rows)
+    batch.crew = meddler = Meddler()
+    meddler.batch = batch
+    with pytest.raises(RuntimeError, match="at work"):
+        batch.forward(rows)
+    assert batch.crew is None
+    batch.help()
+    assert batch.forward(rows) == expected
+    for crew in (object(), type("Crew", (), {"size": "2"}), type("Crew", (), {"size": 10**30})):
+        with pytest.raises((AttributeError, TypeError, OverflowError)):
+            batch.crew = crew
+    assert batch.crew is None
+
+
+def test_a_tape_beside_a_step_with_a_parameter_that_the_batch_does_not_use():
+    """All its numbers are moved alike: a Tape sees them before the step or after it."""
+    program = Program(5, width=64)
+    batch = Batch(program.indexes, program.roots)
+    rows = [[1, 2, 3]] * 100
+    aside = Vector([1.0] * 20_000)
+    copies = [aside * 1.0 for _ in range(30)]
+    tape = Tape(sum(copies[0][0] - copy[-1] for copy in copies))
+    adam, done, found = Moments([*program.leaves, aside]), threading.Event(), []
+
+    def read():
+        while not done.is_set():
+            tape.forward()
+            found.append(tape.root.data)
+
+    worker = threading.Thread(target=read)
+    worker.start()
+    for _ in range(30):
+        batch.forward(rows)
+        aside.grad = 1.0
+        adam.step(0.01, batch)
+    done.set()
+    worker.join()
+    assert set(found) == {0.0}
+    assert set(aside.data) == {aside.data[0]} != {1.0}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_that_was_forked_goes_on_without_the_crew():
     model = GPT.initialize(Config(600), random.Random(1))
@@ -384,6 +620,12 @@ def test_what_a_root_may_not_be():
     assert Batch([], []).forward([]) == []
 
 
+def test_an_index_for_two_numbers_of_a_row():
+    _, index, root = small()
+    with pytest.raises(ValueError, match="indexes 0 and 2 of the Batch are the same Index"):
+        Batch([index, Index(0), index], [None, None, root])
+
+
 def test_roots_without_operations():
     table, index, _ = small()
     leaf = Value(3.0)
@@ -427,3 +669,32 @@ def test_recording_is_not_needed_any_more():
         ]
     batch.backward()
     assert any(model.parameters["wte.weight"].grad[1])
+
+
+def test_memory_does_not_grow():
+    program = Program(5)
+    batch = Batch(program.indexes, program.roots)
+    adam = Moments(program.leaves)
+
+    def use(times):
+        for i in range(times):
+            batch.forward([[i % 5] * (1 + (i + k) % 3) for k in range(1 + i % 7)])
+            batch.backward()
+            adam.step(1e-6, batch)
+            with pytest.raises(IndexError):
+                batch.forward([[1], [9] * 3])
+            Batch(program.indexes, program.roots).forward([[1, 2]])
+            with pytest.raises(ValueError, match="not among"):
+                Batch(program.indexes[:1], program.roots[-1:])
+
+    use(50)
+    gc.collect()
+    tracemalloc.start()
+    use(20)
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    use(300)
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert after - before < 20_000
