@@ -449,6 +449,19 @@ static void end_step(Step *step) {
 /* x at the positions so much later; what lies beyond those of the step is not to be used. */
 INLINE vec later(const vec *x, int by) { return (vec) * (const unaligned *)((const real *)x + by); }
 
+/* out = the sum of the vectors of this position and the n - 1 before it, each times its weight. */
+INLINE void weighted_sum(vec *out, const vec *vectors, const vec *weights, int n, int row) {
+    for (int d0 = 0; d0 < HEAD_DIM; d0 += DIMS) {
+        vec y[DIMS] = {0};
+        for (int r = 0; r < n; r++)
+#pragma GCC unroll 16
+            for (int d = 0; d < DIMS; d++)
+                y[d] += later(vectors + (d0 + d) * row, -r) * weights[r * row];
+#pragma GCC unroll 16
+        for (int d = 0; d < DIMS; d++) out[(d0 + d) * row] = y[d];
+    }
+}
+
 /* weights[r][t] = how much position t takes from the one r before it: the softmax over r. */
 INLINE void attention(const vec *q, const vec *keys, const vec *values, vec *weights, vec *mixed,
                       const Step *step, int nv) {
@@ -473,15 +486,7 @@ INLINE void attention(const vec *q, const vec *keys, const vec *values, vec *wei
                 sum += weight[r * row] = exponential(weight[r * row] - largest);
             vec inverse = 1 / sum;
             for (int r = 0; r < n; r++) weight[r * row] *= inverse;
-            for (int d0 = 0; d0 < HEAD_DIM; d0 += DIMS) {
-                vec y[DIMS] = {0};
-                for (int r = 0; r < n; r++)
-#pragma GCC unroll 16
-                    for (int d = 0; d < DIMS; d++)
-                        y[d] += later(values + at + (d0 + d) * row, -r) * weight[r * row];
-#pragma GCC unroll 16
-                for (int d = 0; d < DIMS; d++) mixed[at + (d0 + d) * row] = y[d];
-            }
+            weighted_sum(mixed + at, values + at, weight, n, row);
         }
 }
 
@@ -508,15 +513,7 @@ INLINE void attention_backward(const vec *q, const vec *keys, const vec *values,
             for (int r = 0; r < n; r++)
                 dscore[r * row] =
                     weight[r * row] * (dscore[r * row] - sum) * (real)(1 / sqrt(HEAD_DIM));
-            for (int d0 = 0; d0 < HEAD_DIM; d0 += DIMS) {
-                vec y[DIMS] = {0};
-                for (int r = 0; r < n; r++)
-#pragma GCC unroll 16
-                    for (int d = 0; d < DIMS; d++)
-                        y[d] += later(keys + at + (d0 + d) * row, -r) * dscore[r * row];
-#pragma GCC unroll 16
-                for (int d = 0; d < DIMS; d++) dq[at + (d0 + d) * row] = y[d];
-            }
+            weighted_sum(dq + at, keys + at, dscore, n, row);
         }
         for (int p = 0; p < nv; p++) /* what the positions after it take from each */
             for (int d0 = 0; d0 < HEAD_DIM; d0 += DIMS) {
