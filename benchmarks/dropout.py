@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from llmhard.autograd import Batch, Index, Value, Vector
+from llmhard.autograd import Index, Value, Vector
 from llmhard.layers import linear, rmsnorm
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import Recipe
-from llmhard.trainer import Keep, Recordings, Trainer, _finite
+from llmhard.trainer import Keep, Recordings, Trainer
 
 
 class DroppingGPT(GPT):
@@ -77,19 +77,17 @@ class Dropping(Trainer):
         branches: float = 0.0,
     ) -> None:
         super().__init__(model, documents, recipe, seed, held_out, keep=keep)
-        dropping = DroppingGPT(model, words, branches, random.Random(f"dropout {seed}"))
-        self.dropping = dropping
-        self.recordings = Recordings(dropping)  # of the training alone
+        self.dropping = DroppingGPT(model, words, branches, random.Random(f"dropout {seed}"))
+        self.recordings = Recordings(self.dropping)  # of the training alone
 
-    def _read_batch(self) -> tuple[float, Batch]:
+    def _losses_of(
+        self, documents: Sequence[Sequence[int]], shares: Sequence[float]
+    ) -> list[float]:
         """One sentence after the other, since each has masks of its own."""
-        batch = self._batch()
-        total = sum(len(document) - 1 for document in batch)
-        loss = 0.0
-        for number, document in enumerate(batch, start=1):
-            share = (len(document) - 1) / total
-            self.dropping.draw(len(document) - 1)
-            loss += share * _finite(self.recordings.losses([document], [share])[0])
-            if number < len(batch):
+        losses: list[float] = []
+        for document, share in zip(documents, shares, strict=True):
+            if losses:
                 self.recordings.batch.backward()
-        return loss, self.recordings.batch
+            self.dropping.draw(len(document) - 1)
+            losses += self.recordings.losses([document], [share])
+        return losses

@@ -234,9 +234,14 @@ class Trainer:
         batch = self._batch()
         total = sum(len(document) - 1 for document in batch)
         shares = [(len(document) - 1) / total for document in batch]
-        losses = self.recordings.losses(batch, shares)
+        losses = self._losses_of(batch, shares)
         loss = sum(share * _finite(loss) for share, loss in zip(shares, losses, strict=True))
         return loss, self.recordings.batch
+
+    def _losses_of(
+        self, documents: Sequence[Sequence[int]], shares: Sequence[float]
+    ) -> list[float]:
+        return self.recordings.losses(documents, shares)
 
     def _batch(self) -> list[Sequence[int]]:
         """The documents of the next step."""

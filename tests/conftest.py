@@ -18,6 +18,12 @@ from llmhard.training_record import DataRecord, TrainingRecord
 settings.register_profile("llmhard", deadline=None)
 settings.load_profile("llmhard")
 
+
+def bits(numbers):
+    """What == cannot tell apart: 0.0 and -0.0; and what it does: NaN and NaN."""
+    return [float(x).hex() for x in numbers]
+
+
 SENTENCES = [
     "the cat sat",
     "the dog ran",

@@ -11,6 +11,7 @@ import tracemalloc
 from itertools import product
 
 import pytest
+from conftest import bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,10 +25,6 @@ from llmhard.tokenizer import BOS
 from llmhard.trainer import Recordings, Trainer, beginning_losses, sequence_loss
 
 seeds = st.integers(0, 10**6)
-
-
-def bits(numbers):
-    return [float(x).hex() for x in numbers]
 
 
 def gradients(leaves):

@@ -9,6 +9,7 @@ from operator import add, mul, sub, truediv
 from time import sleep
 
 import pytest
+from conftest import bits
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -22,11 +23,6 @@ from llmhard.tokenizer import BOS
 from llmhard.trainer import Recordings, Trainer, TrainingDivergedError, sequence_loss, train
 
 seeds = st.integers(0, 10**6)
-
-
-def bits(numbers):
-    """What == cannot tell apart: 0.0 and -0.0; and what it does: NaN and NaN."""
-    return [float(x).hex() for x in numbers]
 
 
 def flat(matrix, what="data"):
