@@ -67,13 +67,11 @@ cdef class Batch(Pass):
     cdef void do_piece(self, Piece *piece, lanes *scratch) noexcept nogil
     cdef void forward_rows(self, Row *rows, Py_ssize_t n, lanes *scratch) noexcept nogil
     cdef void forward_items(self, Instruction *instruction, Row *row) noexcept nogil
-    cdef void forward_products(self, Instruction *instruction, Row *rows, Py_ssize_t n,
-                               lanes *scratch) noexcept nogil
+    cdef void run_products(self, Instruction *instruction, Row *rows, Py_ssize_t n, bint backward,
+                           lanes *scratch) noexcept nogil
     cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil
     cdef void backward_rows(self, Row *rows, Py_ssize_t n) noexcept nogil
     cdef void backward_items(self, Instruction *instruction, Row *row) noexcept nogil
-    cdef void backward_products(self, Instruction *instruction, Row *rows,
-                                Py_ssize_t n) noexcept nogil
     cdef int begin_backward(self) except -1
     cdef void go_backward(self) noexcept
     cdef void add_shares(self) noexcept

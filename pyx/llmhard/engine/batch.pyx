@@ -15,7 +15,9 @@ from llmhard.engine.node cimport (
     Handle, Node, clock, data_of, grad_of, node_of, run_of, set_used,
 )
 from llmhard.engine.operation cimport Shape, compute, send_back
-from llmhard.engine.plan cimport Group, Instruction, Item, Place, Plan, Select, Share
+from llmhard.engine.plan cimport (
+    ARENA, CONSTANTS, LEAVES, Group, Instruction, Item, Place, Plan, Select, Share, leaf_of,
+)
 from llmhard.engine.threads cimport Pass
 from llmhard.engine.traversal cimport Seen, is_first
 
@@ -74,6 +76,15 @@ cdef inline void add_dots(Shape shape, double *out, double *m, double *x) noexce
     cdef Py_ssize_t r
     for r in range(shape.rows):
         out[r] += dot(shape.n, x, m + r * shape.stride)
+
+
+cdef inline void multiply(Py_ssize_t count, Shape *shape, double **results, double *m,
+                          double **vectors, bint backward, lanes *scratch) noexcept nogil:
+    """results = m vectors; backward, both are gradients: vectors += m^T results"""
+    if backward:
+        matvecs_backward_inputs(count, shape.rows, shape.n, shape.stride, results, m, vectors)
+    else:
+        matvecs(count, shape.rows, shape.n, shape.stride, results, m, vectors, scratch)
 
 
 cdef void free_row(Row *row) noexcept:
@@ -176,15 +187,15 @@ cdef class Batch(Pass):
     cdef int new_row(self, Row *row) except -1:
         cdef Plan plan = self.plan
         cdef Py_ssize_t i
-        row.arena = <double *>PyMem_Calloc(plan.n_arena + 8, sizeof(double))
-        row.bases = <double **>PyMem_Malloc((2 + plan.leaves.count) * sizeof(double *))
+        row.arena = <double *>PyMem_Calloc(plan.n_arena, sizeof(double))
+        row.bases = <double **>PyMem_Malloc((LEAVES + plan.leaves.count) * sizeof(double *))
         row.offsets = <Py_ssize_t *>PyMem_Calloc(plan.n_selects, sizeof(Py_ssize_t))
         if row.arena is NULL or row.bases is NULL or row.offsets is NULL:
             free_row(row)
             raise MemoryError()
-        row.bases[0], row.bases[1] = row.arena, plan.constants
+        row.bases[<int>ARENA], row.bases[<int>CONSTANTS] = row.arena, plan.constants
         for i in range(plan.leaves.count):
-            row.bases[2 + i] = data_of(plan.leaves.items[i])
+            row.bases[LEAVES + i] = data_of(plan.leaves.items[i])
         return 0
 
     cdef int set_row(self, Row *row, list values, double share) except -1:
@@ -375,7 +386,7 @@ cdef class Batch(Pass):
         for i in range(self.plan.n_instructions):
             instruction = &self.plan.instructions[i]
             if instruction.group >= 0:
-                self.forward_products(instruction, rows, n, scratch)
+                self.run_products(instruction, rows, n, False, scratch)
             elif instruction.op == MATVEC:
                 for k in range(n):
                     self.forward_own(instruction, &rows[k], scratch)
@@ -396,24 +407,30 @@ cdef class Batch(Pass):
                         data_at(row, &item.b))
             item += 1
 
-    cdef void forward_products(self, Instruction *instruction, Row *rows, Py_ssize_t n,
-                               lanes *scratch) noexcept nogil:
-        """Products of one leaf matrix with vectors of all rows."""
-        cdef double *x[POSITIONS]
-        cdef double *out[POSITIONS]
+    cdef void run_products(self, Instruction *instruction, Row *rows, Py_ssize_t n, bint backward,
+                           lanes *scratch) noexcept nogil:
+        """Products of one leaf matrix with vectors of all rows, or what the gradients of the
+        results mean for the vectors."""
+        cdef double *results[POSITIONS]
+        cdef double *vectors[POSITIONS]
         cdef Item *first = self.plan.items + instruction.first
-        cdef Shape shape = first.shape
         cdef double *m = data_at(rows, &first.a)
         cdef Py_ssize_t i, k, t = 0
+        cdef Py_ssize_t most = POSITIONS if backward else LANES
         for k in range(n):
             for i in range(instruction.counts[rows[k].root]):
-                x[t], out[t] = data_at(&rows[k], &first[i].b), data_at(&rows[k], &first[i].out)
+                if backward:
+                    results[t] = grad_at(&rows[k], &first[i].out)
+                    vectors[t] = grad_at(&rows[k], &first[i].b)
+                else:
+                    results[t] = data_at(&rows[k], &first[i].out)
+                    vectors[t] = data_at(&rows[k], &first[i].b)
                 t += 1
-                if t == LANES:
-                    matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
+                if t == most:
+                    multiply(t, &first.shape, results, m, vectors, backward, scratch)
                     t = 0
         if t:
-            matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
+            multiply(t, &first.shape, results, m, vectors, backward, scratch)
 
     cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil:
         """Products with matrices that the row has computed. Those that begin at the same place,
@@ -460,7 +477,7 @@ cdef class Batch(Pass):
         for i in range(self.plan.n_instructions - 1, -1, -1):
             instruction = &self.plan.instructions[i]
             if instruction.group >= 0:
-                self.backward_products(instruction, rows, n)
+                self.run_products(instruction, rows, n, True, NULL)
             else:
                 for k in range(n):
                     self.backward_items(instruction, &rows[k])
@@ -495,25 +512,6 @@ cdef class Batch(Pass):
                           grad_at(row, &item.a), data_at(row, &item.b),
                           NULL if instruction.plain_exponent else grad_at(row, &item.b))
 
-    cdef void backward_products(self, Instruction *instruction, Row *rows,
-                                Py_ssize_t n) noexcept nogil:
-        """What the gradients of products with a leaf matrix mean for their vectors."""
-        cdef double *g[POSITIONS]
-        cdef double *gx[POSITIONS]
-        cdef Item *first = self.plan.items + instruction.first
-        cdef Shape shape = first.shape
-        cdef double *m = data_at(rows, &first.a)
-        cdef Py_ssize_t i, k, t = 0
-        for k in range(n):
-            for i in range(instruction.counts[rows[k].root]):
-                g[t], gx[t] = grad_at(&rows[k], &first[i].out), grad_at(&rows[k], &first[i].b)
-                t += 1
-                if t == POSITIONS:
-                    matvecs_backward_inputs(t, shape.rows, shape.n, shape.stride, g, m, gx)
-                    t = 0
-        if t:
-            matvecs_backward_inputs(t, shape.rows, shape.n, shape.stride, g, m, gx)
-
     # ------------------------------------------------------------ the leaves' gradients
 
     cdef int begin_backward(self) except -1:
@@ -547,7 +545,7 @@ cdef class Batch(Pass):
                 share = &plan.shares[i]
                 if share.need > row.root:
                     continue
-                leaf = plan.leaves.items[share.place.base - 2]
+                leaf = leaf_of(plan, share.place.base)
                 set_used(leaf)
                 g = grad_of(leaf) + share.place.data + row.offsets[share.place.select]
                 for r in range(share.rows):
@@ -602,7 +600,7 @@ cdef class Batch(Pass):
         cdef Group *group
         for i in range(self.plan.n_groups):
             group = &self.plan.groups[i]
-            if (self.plan.leaves.items[group.base - 2] is matrix and group.stays_out
+            if (leaf_of(self.plan, group.base) is matrix and group.stays_out
                     and not run_of(matrix).used and self.products[i].count
                     and self.products[i].means is NULL):
                 self.products[i].means, self.products[i].squares = means, squares
@@ -631,7 +629,7 @@ cdef class Batch(Pass):
     cdef void do_lines(self, Piece *piece) noexcept nogil:
         cdef Group *group = &self.plan.groups[piece.group]
         cdef Products *products = &self.products[piece.group]
-        cdef Node *matrix = self.plan.leaves.items[group.base - 2]
+        cdef Node *matrix = leaf_of(self.plan, group.base)
         cdef AdamStep step = self.step      # its own, so that no number written can be one of these
         if products.count == 0:
             return

@@ -24,7 +24,6 @@ cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexce
 cdef void backward(Node *node) noexcept nogil
 cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil
 cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
-cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil
 cdef int check_unchanged(Node **nodes, Py_ssize_t count) except -1
 cdef void follow(Node *select) noexcept
 cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil

@@ -95,18 +95,13 @@ cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
         first += n
 
 
-cdef void point(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
-    """Put `count` gradients of products and then the `count` vectors into `pointers`."""
+cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
+    """What they mean for the matrix; `pointers` has room for two for each node."""
+    cdef Run *m = run_of(inputs_of(nodes[0])[0])
     cdef Py_ssize_t t
     for t in range(count):
         pointers[t] = grad_of(nodes[t])
         pointers[count + t] = data_of(inputs_of(nodes[t])[1])
-
-
-cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
-    """What they mean for the matrix; `pointers` has room for two for each node."""
-    cdef Run *m = run_of(inputs_of(nodes[0])[0])
-    point(nodes, count, pointers)
     m.used = True
     matvecs_backward_matrix(count, 0, m.rows, m.cols, m.stride, pointers, m.grad, pointers + count)
 

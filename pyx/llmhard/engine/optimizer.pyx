@@ -1,17 +1,14 @@
 """The optimizer's step, for all parameters, and the mean over steps; llmhard/adam.py and
 llmhard/average.py keep their state. Adam's arithmetic on the numbers is in kernels.pxd."""
-from cpython.mem cimport PyMem_Free
-
 from llmhard.engine.batch cimport Batch
 from llmhard.engine.elementwise cimport LEAF
-from llmhard.engine.kernels cimport AdamStep, adam, adam_products
+from llmhard.engine.kernels cimport AdamStep, adam
 from llmhard.engine.node cimport (
     CONSTANT, Handle, Node, cols_of, data_of, grad_of, is_run, need_grad, node_of, run_of, size,
 )
-from llmhard.engine.operation cimport point, wrote_data
-from llmhard.engine.tape cimport Group, Tape
+from llmhard.engine.operation cimport wrote_data
+from llmhard.engine.tape cimport Tape
 from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, Pass, n_at_work, wait_once
-from llmhard.engine.traversal cimport Marks, mark
 
 
 def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
@@ -27,17 +24,16 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     `means` and `squares` hold m and v: for each parameter a leaf of the same shape, zeros at
     first. A v below 1e-200 counts as that much, so a gradient of 0 moves nothing even if eps is 0;
     a gradient above 1e154, whose square is infinite, makes data nan. `t` counts the steps from 1.
-    With a `tape`, a Tape or a Batch, its backward() comes first, and the gradients of weight
-    matrices go into Adam without passing through memory: the same bits, sooner.
+    With a `tape`, a Tape or a Batch, its backward() comes first, and other threads see both or
+    neither. From a Batch, the gradients of weight matrices go into Adam without passing through
+    memory: the same bits, sooner.
 
     Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
     or numbers differ or t is below 1, TypeError if one is no handle or a plain number in a formula,
     and what backward() raises.
     """
     cdef AdamStep step
-    cdef Marks marks = Marks(NULL, 0, 0)
     cdef Batch batch = tape if isinstance(tape, Batch) else None
-    cdef Tape recorded = tape if isinstance(tape, Tape) else None
     cdef Py_ssize_t i
     cdef list ps = list(parameters), ms = list(means), vs = list(squares)
     cdef list moved = [False] * len(ps)
@@ -58,19 +54,14 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
         batch.reach_also(ms)
         batch.reach_also(vs)
     wait_for_all(tape, [(ps, WRITE), (ps, GRAD), (ms, WRITE), (vs, WRITE)])
-    try:
-        if batch is not None:
-            batch.check()
-            move_by_products(ps, ms, vs, &step, batch, moved)
-        elif recorded is not None:
-            for i in range(len(ps)):
-                mark(&marks, (<Handle>ps[i]).node)
-            recorded.backward_but_for(&marks)
-        for i in range(len(ps)):
-            if not moved[i]:
-                move(ps[i], ms[i], vs[i], &step, recorded, &marks)
-    finally:
-        PyMem_Free(marks.slots)
+    if batch is not None:
+        batch.check()
+        move_by_products(ps, ms, vs, &step, batch, moved)
+    elif tape is not None:
+        (<Tape?>tape).backward_in_one_piece()
+    for i in range(len(ps)):
+        if not moved[i]:
+            move(ps[i], ms[i], vs[i], &step)
     if batch is not None:
         batch.complain()
 
@@ -88,31 +79,23 @@ cdef int move_by_products(list ps, list ms, list vs, AdamStep *step, Batch batch
     batch.moves = False
     for i in range(len(ps)):
         if moved[i]:
-            wrote_data((<Handle>ps[i]).node)
-            wrote_data((<Handle>ms[i]).node)
-            wrote_data((<Handle>vs[i]).node)
+            wrote_all(ps[i], ms[i], vs[i])
     return 0
 
 
-cdef int move(Handle p, Handle m, Handle v, AdamStep *step, Tape tape, Marks *marks) except -1:
-    """One step of Adam on one parameter, with the gradient in its grad or left out by the tape."""
-    cdef Group *products = NULL if tape is None else tape.left_out(marks, p.node)
-    cdef double **pointers
+cdef void move(Handle p, Handle m, Handle v, AdamStep *step) noexcept:
+    """One step of Adam on one parameter."""
     cdef AdamStep own = step[0]     # so that no number written can be one of these
-    if products is NULL:
-        adam(size(p.node), data_of(p.node), grad_of(p.node), data_of(m.node), data_of(v.node), &own)
-        if is_run(p.node):
-            run_of(p.node).used = False
-    else:
-        pointers = tape.pointers
-        point(products.products, products.count, pointers)
-        adam_products(products.count, 0, run_of(p.node).rows, run_of(p.node).cols, pointers,
-                      pointers + products.count, data_of(p.node), data_of(m.node),
-                      data_of(v.node), &own)
+    adam(size(p.node), data_of(p.node), grad_of(p.node), data_of(m.node), data_of(v.node), &own)
+    if is_run(p.node):
+        run_of(p.node).used = False
+    wrote_all(p, m, v)
+
+
+cdef void wrote_all(Handle p, Handle m, Handle v) noexcept:
     wrote_data(p.node)
     wrote_data(m.node)
     wrote_data(v.node)
-    return 0
 
 
 def average_update(means, parameters, *, double share):

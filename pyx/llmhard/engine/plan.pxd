@@ -1,12 +1,19 @@
 """Plans, as the modules above see them."""
+from llmhard.engine.node cimport Node
 from llmhard.engine.operation cimport Shape
 from llmhard.engine.traversal cimport NodeList, Seen
 
 
+# What the data of a Place counts from.
+cdef enum Base:
+    ARENA                   # the row's own memory
+    CONSTANTS               # plain numbers
+    LEAVES                  # the first leaf; then come the others
+
 # Where the numbers of an operand are, the same for every row of a Batch. A row has an arena of
 # its own for all that is computed, and for the gradients; data may be in a leaf instead.
 cdef struct Place:
-    int base                # what data counts from: 0 the row's arena, 1 constants, then the leaves
+    int base                # what data counts from: a Base, or beyond LEAVES another leaf
     int data                # where data begins, in scalars
     int grad                # where grad begins in the arena, in scalars
     int select              # the Select that moves data; 0: none does
@@ -73,3 +80,7 @@ cdef class Plan:
     cdef list indexes
     cdef Py_ssize_t widest      # the most columns of a product
     cdef Py_ssize_t tallest     # the most rows of one whose matrix is no leaf
+
+
+cdef inline Node *leaf_of(Plan plan, int base) noexcept nogil:
+    return plan.leaves.items[base - LEAVES]

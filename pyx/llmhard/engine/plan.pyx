@@ -20,10 +20,6 @@ from llmhard.engine.node cimport (
 from llmhard.engine.operation cimport Shape, shape_of
 from llmhard.engine.traversal cimport Marks, NodeList, Seen, append, collect, is_first, mark
 
-cdef enum:
-    ARENA, CONSTANTS        # bases; then come the leaves
-
-
 # Where a node is, while the plan is made.
 cdef struct Spot:
     Node *node
@@ -388,7 +384,7 @@ cdef class Draft:
             append(&plan.leaves, node)
             refer(node)
             is_first(&plan.touched, node)
-            place.base = CONSTANTS + plan.leaves.count
+            place.base = LEAVES + plan.leaves.count - 1
         return place
 
     cdef int select(self, Node *node, int inside) except -1:

@@ -4,15 +4,7 @@ from libc.stdint cimport uint64_t
 from llmhard.engine.kernels cimport lanes
 from llmhard.engine.node cimport Handle, Node, Program
 from llmhard.engine.threads cimport Pass
-from llmhard.engine.traversal cimport Marks, NodeList, Seen
-
-
-# The products with one leaf matrix.
-cdef struct Group:
-    Node *matrix            # a leaf, the first input of each product
-    Node **products         # `count` of them, next to each other in the tape's list
-    Py_ssize_t count        # at least 1
-    bint has_leaf_vector    # a step of Adam may move a vector before the gradient was taken
+from llmhard.engine.traversal cimport NodeList, Seen
 
 
 # What inner scalars' gradients were before a backward that adds to them.
@@ -27,8 +19,6 @@ cdef class Tape(Pass):
     cdef NodeList products      # the matvecs with a leaf matrix, those of one matrix together
     cdef NodeList matrices      # leaf matrices that get a gradient not only from products
     cdef NodeList selects       # the nodes with an Index
-    cdef Group *groups          # of the products, in their order
-    cdef Py_ssize_t n_groups
     cdef double **pointers      # for backward_matrix: two for each matvec on the tape
     cdef lanes *scratch         # for forward_matvecs: as many as the widest matrix has columns
     cdef uint64_t zeroed        # clock.grad_writes when forward() set inner grads to 0
@@ -36,7 +26,6 @@ cdef class Tape(Pass):
 
     cdef int find_operations(self) except -1
     cdef int find_products(self) except -1
-    cdef void list_groups(self) noexcept
     cdef int find_matrices(self) except -1
     cdef int find_matrices_of(self, Seen *seen, Node *node) except -1
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil
@@ -44,14 +33,12 @@ cdef class Tape(Pass):
     cdef int compile(self) except -1
     cdef void run_forward(self, uint64_t now) noexcept nogil
     cdef void clear(self, Node *node, uint64_t now) noexcept nogil
-    cdef int backward_but_for(self, Marks *parameters) except -1
+    cdef int backward_in_one_piece(self) except -1
     cdef int accumulate(self) except -1
     cdef int check_root(self) except -1
-    cdef int differentiate(self, bint keep, Marks *parameters) except -1
+    cdef int differentiate(self, bint keep, bint one_piece) except -1
     cdef int check(self) except -1
     cdef void clear_inner_grads(self) noexcept
     cdef int find_inner_grads(self, Earlier *earlier) except -1
     cdef void run_backward(self) noexcept nogil
-    cdef void run_products(self, Marks *parameters) noexcept nogil
-    cdef bint can_stay_out(self, Group *products) noexcept nogil
-    cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept
+    cdef void run_products(self) noexcept nogil

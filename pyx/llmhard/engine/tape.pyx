@@ -19,7 +19,7 @@ from llmhard.engine.operation cimport (
     forward_matvecs, is_single,
 )
 from llmhard.engine.traversal cimport (
-    Mark, Marks, NodeList, Seen, append, collect, find, group, is_first, sort,
+    Marks, NodeList, Seen, append, collect, group, is_first, sort,
 )
 
 
@@ -93,7 +93,6 @@ cdef class Tape:
         PyMem_Free(self.products.items)
         PyMem_Free(self.matrices.items)
         PyMem_Free(self.selects.items)
-        PyMem_Free(self.groups)
         PyMem_Free(self.pointers)
         PyMem_Free(self.scratch)
         if self.program is not NULL:
@@ -137,28 +136,10 @@ cdef class Tape:
             if found.count:
                 self.products.items = <Node **>allocated(found.count * sizeof(Node *))
                 self.products.count = group(&marks, found.items, found.count, self.products.items)
-                self.groups = <Group *>allocated(marks.count * sizeof(Group))
-                self.list_groups()
         finally:
             PyMem_Free(marks.slots)
             PyMem_Free(found.items)
         return 0
-
-    cdef void list_groups(self) noexcept:
-        """Note where the products with each matrix begin and how many there are."""
-        cdef Py_ssize_t i
-        cdef Node *node
-        cdef Group *last = NULL
-        for i in range(self.products.count):
-            node = self.products.items[i]
-            if last is NULL or last.matrix is not inputs_of(node)[0]:
-                last = &self.groups[self.n_groups]
-                self.n_groups += 1
-                last.matrix, last.products = inputs_of(node)[0], &self.products.items[i]
-                last.count = 0
-                last.has_leaf_vector = False
-            last.count += 1
-            last.has_leaf_vector |= storage(inputs_of(node)[1]).op == LEAF
 
     cdef int find_matrices(self) except -1:
         """List the leaf matrices that not only products use, and the nodes with an Index."""
@@ -315,17 +296,18 @@ cdef class Tape:
         the Tape comes after another.
         """
         self.check_root()
-        self.differentiate(False, NULL)
+        self.differentiate(False, False)
 
-    cdef int backward_but_for(self, Marks *parameters) except -1:
-        """backward(), but leave out the gradients of marked matrices that left_out then gives."""
+    cdef int backward_in_one_piece(self) except -1:
+        """backward() for adam_update, which has waited for what it changes, too, and keeps the
+        GIL."""
         self.check_root()
-        self.differentiate(False, parameters)
+        self.differentiate(False, True)
         return 0
 
     cdef int accumulate(self) except -1:
         """backward() for Value.backward(): what inner scalars' grads held already is kept, too."""
-        self.differentiate(True, NULL)
+        self.differentiate(True, False)
         return 0
 
     cdef int check_root(self) except -1:
@@ -333,10 +315,10 @@ cdef class Tape:
             raise TypeError("backward() starts from a single Value, and from a whole Tape")
         return 0
 
-    cdef int differentiate(self, bint keep, Marks *parameters) except -1:
+    cdef int differentiate(self, bint keep, bint one_piece) except -1:
         """Go backward once. With `keep`, inner scalars' grads are added to, not replaced."""
         cdef Earlier earlier = Earlier(NodeList(NULL, 0, 0), NULL)
-        if parameters is NULL:  # else adam_update has waited, for what it changes too
+        if not one_piece:
             self.wait_for_others(True)
         self.check()
         try:
@@ -346,13 +328,11 @@ cdef class Tape:
             if keep or self.program is NULL or self.zeroed != clock.grad_writes:
                 self.clear_inner_grads()
             clock.grad_writes += 1
-            if parameters is NULL:
+            if one_piece:   # other threads wait for the GIL
+                self.run_backward()
+            else:
                 with nogil:
                     self.run_backward()
-                    self.run_products(NULL)
-            else:       # a step of Adam is one piece for other threads: they wait for the GIL
-                self.run_backward()
-                self.run_products(parameters)
             self.end()
             add_grads(&earlier)
         finally:
@@ -395,7 +375,6 @@ cdef class Tape:
             node.flags |= HAS_GRAD
 
     cdef void run_backward(self) noexcept nogil:
-        """All gradients but what the products mean for their leaf matrices."""
         cdef Node *root = self.root.node
         cdef Node *node
         cdef Step *steps = NULL if self.program is NULL else self.program.steps
@@ -431,28 +410,16 @@ cdef class Tape:
                     backward(node)
             i -= 1
         set_mode(mode)
+        self.run_products()
 
-    cdef void run_products(self, Marks *parameters) noexcept nogil:
-        """The gradients of leaf matrices, but for those that the optimizer adds up itself."""
-        cdef Py_ssize_t i
-        cdef Group *products
-        cdef Mark *parameter
-        for i in range(self.n_groups):
-            products = &self.groups[i]
-            parameter = NULL if parameters is NULL else find(parameters, products.matrix)
-            if parameter is NULL or not self.can_stay_out(products):
-                backward_matrix(products.products, products.count, self.pointers)
-            else:
-                parameter.place = i + 1
-
-    cdef bint can_stay_out(self, Group *products) noexcept nogil:
-        """Whether nothing else adds to the matrix, and no step moves the vectors first."""
-        cdef Node *matrix = products.matrix
-        return not (run_of(matrix).used or cols_of(matrix) % 8 or products.has_leaf_vector)
-
-    cdef Group *left_out(self, Marks *parameters, Node *matrix) noexcept:
-        """The products whose gradient backward_but_for left out, once; NULL if it is in grad."""
-        cdef Mark *parameter = find(parameters, matrix)
-        cdef Py_ssize_t place = parameter.place
-        parameter.place = 0
-        return &self.groups[place - 1] if place else NULL
+    cdef void run_products(self) noexcept nogil:
+        """The gradients of leaf matrices that are multiplied with."""
+        cdef Node **products = self.products.items
+        cdef Py_ssize_t first = 0, end
+        while first < self.products.count:
+            end = first + 1
+            while (end < self.products.count
+                   and inputs_of(products[end])[0] is inputs_of(products[first])[0]):
+                end += 1
+            backward_matrix(products + first, end - first, self.pointers)
+            first = end

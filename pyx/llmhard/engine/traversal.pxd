@@ -36,7 +36,6 @@ cdef struct Marks:
 
 
 cdef int append(NodeList *nodes, Node *node) except -1
-cdef Mark *find(Marks *marks, Node *node) noexcept nogil
 cdef Mark *mark(Marks *marks, Node *node) except NULL
 cdef bint is_first(Seen *seen, Node *node) except -1
 cdef bint has(Seen *seen, Node *node) noexcept

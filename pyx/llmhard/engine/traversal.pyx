@@ -91,15 +91,6 @@ cdef inline Mark *slot(Mark *slots, Py_ssize_t room, Node *node) noexcept nogil:
     return &slots[i]
 
 
-cdef Mark *find(Marks *marks, Node *node) noexcept nogil:
-    """The mark of the node; NULL if it has none."""
-    cdef Mark *found
-    if marks.room == 0:
-        return NULL
-    found = slot(marks.slots, marks.room, node)
-    return NULL if found.node is NULL else found
-
-
 cdef Mark *mark(Marks *marks, Node *node) except NULL:
     """The mark of the node, a new one of zeros if it has none; good until the next new one."""
     cdef Mark *made
