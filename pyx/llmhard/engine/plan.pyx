@@ -529,8 +529,11 @@ cdef class Draft:
             if self.begins_span(i):
                 at += 1
                 plan.spans[at] = Span(zeros.first, plan.lengths + at * plan.n_roots)
-            for root in range(zeros.need, plan.n_roots):
-                plan.spans[at].lengths[root] = zeros.end - plan.spans[at].first
+            plan.spans[at].lengths[zeros.need] = zeros.end - plan.spans[at].first
+        for at in range(plan.n_spans):
+            for root in range(1, plan.n_roots):
+                if plan.spans[at].lengths[root] == 0:
+                    plan.spans[at].lengths[root] = plan.spans[at].lengths[root - 1]
         return 0
 
     cdef bint begins_span(self, Py_ssize_t i) noexcept:
@@ -687,17 +690,21 @@ cdef class Draft:
         """Find the instructions whose items are together one operation."""
         cdef Plan plan = self.plan
         cdef Instruction *instruction
-        cdef Py_ssize_t i, j, root
+        cdef Item *items
+        cdef Item *last
+        cdef Py_ssize_t i, root
         plan.sizes = <int *>PyMem_Calloc(plan.n_instructions * plan.n_roots + 1, sizeof(int))
         if plan.sizes is NULL:
             raise MemoryError()
         for i in range(plan.n_instructions):
             instruction = &plan.instructions[i]
             instruction.sizes = plan.sizes + i * plan.n_roots
-            instruction.united = is_united(instruction, plan.items + instruction.first)
+            items = plan.items + instruction.first
+            instruction.united = instruction.count > 1 and is_united(instruction, items)
             for root in range(plan.n_roots if instruction.united else 0):
-                for j in range(instruction.counts[root]):
-                    instruction.sizes[root] += width(&plan.items[instruction.first + j])
+                if instruction.counts[root]:
+                    last = &items[instruction.counts[root] - 1]
+                    instruction.sizes[root] = last.out.data + width(last) - items.out.data
         return 0
 
     cdef int find_what_stays_out(self) except -1:
