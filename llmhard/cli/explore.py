@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmhard.cli.common import UsageError, add_model_option, explained, read_model
-from llmhard.cli.paths import check_collisions, check_page_place, check_room
+from llmhard.cli.paths import check_collisions, check_page_place
 from llmhard.terminal import whole
 
 PAGE = "explorer.html"
