@@ -7,8 +7,10 @@ from base64 import b64encode
 from dataclasses import asdict
 from typing import Any
 
+from llmhard import grammar
 from llmhard.model import GPT
 from llmhard.model_file import SavedModel
+from llmhard.pcfg import Grammar
 from llmhard.tokenizer import Tokenizer
 from llmhard.version import __version__
 
@@ -18,6 +20,7 @@ KINDS = {"word": "words", "char": "characters"}
 
 def contents(saved: SavedModel, title: str = "") -> dict[str, Any]:
     """Return the data of the page about a model."""
+    language = grammar.SENTENCES
     return {
         "version": __version__,
         "title": title,
@@ -25,7 +28,7 @@ def contents(saved: SavedModel, title: str = "") -> dict[str, Any]:
         "parameters": saved.model.config.shapes(),
         "weights": weights(saved.model),
         "tokenizer": _tokenizer(saved.tokenizer),
-        "grammar": None,
+        "grammar": rules_of(language) if language else None,
         "film": None,
         "pairs": None,
         "sentences": [],
@@ -41,3 +44,14 @@ def weights(model: GPT) -> str:
 
 def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"kind": KINDS[tokenizer.kind], "tokens": [BOS_TEXT, *tokenizer.words]}
+
+
+def rules_of(language: Grammar) -> dict[str, Any]:
+    """Return the rules with a number for each symbol and word: first the symbols, then the words."""
+    names = [*language.rules, *language.words]
+    numbers = {name: number for number, name in enumerate(names)}
+    rules = [
+        [[weight, *(numbers[item] for item in items)] for weight, items in alternatives]
+        for alternatives in language.rules.values()
+    ]
+    return {"start": numbers[language.start], "names": names, "rules": rules}
