@@ -1,11 +1,13 @@
 /** The page: its frame, its views, and how it follows the reader's choices and the address. */
 
 import { fromHash, Store, toHash } from "./state.js";
+import { attentionView } from "./views/attention.js";
 import { button, linkTo } from "./views/controls.js";
 import { h, render } from "./views/dom.js";
 import { nextView } from "./views/next.js";
 import { Page } from "./views/page.js";
 import { sentenceView } from "./views/sentence.js";
+import { truthView } from "./views/truth.js";
 
 /**
  * @typedef {import("./views/dom.js").VNode} VNode
@@ -16,6 +18,8 @@ import { sentenceView } from "./views/sentence.js";
 /** @type {View[]} */
 const VIEWS = [
   { name: "next", title: "Next word", view: nextView },
+  { name: "truth", title: "Truth", view: truthView },
+  { name: "attention", title: "Attention", view: attentionView },
 ];
 
 /** @param {Page} page */

@@ -58,7 +58,7 @@ function refocus(element) {
  * @param {Child[]} children
  */
 function renderChildren(parent, children) {
-  const old = remembered(parent);
+  const old = childrenByName(parent);
   let place = parent.firstChild;
   for (const child of children) {
     const found = take(old, child);
@@ -75,7 +75,7 @@ function renderChildren(parent, children) {
  * @param {Element} parent
  * @returns {Map<string, ChildNode[]>}
  */
-function remembered(parent) {
+function childrenByName(parent) {
   const old = new Map();
   for (const node of parent.childNodes) {
     const vnode = shown.get(node);

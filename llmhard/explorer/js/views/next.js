@@ -69,7 +69,7 @@ function bars(page, candidates) {
   const shown = shownOf(page, candidates);
   const most = Math.max(...shown.map(({ own, now, truth }) => Math.max(own, now, truth ?? 0)));
   const hasTruth = page.grammar !== null;
-  return figure(says(page, candidates), { key: "bars", on: { keydown: roving("button.bar") } },
+  return figure(barsSay(page, candidates), { key: "bars", on: { keydown: roving("button.bar") } },
     h("div", { class: `bars${hasTruth ? "" : " no-truth"}` },
       h("div", { class: "bar heading", "aria-hidden": "true", key: "heading" }, h("span", null, "next"), h("span", null, ""), h("span", { class: "figure" }, "model"), hasTruth ? h("span", { class: "figure" }, "truth") : null),
       shown.map((candidate, i) => bar(page, candidate, most, i === 0))));
@@ -125,7 +125,7 @@ function barSays({ name, now, own, cutBy, truth }) {
  * @param {Page} page
  * @param {Candidate[]} candidates
  */
-function says(page, candidates) {
+function barsSay(page, candidates) {
   const first = candidates.slice(0, 5).map(({ name, own, truth }) => `${name} ${percent(own)}${truth === null ? "" : ` (truth ${percent(truth)})`}`);
   return `Probabilities after ${page.quoted}: ${listed(first)}, and ${candidates.length - 5} others`;
 }

@@ -29,7 +29,7 @@ export class Page {
     this.store = store;
     this.model = modelFrom(data);
     this.tokenizer = new Tokenizer(data.tokenizer);
-    this.grammar = data.grammar ? new Grammar(data.grammar.start, data.grammar.rules) : null;
+    this.grammar = data.grammar ? new Grammar(data.grammar) : null;
     /** What does not belong into a link: the last draw, what was written. @type {Record<string, any>} */
     this.memory = {};
     /** Draws the page anew. @type {() => void} */
