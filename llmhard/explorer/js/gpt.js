@@ -17,19 +17,24 @@ import { decodeDoubles } from "./numbers.js";
  * @property {Map<string, number>} weights "name[row][col]" -> another number
  */
 
-/** @typedef {{scores: Run, weights: Run, mix: Run}} HeadTrace */
-
 /**
- * One layer at one position: `before` and `after` are the residual stream, `middle` is between
- * attention and MLP.
- * @typedef {{before: Run, q: Run, k: Run, v: Run, heads: HeadTrace[], attention: Run, middle: Run,
- *   hidden: Run, mlp: Run, after: Run}} LayerTrace
+ * One head at one position: `dots` are q · k with each key so far, `scores` these / √head_dim.
+ * @typedef {{dots: Run, scores: Run, weights: Run, mix: Run}} HeadTrace
  */
 
 /**
- * One position; `lens(layer)` are the probabilities as if the layers from that one on were left
- * out: 0 skips all of them, n_layer none.
- * @typedef {{embedding: Run, layers: LayerTrace[], logits: Run, probabilities: Run,
+ * One layer at one position: `before` and `after` are the residual stream, `middle` is between
+ * attention and MLP, `mixes` is what all heads mix, side by side, `raw` is `hidden` before its relu.
+ * @typedef {{before: Run, attentionNorm: Run, q: Run, k: Run, v: Run, heads: HeadTrace[],
+ *   mixes: Run, attention: Run, middle: Run, mlpNorm: Run, raw: Run, hidden: Run, mlp: Run,
+ *   after: Run}} LayerTrace
+ */
+
+/**
+ * One position: `token` and `place` are the rows of the embeddings, `embedding` is their sum after a
+ * norm. `lens(layer)` are the probabilities as if the layers from that one on were left out: 0
+ * leaves out all of them, n_layer none.
+ * @typedef {{token: Run, place: Run, embedding: Run, layers: LayerTrace[], logits: Run, probabilities: Run,
  *   lens: (layer: number) => Float64Array}} PositionTrace
  */
 
@@ -107,6 +112,19 @@ export function lossOf({ graph, positions }, targets) {
   return graph.divide(total, graph.constant([losses.length], "how many"), what);
 }
 
+/**
+ * Return the run at a path from a position, as the map names it: "layers.0.heads.2.weights".
+ * @param {PositionTrace} position
+ * @param {string} path
+ * @returns {Run}
+ */
+export function runAt(position, path) {
+  /** @type {any} */
+  let found = position;
+  for (const step of path.split(".")) found = found[step];
+  return found;
+}
+
 /** Reads one token after the other; keeps the keys and values of those before. */
 class Reader {
   /** @param {Model} model @param {Changes} changes */
@@ -131,7 +149,8 @@ class Reader {
   read(token) {
     this.position += 1;
     const { graph } = this;
-    const sum = graph.add(this.#token(token), this.#place(), this.#label("sum", "embedding"));
+    const [wte, place] = [this.#token(token), this.#place()];
+    const sum = graph.add(wte, place, this.#label("sum of embeddings", "embedding"));
     const embedding = graph.rmsnorm(sum, this.#label("embedding", "embedding"));
     /** @type {LayerTrace[]} */
     const layers = [];
@@ -144,7 +163,7 @@ class Reader {
     const probabilities = graph.softmax(logits, this.#label("probabilities", "probabilities"));
     const streams = [embedding, ...layers.map(({ after }) => after)];
     const lens = (/** @type {number} */ layer) => this.#lens(streams[layer]);
-    return { embedding, layers, logits, probabilities, lens };
+    return { token: wte, place, embedding, layers, logits, probabilities, lens };
   }
 
   /** @param {number} layer @param {Run} before @returns {LayerTrace} */
@@ -153,8 +172,9 @@ class Reader {
     const attended = this.#attention(layer, before);
     const residual = this.#label("residual stream", "residual", layer);
     const middle = graph.add(before, attended.attention, residual);
-    const { hidden, mlp } = this.#mlp(layer, middle);
-    return { before, ...attended, middle, hidden, mlp, after: graph.add(middle, mlp, residual) };
+    const added = this.#mlp(layer, middle);
+    const after = graph.add(middle, added.mlp, residual);
+    return { before, ...attended, middle, ...added, after };
   }
 
   /** @param {number} layer @param {Run} stream */
@@ -170,7 +190,7 @@ class Reader {
     const mixes = graph.concat(heads.map(({ mix }) => mix), this.#label("mixes", "mix", layer));
     const output = this.#parameter(`h.${layer}.attn.o_proj.weight`);
     const attention = graph.linear(mixes, output, this.#label("attention", "attention", layer));
-    return { q, k, v, heads, attention };
+    return { attentionNorm: x, q, k, v, heads, mixes, attention };
   }
 
   /** @param {number} layer @param {number} head @param {Run} q @returns {HeadTrace} */
@@ -189,7 +209,7 @@ class Reader {
     const mix = changes.heads.has(`${layer}.${head}`)
       ? graph.constant(new Float64Array(size), "a knocked-out head")
       : graph.mixture(weights, [...this.values[layer]], share, label("mix"));
-    return { scores, weights, mix };
+    return { dots, scores, weights, mix };
   }
 
   /** @param {number} layer @param {Run} stream */
@@ -203,7 +223,7 @@ class Reader {
     const mlp = this.changes.mlps.has(layer)
       ? graph.constant(new Float64Array(this.config.n_embd), "a knocked-out MLP")
       : graph.linear(hidden, down, this.#label("mlp", "mlp", layer));
-    return { hidden, mlp };
+    return { mlpNorm: x, raw, hidden, mlp };
   }
 
   /** @param {number} token */

@@ -175,7 +175,7 @@ class Parser {
     if (!this.#isSymbol(item)) {
       return new Map(this.words[from] === item ? [[from + 1, { p: 1, children: [] }]] : []);
     }
-    return remembered(this.#knownWhole, `${item} ${from}`, () => {
+    return kept(this.#knownWhole, `${item} ${from}`, () => {
       /** @type {Map<number, Found>} */
       const best = new Map();
       for (const [p, items] of this.#alternatives(item)) {
@@ -197,7 +197,7 @@ class Parser {
   unfinished(item, from) {
     if (from === this.words.length) return { p: 1, children: [] };
     if (!this.#isSymbol(item)) return null;
-    return remembered(this.#knownUnfinished, `${item} ${from}`, () => {
+    return kept(this.#knownUnfinished, `${item} ${from}`, () => {
       /** @type {Map<number, Found>} */
       const best = new Map();
       for (const [p, items] of this.#alternatives(item)) {
@@ -288,7 +288,7 @@ function keepLikelier(best, key, found) {
 }
 
 /** @template V @param {Map<string, V>} known @param {string} key @param {() => V} compute @returns {V} */
-function remembered(known, key, compute) {
+function kept(known, key, compute) {
   if (!known.has(key)) known.set(key, compute());
   return /** @type {V} */ (known.get(key));
 }
