@@ -4,6 +4,7 @@ import { fromHash, Store, toHash } from "./state.js";
 import { attentionView } from "./views/attention.js";
 import { button, linkTo } from "./views/controls.js";
 import { h, render } from "./views/dom.js";
+import { leaveLevel, mapView } from "./views/map.js";
 import { nextView } from "./views/next.js";
 import { Page } from "./views/page.js";
 import { sentenceView } from "./views/sentence.js";
@@ -20,6 +21,7 @@ const VIEWS = [
   { name: "next", title: "Next word", view: nextView },
   { name: "truth", title: "Truth", view: truthView },
   { name: "attention", title: "Attention", view: attentionView },
+  { name: "map", title: "Every number", view: mapView },
 ];
 
 /** @param {Page} page */
@@ -91,7 +93,22 @@ function start() {
     writeAddress(page);
   };
   window.addEventListener("popstate", () => page.set(fromHash(location.hash)));
+  window.addEventListener("keydown", (event) => pressed(page, event));
+  matchMedia("(max-width: 52rem)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();
+}
+
+/**
+ * Keys that work everywhere: Escape goes back a level, Ctrl+Z takes a change back.
+ *
+ * @param {Page} page
+ * @param {KeyboardEvent} event
+ */
+function pressed(page, event) {
+  const inField = event.target instanceof HTMLElement && event.target.matches("input, select");
+  if (event.key === "Escape" && page.state.view === "map") leaveLevel(page);
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && !inField) page.store.undo();
 }
 
 start();
