@@ -2,8 +2,10 @@
 
 import { fromHash, Store, toHash } from "./state.js";
 import { attentionView } from "./views/attention.js";
+import { changeView } from "./views/change.js";
 import { button, linkTo } from "./views/controls.js";
 import { h, render } from "./views/dom.js";
+import { lensView } from "./views/lens.js";
 import { leaveLevel, mapView } from "./views/map.js";
 import { nextView } from "./views/next.js";
 import { Page } from "./views/page.js";
@@ -22,6 +24,8 @@ const VIEWS = [
   { name: "truth", title: "Truth", view: truthView },
   { name: "attention", title: "Attention", view: attentionView },
   { name: "map", title: "Every number", view: mapView },
+  { name: "lens", title: "Layer by layer", view: lensView },
+  { name: "change", title: "Change it", view: changeView },
 ];
 
 /** @param {Page} page */

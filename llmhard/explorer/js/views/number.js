@@ -31,7 +31,7 @@ export function inspector(page, run) {
   return h("section", { class: "inspector", key: "inspector", "aria-label": nameOfRun(page, run) },
     trail(page, run, at),
     h("div", { class: "columns even" },
-      h("div", { key: "run" }, vector(page, run, at)),
+      h("div", { key: "run" }, ...vector(page, run, at)),
       at < 0 ? h("p", { class: "soft", key: "hint" }, "Choose a number, by mouse or with the arrow keys, to see how it was computed.") : h("div", { class: "card", key: "number" }, oneNumber(page, run, at))));
 }
 
@@ -146,7 +146,7 @@ function vector(page, run, at) {
   const [low, high] = [Math.min(...data), Math.max(...data)];
   return [
     h("p", { class: "soft small" }, sizeOf(run), ", ", `each a ${what} from `, h("span", { class: "number" }, format(low)), " to ", h("span", { class: "number" }, format(high)), ". Green is above 0, purple below."),
-    run.rows > 1 ? matrixCells(page, run, data, at) : vectorCells(page, run, data, at),
+    ...(run.rows > 1 ? matrixCells(page, run, data, at) : [vectorCells(page, run, data, at)]),
     made(page, run),
   ];
 }

@@ -14,7 +14,7 @@ import { typed } from "./sentence.js";
 
 /**
  * @param {Page} page
- * @returns {VNode[]}
+ * @returns {(VNode | null)[]}
  */
 export function truthView(page) {
   if (!page.grammar) return [heading("Is it right?", "This model learned from a text of your own. Nobody knows exactly how likely the next word of such a text is, so there is no truth to show here.")];
