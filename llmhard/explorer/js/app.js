@@ -10,6 +10,7 @@ import { leaveLevel, mapView } from "./views/map.js";
 import { nextView } from "./views/next.js";
 import { Page } from "./views/page.js";
 import { sentenceView } from "./views/sentence.js";
+import { tourButton, tourCard } from "./views/tour.js";
 import { truthView } from "./views/truth.js";
 
 /**
@@ -36,6 +37,7 @@ function everything(page) {
     sentenceView(page),
     navigation(page, view),
     h("main", { key: view.name, id: "view", tabindex: -1, "aria-label": view.title }, ...view.view(page)),
+    tourCard(page),
   ];
 }
 
@@ -45,6 +47,7 @@ function top(page) {
   return h("header", { class: "top", key: "top" },
     h("h1", null, "See inside a GPT"),
     h("p", { class: "facts" }, `A language model of ${numbers.toLocaleString("en")} numbers runs in this page. All of them are here to see and to change.`),
+    tourButton(page),
     button(themeName(), () => page.redraw(nextTheme()), { class: "plain", "aria-label": `Colours: ${themeName()}` }));
 }
 

@@ -25,9 +25,10 @@ import { cells } from "./svg.js";
 export function changeView(page) {
   return [
     heading("What if a part were missing?", "Switch a part off, or change a number, and see what the model can no longer do. That is how one finds out what a part is for. Nothing breaks: everything can be undone."),
+    measures(page),
     h("div", { class: "columns wide-right", key: "columns" },
       h("div", { class: "stack", key: "controls" }, experiments(page), headSwitches(page), layerSwitches(page), temperature(page), weightEditor(page), undoing(page)),
-      h("div", { class: "stack", key: "effects", "aria-live": "off" }, measures(page), beforeAndAfter(page), pairsBoard(page))),
+      h("div", { class: "stack", key: "effects", "aria-live": "off" }, beforeAndAfter(page), pairsBoard(page))),
   ];
 }
 
@@ -255,7 +256,7 @@ function beforeAndAfter(page) {
   const order = [...after.keys()].sort((a, b) => Math.max(after[b], before[b]) - Math.max(after[a], before[a])).slice(0, 8);
   const most = Math.max(...order.map((id) => Math.max(before[id], after[id])));
   const width = (/** @type {number} */ p) => `${(100 * p) / most}%`;
-  return h("div", { key: "bars", role: "group", "aria-label": `Next word after ${page.quoted}, with the changes and as trained` },
+  return h("div", { key: "bars", "data-tour": "after", role: "group", "aria-label": `Next word after ${page.quoted}, with the changes and as trained` },
     h("h3", null, `After ${page.quoted}`),
     h("div", { class: "legend", "aria-hidden": "true" }, h("span", null, "with your changes"), h("span", { class: "pale" }, "as trained")),
     order.map((id) => h("div", { class: "mini wide", key: `${id}` },

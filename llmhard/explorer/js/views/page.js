@@ -98,6 +98,16 @@ export class Page {
   }
 
   /**
+   * Read other tokens with the model as it was trained.
+   *
+   * @param {number[]} ids
+   * @returns {Trace}
+   */
+  readingOf(ids) {
+    return this.remember("other", String(ids), () => read(this.model, ids));
+  }
+
+  /**
    * @param {Changes} changes
    * @returns {Trace}
    */
