@@ -1,6 +1,5 @@
 """The explorer's modules in a real browser: they compute what Python computes."""
 
-import json
 import random
 import struct
 from base64 import b64decode

@@ -126,23 +126,32 @@ export function runAt(position, path) {
 }
 
 /** Reads one token after the other; keeps the keys and values of those before. */
-class Reader {
-  /** @param {Model} model @param {Changes} changes */
-  constructor(model, changes) {
+export class Reader {
+  /**
+   * @param {Model} model
+   * @param {Changes} [changes]
+   * @param {Reader | null} [before] a reader to go on from, which is left as it is
+   */
+  constructor(model, changes = noChanges(), before = null) {
+    this.model = model;
     this.config = model.config;
     this.changes = changes;
-    this.graph = new Graph();
+    /** @type {Graph} */
+    this.graph = before ? before.graph : new Graph();
     /** @type {Map<string, Run>} */
-    this.parameters = new Map();
-    for (const [name, matrix] of model.parameters) {
-      const data = edited(name, matrix, changes.weights);
-      this.parameters.set(name, this.graph.parameter(name, matrix.rows, data));
-    }
-    /** @type {Run[][]} of each layer */
-    this.keys = Array.from({ length: this.config.n_layer }, () => []);
+    this.parameters = before ? before.parameters : recorded(this.graph, model, changes);
+    const { n_layer } = this.config;
+    /** @type {Run[][]} of each layer, one of each token */
+    this.keys = Array.from({ length: n_layer }, (_, layer) => (before ? [...before.keys[layer]] : []));
     /** @type {Run[][]} */
-    this.values = Array.from({ length: this.config.n_layer }, () => []);
-    this.position = -1;
+    this.values = Array.from({ length: n_layer }, (_, layer) => (before ? [...before.values[layer]] : []));
+    /** @type {number} */
+    this.position = before ? before.position : -1;
+  }
+
+  /** Return a reader that goes on from here by itself. */
+  fork() {
+    return new Reader(this.model, this.changes, this);
   }
 
   /** @param {number} token @returns {PositionTrace} */
@@ -258,6 +267,16 @@ class Reader {
   #label(name, part, layer, head) {
     return { name, part, position: this.position, layer, head };
   }
+}
+
+/** @param {Graph} graph @param {Model} model @param {Changes} changes @returns {Map<string, Run>} */
+function recorded(graph, model, changes) {
+  const parameters = new Map();
+  for (const [name, matrix] of model.parameters) {
+    const data = edited(name, matrix, changes.weights);
+    parameters.set(name, graph.parameter(name, matrix.rows, data));
+  }
+  return parameters;
 }
 
 /**

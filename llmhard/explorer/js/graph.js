@@ -6,7 +6,7 @@
  * gradients, as if it had been computed alone. What an operation means is one row of OPERATIONS.
  */
 
-import { format } from "./numbers.js";
+import { format, largest } from "./numbers.js";
 
 /**
  * What a run is in the model. Parts: embedding, norm, q, k, v, scores, weights, mix, attention,
@@ -68,6 +68,7 @@ export class Run {
 }
 
 const RMSNORM_EPS = 1e-5;
+const SLAB = 1 << 14; // numbers that are allocated at a time
 
 /**
  * The elementwise operations: the value, and the local gradient with respect to each operand.
@@ -128,6 +129,9 @@ const ELEMENTWISE = {
 
 /** All runs of a computation, in the order of computing. */
 export class Graph {
+  #slab = new Float64Array(0); // where the next runs' numbers go: many small arrays are slow
+  #used = 0;
+
   constructor() {
     /** @type {Run[]} */
     this.runs = [];
@@ -151,7 +155,9 @@ export class Graph {
    * @param {string} [name]
    */
   constant(numbers, name = "a constant") {
-    return this.#record("constant", [], Float64Array.from(numbers), { name, part: "constant" });
+    const data = this.#zeros(numbers.length);
+    data.set(numbers);
+    return this.#record("constant", [], data, { name, part: "constant" });
   }
 
   /**
@@ -222,12 +228,12 @@ export class Graph {
 
   /** @param {Run} x @param {Label} what */
   sum(x, what) {
-    return this.#record("sum", [x], Float64Array.of(x.data.reduce((a, b) => a + b)), what);
+    return this.#record("sum", [x], this.#one(x.data.reduce((a, b) => a + b)), what);
   }
 
   /** @param {Run} a @param {Run} b @param {Label} what */
   dot(a, b, what) {
-    return this.#record("dot", [a, b], Float64Array.of(product(a.data, 0, b.data, 0, a.cols)), what);
+    return this.#record("dot", [a, b], this.#one(product(a.data, 0, b.data, 0, a.cols)), what);
   }
 
   /**
@@ -238,7 +244,7 @@ export class Graph {
    */
   linear(x, matrix, what) {
     const n = matrix.cols;
-    const out = new Float64Array(matrix.rows);
+    const out = this.#zeros(matrix.rows);
     for (let i = 0; i < out.length; i++) out[i] = product(matrix.data, i * n, x.data, 0, n);
     return this.#record("linear", [matrix, x], out, what);
   }
@@ -251,10 +257,11 @@ export class Graph {
    * @param {Label} what
    */
   dots(keys, q, head, what) {
-    const one = (/** @type {Run} */ key) =>
-      product(key.data, head.start, q.data, head.start, head.size);
-    const run = this.#record("dots", [...keys, q], Float64Array.from(keys, one), what, head.start);
-    run.width = head.size;
+    const out = this.#zeros(keys.length);
+    const { start, size } = head;
+    keys.forEach((key, t) => (out[t] = product(key.data, start, q.data, start, size)));
+    const run = this.#record("dots", [...keys, q], out, what, start);
+    run.width = size;
     return run;
   }
 
@@ -266,7 +273,7 @@ export class Graph {
    * @param {Label} what
    */
   mixture(weights, values, head, what) {
-    const out = new Float64Array(head.size);
+    const out = this.#zeros(head.size);
     values.forEach((value, t) => addScaled(out, 0, weights.data[t], value.data, head.start, head.size));
     return this.#record("mixture", [weights, ...values], out, what, head.start);
   }
@@ -277,7 +284,13 @@ export class Graph {
    * @param {Label} what
    */
   concat(parts, what) {
-    return this.#record("concat", parts, Float64Array.from(parts.flatMap((p) => [...p.data])), what);
+    const out = this.#zeros(parts.reduce((n, part) => n + part.cols, 0));
+    let start = 0;
+    for (const part of parts) {
+      out.set(part.data, start);
+      start += part.cols;
+    }
+    return this.#record("concat", parts, out, what);
   }
 
   /**
@@ -301,7 +314,7 @@ export class Graph {
    */
   softmax(x, what) {
     const step = (/** @type {string} */ name) => ({ ...what, name: `${what.name}: ${name}` });
-    const top = this.constant([Math.max(...x.data)], "the largest");
+    const top = this.constant([x.data[largest(x.data)]], "the largest");
     const exps = this.exp(this.subtract(x, top, step("less the largest")), step("exponential"));
     return this.divide(exps, this.sum(exps, step("sum")), what);
   }
@@ -311,7 +324,7 @@ export class Graph {
    * @param {Run} root a vector of one number
    */
   backward(root) {
-    for (const run of this.runs) run.grad = gradientOf(run);
+    for (const run of this.runs) run.grad = this.#zeroGradient(run);
     this.root = root;
     const reached = new Set([root]);
     /** @type {Float64Array} */ (root.grad)[0] = 1;
@@ -326,10 +339,32 @@ export class Graph {
   /** @param {string} op @param {Run} a @param {Run | null} b @param {Label} what */
   #elementwise(op, a, b, what) {
     const { value } = ELEMENTWISE[op];
-    const at = b && b.data.length > 1 ? 1 : 0;
-    const out = new Float64Array(a.data.length);
-    for (let i = 0; i < out.length; i++) out[i] = value(a.data[i], b ? b.data[at * i] : 0);
+    const [second, step] = b ? [b.data, stepOf(b)] : [a.data, 0];
+    const out = this.#zeros(a.data.length);
+    for (let i = 0; i < out.length; i++) out[i] = value(a.data[i], second[i * step]);
     return this.#record(op, b ? [a, b] : [a], out, what);
+  }
+
+  /** @param {Run} run @returns {Float64Array} of a view: the part of its input's gradient */
+  #zeroGradient(run) {
+    if (run.op !== "view") return this.#zeros(run.data.length);
+    return gradient(run.inputs[0]).subarray(run.start, run.start + run.cols);
+  }
+
+  /** @param {number} n */
+  #zeros(n) {
+    if (this.#used + n > this.#slab.length) {
+      this.#slab = new Float64Array(Math.max(n, SLAB));
+      this.#used = 0;
+    }
+    return this.#slab.subarray(this.#used, (this.#used += n));
+  }
+
+  /** @param {number} x */
+  #one(x) {
+    const data = this.#zeros(1);
+    data[0] = x;
+    return data;
   }
 
   /**
@@ -343,30 +378,34 @@ export class Graph {
   }
 }
 
-/** @returns {Operation} the row of OPERATIONS that an elementwise operation is */
-function elementwise(/** @type {string} */ name) {
+/** @param {string} name @returns {Operation} the row of OPERATIONS that an elementwise operation is */
+function elementwise(name) {
   const { symbol, locals, formula } = ELEMENTWISE[name];
-  const place = (/** @type {Run} */ input, /** @type {number} */ i) =>
-    input.data.length > 1 ? i : 0; // a single number goes with all
-  const numbers = (/** @type {Run} */ run, /** @type {number} */ i) =>
-    run.inputs.map((input) => input.data[place(input, i)]);
   return {
     symbol,
     formula,
     backward(run, grad) {
+      const [a, b = a] = run.inputs;
       run.inputs.forEach((input, n) => {
-        const into = gradient(input);
+        const [local, into, step] = [locals[n], gradient(input), stepOf(input)];
         for (let i = 0; i < grad.length; i++) {
-          const [a, b] = numbers(run, i);
-          into[place(input, i)] += grad[i] * locals[n](a, b);
+          into[i * step] += grad[i] * local(a.data[i * stepOf(a)], b.data[i * stepOf(b)]);
         }
       });
     },
     edges(run, i) {
-      const [a, b] = numbers(run, i);
-      return run.inputs.map((input, n) => edge(input, place(input, i), locals[n](a, b)));
+      const [a, b = a] = run.inputs;
+      const at = (/** @type {Run} */ input) => i * stepOf(input);
+      return run.inputs.map((input, n) =>
+        edge(input, at(input), locals[n](a.data[at(a)], b.data[at(b)])),
+      );
     },
   };
+}
+
+/** @param {Run} operand @returns {number} 0 for a single number, which goes with all others */
+function stepOf(operand) {
+  return operand.data.length > 1 ? 1 : 0;
 }
 
 /** @type {Operation} */
@@ -489,12 +528,6 @@ function seen(run, index) {
   return [run, index];
 }
 
-/** @param {Run} run @returns {Float64Array} zeros; of a view, the part of its input's gradient */
-function gradientOf(run) {
-  if (run.op !== "view") return new Float64Array(run.data.length);
-  return gradient(run.inputs[0]).subarray(run.start, run.start + run.cols);
-}
-
 /** @param {Run} run @returns {Float64Array} */
 function gradient(run) {
   return /** @type {Float64Array} */ (run.grad);
@@ -535,9 +568,12 @@ function inFormula(x) {
  * @param {number} n
  */
 function product(a, i, b, j, n) {
-  let total = 0;
-  for (let k = 0; k < n; k++) total += a[i + k] * b[j + k];
-  return total;
+  let [even, odd] = [0, 0]; // two sums: the processor adds to both at the same time
+  for (let k = 1; k < n; k += 2) {
+    even += a[i + k - 1] * b[j + k - 1];
+    odd += a[i + k] * b[j + k];
+  }
+  return n % 2 ? even + odd + a[i + n - 1] * b[j + n - 1] : even + odd;
 }
 
 /**
