@@ -145,6 +145,20 @@ def check_picture_place(path: Path, force: bool) -> None:
         )
 
 
+def check_page_place(path: Path, force: bool) -> None:
+    """Raise UsageError if the page cannot be written there, or would replace something else."""
+    from llmhard.explorer.page import MARK  # needed only here
+
+    if not _is_there(path, "--out") or force:
+        return
+    with explained(f"cannot read {path}"):
+        is_page = MARK.encode() in files.read(path)
+    if not is_page:
+        raise UsageError(
+            f"{path} is there already, and explore did not write it; choose another --out, {FORCE}"
+        )
+
+
 def check_room(path: Path, size: int) -> None:
     """Raise UsageError if a file of so many bytes cannot be written there."""
     with explained(f"cannot write {path}"):
