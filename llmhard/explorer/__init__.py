@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from llmhard.explorer.page import MARK, page, write
+from llmhard.explorer.page import MARK, html, write
 
-__all__ = ["MARK", "page", "write"]
+__all__ = ["MARK", "html", "write"]

@@ -28,10 +28,10 @@ class ModuleError(ValueError):
 
 def write(path: str | os.PathLike[str], saved: SavedModel, title: str = "") -> None:
     """Write the page about a model atomically. Raises OSError if it cannot be written."""
-    files.write_atomically(path, page(saved, title).encode())
+    files.write_atomically(path, html(saved, title).encode())
 
 
-def page(saved: SavedModel, title: str = "") -> str:
+def html(saved: SavedModel, title: str = "") -> str:
     """Return the page about a model, a whole HTML document."""
     return assemble(script(modules(FOLDER / "js")), contents(saved, title), title)
 
@@ -46,8 +46,8 @@ def assemble(script: str, data: Mapping[str, Any], title: str = "") -> str:
         "data": _json(data),
         "script": script,
     }
-    html = (FOLDER / "page.html").read_text(encoding="utf-8")
-    filled = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], html)
+    template = (FOLDER / "page.html").read_text(encoding="utf-8")
+    filled = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template)
     return filled.replace(DOCTYPE, f"{DOCTYPE}\n{MARK}", 1)
 
 
