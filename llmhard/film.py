@@ -203,9 +203,11 @@ class Film:
         """How many snapshots there are."""
         return len(self.snapshots)
 
-    def is_of(self, model: GPT) -> bool:
+    def is_of(self, saved: SavedModel) -> bool:
         """Return whether this is the training run that ended with the model."""
-        return self.fingerprint == fingerprint(model)
+        ours = self.config, self.tokenizer.kind, self.tokenizer.words, self.fingerprint
+        tokenizer, model = saved.tokenizer, saved.model
+        return ours == (model.config, tokenizer.kind, tokenizer.words, fingerprint(model))
 
     def model_at(self, i: int) -> GPT:
         """Return the model of a snapshot. Raises IndexError if there is no such snapshot."""
