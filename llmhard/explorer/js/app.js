@@ -4,7 +4,7 @@ import { fromHash, Store, toHash } from "./state.js";
 import { attentionView } from "./views/attention.js";
 import { changeView } from "./views/change.js";
 import { button, linkTo } from "./views/controls.js";
-import { h, render } from "./views/dom.js";
+import { h, keepingInView, render } from "./views/dom.js";
 import { lensView } from "./views/lens.js";
 import { leaveLevel, mapView } from "./views/map.js";
 import { nextView } from "./views/next.js";
@@ -71,7 +71,7 @@ function nextTheme() {
  * @param {View} now
  */
 function navigation(page, now) {
-  return h("nav", { class: "views", "aria-label": "Views", key: "views" }, VIEWS.map(({ name, title }) =>
+  return h("nav", { class: "views", "aria-label": "Views", key: "views", draw: keepingInView("[aria-current]", now.name) }, VIEWS.map(({ name, title }) =>
     linkTo(page, { view: name }, title, { key: name, "aria-current": name === now.name ? "page" : null })));
 }
 

@@ -2,7 +2,7 @@
 
 import { largest, percent } from "../numbers.js";
 import { button, choices, figure, heading, linkTo, wordOf } from "./controls.js";
-import { h, roving } from "./dom.js";
+import { h, keepingInView, roving } from "./dom.js";
 import { fixed, listed, roughly } from "./format.js";
 import { hue } from "./page.js";
 import { arc, cells } from "./svg.js";
@@ -106,7 +106,7 @@ function looks(page, position, layer, head) {
  *
  * @param {Page} page
  */
-function stepOf(page) {
+function wordWidth(page) {
   const room = Math.min(1080, document.documentElement.clientWidth - 36);
   return Math.max(54, Math.min(104, room / page.trace.positions.length));
 }
@@ -114,11 +114,11 @@ function stepOf(page) {
 /** @param {Page} page */
 function arcs(page) {
   const n = page.trace.positions.length;
-  const width = n * stepOf(page);
+  const width = n * wordWidth(page);
   const height = 30 + 24 * Math.min(n, 7);
   const { layer, head } = chosenHead(page);
   const says = `From ${page.token(page.position)}: ${looks(page, page.position, layer, head)}`;
-  return figure(says, { class: "scroll" },
+  return figure(says, { class: "scroll", draw: keepingInView("[aria-pressed=true]", `${page.position} of ${n}`) },
     h("div", { class: "arcs", style: { width: `${width}px` } },
       h("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" }, fainter(page, height), strong(page, height)),
       h("div", { class: "arc-words", on: { keydown: roving("button") } }, page.tokens.map((token, at) => arcWord(page, token, at)))));
@@ -129,7 +129,7 @@ function arcs(page) {
  * @param {number} at
  */
 function middleOf(page, at) {
-  return (at + 0.5) * stepOf(page);
+  return (at + 0.5) * wordWidth(page);
 }
 
 /**
@@ -171,7 +171,7 @@ function arcWord(page, token, at) {
   const chosen = at === page.position;
   return button([h("span", null, token), h("span", { class: "number small" }, at > page.position ? "unseen" : roughly(weight))],
     () => page.set({ position: at, number: -1 }),
-    { key: `word ${at}`, class: at > page.position ? "later" : "", "aria-pressed": String(chosen), tabindex: chosen ? 0 : -1, style: { width: `${stepOf(page) - 8}px`, "--hue": at ? hue(at) : "var(--soft)" } });
+    { key: `word ${at}`, class: at > page.position ? "later" : "", "aria-pressed": String(chosen), tabindex: chosen ? 0 : -1, style: { width: `${wordWidth(page) - 8}px`, "--hue": at ? hue(at) : "var(--soft)" } });
 }
 
 /** @param {Page} page */

@@ -2,6 +2,7 @@
 
 import { lossOf } from "../gpt.js";
 import { format, percent } from "../numbers.js";
+import { weightsThatMattered } from "../paths.js";
 import { headName } from "./page.js";
 import { button, heading, slider } from "./controls.js";
 import { h, roving } from "./dom.js";
@@ -187,18 +188,13 @@ function editWeight(page, key, value) {
 }
 
 /**
- * The weight whose gradient is largest for the word that counts as right.
+ * The weight that matters most for the word that counts as right.
  *
  * @param {Page} page
  */
 function heaviest(page) {
-  let best = { size: -1, name: "" };
-  for (const [name, run] of page.loss.trace.parameters) {
-    run.grad?.forEach((grad, i) => {
-      if (Math.abs(grad) > best.size) best = { size: Math.abs(grad), name: `${name}[${Math.floor(i / run.cols)}][${i % run.cols}]` };
-    });
-  }
-  return best.name;
+  const [{ name, row, col }] = weightsThatMattered(page.loss.trace.parameters, 1);
+  return `${name}[${row}][${col}]`;
 }
 
 /** @param {Page} page */

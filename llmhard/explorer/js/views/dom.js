@@ -201,6 +201,25 @@ function listen(element, handlers) {
 }
 
 /**
+ * Return what, as the `draw` of a container that scrolls sideways, keeps its chosen child in view
+ * when another is chosen.
+ *
+ * @param {string} selector
+ * @param {string | number} chosen
+ */
+export function keepingInView(selector, chosen) {
+  return (/** @type {HTMLElement} */ container) => {
+    if (container.dataset.chosen === String(chosen)) return;
+    container.dataset.chosen = String(chosen);
+    requestAnimationFrame(() => {
+      const child = container.querySelector(selector)?.getBoundingClientRect();
+      const box = container.getBoundingClientRect();
+      if (child) container.scrollLeft += Math.max(0, child.right - box.right) + Math.min(0, child.left - box.left);
+    });
+  };
+}
+
+/**
  * A handler of keys that moves the focus among alike elements: the arrows, Home and End.
  * Put it on their container; only one of them should be in the order of Tab (tabindex 0).
  *

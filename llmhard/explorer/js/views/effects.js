@@ -2,6 +2,7 @@
  * sentences, and the minimal pairs that it still gets right. */
 
 import { noChanges, read } from "../gpt.js";
+import { prefersGood } from "../pairs.js";
 import { kl } from "../sampling.js";
 import { changesToText } from "../state.js";
 
@@ -73,8 +74,7 @@ function* measuring(page, changes) {
   /** @type {Judged[]} */
   const pairs = [];
   for (const pair of page.data.pairs ?? []) {
-    const [good, bad] = [pair.good, pair.bad].map((text) => logProbability(page, text, changes));
-    pairs.push({ ...pair, right: good > bad });
+    pairs.push({ ...pair, right: prefersGood(page.model, page.tokenizer, pair, changes) });
     yield;
   }
   const gap = yield* gapOver(page, changes);
@@ -101,17 +101,4 @@ function* gapOver(page, changes) {
     yield;
   }
   return gaps.length ? gaps.reduce((sum, gap) => sum + gap) / gaps.length : null;
-}
-
-/**
- * The logarithm of a whole sentence's probability, its end included.
- *
- * @param {Page} page
- * @param {string} text
- * @param {Changes} changes
- */
-function logProbability(page, text, changes) {
-  const ids = [0, ...page.tokenizer.encode(text).words.map((word) => page.idOf(word))];
-  const { positions } = read(page.model, ids, changes);
-  return positions.reduce((sum, { probabilities }, i) => sum + Math.log(probabilities.data[ids[i + 1] ?? 0]), 0);
 }

@@ -2,7 +2,7 @@
 
 import { largest, percent } from "../numbers.js";
 import { button, heading, wordOf } from "./controls.js";
-import { h } from "./dom.js";
+import { h, keepingInView } from "./dom.js";
 import { listed, roughly } from "./format.js";
 
 /**
@@ -66,7 +66,7 @@ function lensAt(page, position, layer) {
 
 /** @param {Page} page */
 function lensTable(page) {
-  return h("div", { class: "scroll", key: "table" }, h("table", { class: "lens" },
+  return h("div", { class: "scroll", key: "table", draw: keepingInView("[aria-pressed=true]", `${page.position} of ${page.tokens.length}`) }, h("table", { class: "lens" },
     h("caption", { class: "unseen" }, "The likeliest next word after each word, as each layer would have it"),
     h("thead", null, h("tr", null, h("td", null), page.tokens.map((token, at) => h("th", { scope: "col", key: `${at}`, class: at === page.position ? "now" : "" }, `${token} \u2026`)))),
     h("tbody", null, stages(page).map((stage) => lensRow(page, stage)), truthRow(page))));

@@ -7,6 +7,7 @@ import { h, roving } from "./dom.js";
 import { fixed } from "./format.js";
 import { inspector, leaveNumber, nameOfRun } from "./number.js";
 import { chosenHead } from "./attention.js";
+import { blame, pathOf } from "./blame.js";
 import { cells, largestSize } from "./svg.js";
 
 /**
@@ -30,7 +31,7 @@ export function mapView(page) {
     h("div", { class: "row spread", key: "levels" }, levels(page), choices("Direction", DIRECTIONS, backward, (backward) => page.set({ backward }))),
     backward ? targetChoice(page) : null,
     drawing(page),
-    run ? inspector(page, run) : h("p", { class: "soft", key: "inspector" }, "Choose a box to see the numbers in it."),
+    run ? inspector(page, run) : backward ? blame(page) : h("p", { class: "soft", key: "inspector" }, "Choose a box to see the numbers in it."),
   ];
 }
 
@@ -126,10 +127,11 @@ function drawing(page) {
   /** @type {Level} */
   const level = levels[page.state.level] ?? levels.model;
   const sizes = sizesOf(page, level);
+  const path = page.state.backward ? onPath(page, level) : new Set();
   const most = Math.max(1e-300, ...sizes.values());
   return figure(mapSays(page, level), { class: `map ${style}`, key: `map ${style} ${page.state.level}`, style: { "aspect-ratio": `${width} / ${level.height}` }, on: { keydown: roving("button") } },
     h("svg", { viewBox: `0 0 ${width} ${level.height}`, "aria-hidden": "true" }, level.connections.map((line) => connection(page, line, sizes, most))),
-    level.boxes.map((box, i) => boxButton(page, box, i, { width, height: level.height }, (sizes.get(box.id) ?? 0) / most)));
+    level.boxes.map((box, i) => boxButton(page, box, { i, isOnPath: path.has(box.id), share: (sizes.get(box.id) ?? 0) / most, width, height: level.height })));
 }
 
 /**
@@ -141,6 +143,19 @@ function drawing(page) {
  */
 function sizesOf(page, level) {
   return new Map(level.boxes.map((box) => [box.id, rootMeanSquare(shownData(page, box))]));
+}
+
+/**
+ * Which boxes are on the path that mattered most: their run is, or one of the part that they open.
+ *
+ * @param {Page} page
+ * @param {Level} level
+ * @returns {Set<string>}
+ */
+function onPath(page, level) {
+  const runs = pathOf(page).map(({ scalar }) => scalar.run);
+  const isOn = (/** @type {Box} */ { path, opens }) => runs.includes(/** @type {Run} */ (runOf(page, path))) || (opens !== null && runs.some(({ what }) => what[opens.level] === opens.number));
+  return new Set(level.boxes.filter(isOn).map(({ id }) => id));
 }
 
 /** @param {ArrayLike<number>} data */
@@ -179,16 +194,14 @@ function connection({ state }, { from, to, path }, sizes, most) {
 /**
  * @param {Page} page
  * @param {Box} box
- * @param {number} i
- * @param {{width: number, height: number}} of
- * @param {number} share
+ * @param {{i: number, isOnPath: boolean, share: number, width: number, height: number}} of
  */
-function boxButton(page, box, i, of, share) {
+function boxButton(page, box, { i, isOnPath, share, ...of }) {
   const data = shownData(page, box);
   const place = { left: `${(100 * box.x) / of.width}%`, top: `${(100 * box.y) / of.height}%`, width: `${(100 * box.w) / of.width}%`, height: `${(100 * box.h) / of.height}%`, "--share": `${Math.round(60 * share)}%` };
   const chosen = page.state.part === box.path && page.state.run < 0;
   return button([h("span", null, boxLabel(box)), strip(data)], () => openBox(page, box),
-    { key: box.id, class: `box${box.opens ? " opens" : ""}${page.state.backward ? " backward" : ""}`, style: place, tabindex: i ? -1 : 0, "aria-pressed": String(chosen), "aria-label": boxSays(page, box, data) });
+    { key: box.id, class: `box${box.opens ? " opens" : ""}${page.state.backward ? " backward" : ""}${isOnPath ? " on-path" : ""}`, title: isOnPath ? "On the path that mattered most" : null, style: place, tabindex: i ? -1 : 0, "aria-pressed": String(chosen), "aria-label": boxSays(page, box, data) });
 }
 
 /** @param {Float64Array} data */
@@ -198,8 +211,11 @@ function strip(data) {
 
 /** @param {Box} box */
 function boxLabel({ label, opens }) {
-  return opens ? `${opens.level} ${opens.number + 1}` : label;
+  return opens ? `${opens.level} ${opens.number + 1}` : LABELS[label] ?? label;
 }
+
+/** Shorter labels. @type {Record<string, string>} */
+const LABELS = { "from below": "input", probabilities: "softmax" };
 
 /**
  * @param {Page} page

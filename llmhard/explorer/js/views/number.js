@@ -52,6 +52,30 @@ export function nameOfRun(page, run) {
 /** What the parts are called in sentences. @type {Record<string, string>} */
 const PART_NAMES = { q: "query", k: "key", v: "value", weights: "attention weights", scores: "attention scores", mix: "mixture", mlp: "output of the MLP", attention: "output of attention", hidden: "hidden units" };
 
+/** What the parts are for. @type {Record<string, string>} */
+const EXPLAINED_PARTS = {
+  "token's embedding": "What the model knows of this word before it has read any other: its row in a table.",
+  "position's embedding": "That it stands at this place in the sentence: a row of another table.",
+  embedding: "Word and place, added up and scaled.",
+  norm: "The same numbers, scaled so that they are neither large nor small on average.",
+  q: "The query: what this word is looking for in the words before it. Each head has its share.",
+  k: "The key: what this word can be found by. Each head has its share.",
+  v: "The value: what others take with them when they look at this word.",
+  "q \u00b7 k": "How well the query fits each key: multiplied number by number, added up.",
+  scores: "The same, made smaller by the square root of how many numbers a key has.",
+  weights: "Softmax turned the scores into shares of 100\u00a0%: how much this head looks at each word.",
+  mix: "The values of the words looked at, in these shares: what the head has found.",
+  mixes: "What all heads have found, side by side.",
+  attention: "What attention adds to the stream: a blend of what all heads have found.",
+  "residual stream": "All that is known so far. Layers only ever add to it.",
+  "hidden before relu": "Each unit asks one question of the stream: a dot product with its weights.",
+  hidden: "Of the MLP\u2019s units, those above zero speak; the others are 0.",
+  mlp: "What the speaking units add to the stream.",
+  logits: "A score for each word that could come next.",
+  probabilities: "Softmax turned the scores into probabilities that add up to 100\u00a0%.",
+  loss: "How surprised the model is by the right word: minus the logarithm of its probability.",
+};
+
 /**
  * Name one number of a run: a word, a position, a dimension.
  *
@@ -145,6 +169,7 @@ function vector(page, run, at) {
   const what = page.state.backward && run.grad ? "gradient" : "number";
   const [low, high] = [Math.min(...data), Math.max(...data)];
   return [
+    EXPLAINED_PARTS[run.what.name] ? h("p", null, EXPLAINED_PARTS[run.what.name]) : null,
     h("p", { class: "soft small" }, sizeOf(run), ", ", `each a ${what} from `, h("span", { class: "number" }, format(low)), " to ", h("span", { class: "number" }, format(high)), ". Green is above 0, purple below."),
     ...(run.rows > 1 ? matrixCells(page, run, data, at) : [vectorCells(page, run, data, at)]),
     made(page, run),

@@ -202,8 +202,9 @@ export function tourCard(page) {
   const step = steps[n - 1];
   if (!step) return null;
   return h("aside", { class: "tour", key: "tour", "aria-label": "Guided tour" },
-    h("p", { class: "small soft" }, `Step ${n} of ${steps.length}`, away(page, step) ? button("Show it again", () => go(page, n), { class: "plain small" }) : ""),
-    h("div", { "aria-live": "polite" }, h("h3", null, step.title), h("p", null, ...step.words(page))),
+    h("div", { "aria-live": "polite", class: "words" },
+      h("h3", null, step.title, h("span", { class: "small soft" }, ` ${n} of ${steps.length}`), away(page, step) ? button("Show it again", () => go(page, n), { class: "plain small" }) : null),
+      h("p", null, ...step.words(page))),
     h("div", { class: "row" },
       n > 1 ? button("Back", () => go(page, n - 1)) : null,
       n < steps.length ? button("Next", () => go(page, n + 1), { class: "main", "data-tour": "next" }) : button("Done", () => page.set({ tour: 0 }), { class: "main" }),
