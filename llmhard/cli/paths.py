@@ -14,11 +14,13 @@ from pathlib import Path
 
 from llmhard import curves, files
 from llmhard.cli.common import UsageError, advised, explained, is_text
+from llmhard.film import FILM
 from llmhard.model_file import CHECKPOINT, MODEL
 from llmhard.tensor_file import is_kind
 from llmhard.terminal import whole
 
 MODEL_OUT, ITS_CHECKPOINT, PICTURE = "the model (--out)", "its checkpoint", "the picture (--plot)"
+ITS_FILM = "its film (--film)"
 STANDARD_INPUT = "-"
 FORCE = "or replace it with --force"
 
@@ -26,6 +28,11 @@ FORCE = "or replace it with --force"
 def checkpoint_path(out: Path) -> Path:
     """Return where a run that saves its model in `out` keeps its checkpoint: a name of its own."""
     return Path(f"{out}.checkpoint")
+
+
+def film_path(out: Path) -> Path:
+    """Return where the film of a training run is that saves its model in `out`."""
+    return Path(f"{out}.film")
 
 
 def check_collisions(reads: Mapping[str, str], writes: Mapping[str, Path | None]) -> None:
@@ -118,6 +125,14 @@ def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
     raise UsageError(
         f"the checkpoint would replace {path}, which is none; choose another --out, {FORCE}"
     )
+
+
+def check_film_place(path: Path, force: bool) -> None:
+    """Raise UsageError if the film cannot be kept there, or would replace something else."""
+    if _is_there(path, "--out") and not force and not is_kind(path, FILM):
+        raise UsageError(
+            f"the film would replace {path}, which is none; choose another --out, {FORCE}"
+        )
 
 
 def check_picture_place(path: Path, force: bool) -> None:
