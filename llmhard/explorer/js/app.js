@@ -11,6 +11,7 @@ import { nextView } from "./views/next.js";
 import { Page } from "./views/page.js";
 import { sentenceView } from "./views/sentence.js";
 import { tourButton, tourCard } from "./views/tour.js";
+import { trainingView } from "./views/training.js";
 import { truthView } from "./views/truth.js";
 
 /**
@@ -27,6 +28,7 @@ const VIEWS = [
   { name: "map", title: "Every number", view: mapView },
   { name: "lens", title: "Layer by layer", view: lensView },
   { name: "change", title: "Change it", view: changeView },
+  { name: "film", title: "Training", view: trainingView },
 ];
 
 /** @param {Page} page */
