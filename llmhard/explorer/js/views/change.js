@@ -1,6 +1,5 @@
 /** Change it: switch off heads, MLPs, positions; edit weights; and see at once what that does. */
 
-import { lossOf } from "../gpt.js";
 import { format, percent } from "../numbers.js";
 import { weightsThatMattered } from "../paths.js";
 import { headName } from "./page.js";
@@ -186,7 +185,9 @@ function measures(page) {
  */
 function meanLoss(page, trace) {
   const targets = page.sentence.ids.slice(1);
-  return targets.length ? lossOf(trace, targets).data[0] : null;
+  if (!targets.length) return null;
+  const losses = targets.map((id, i) => -Math.log(trace.positions[i].probabilities.data[id]));
+  return losses.reduce((sum, loss) => sum + loss) / losses.length;
 }
 
 /**

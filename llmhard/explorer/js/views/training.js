@@ -66,7 +66,8 @@ function snapshotOf({ state }, film) {
  * @returns {import("../gpt.js").Trace}
  */
 function readingAt(page, film, at) {
-  return page.remember("film", `${at} ${page.sentence.ids}`, () => read(film.modelAt(at), page.sentence.ids));
+  const isOurs = film.snapshot(at).step === film.data.kept; // without the film's rounding
+  return isOurs ? page.original : page.remember("film", `${at} ${page.sentence.ids}`, () => read(film.modelAt(at), page.sentence.ids));
 }
 
 // ---------------------------------------------------------------- the player
@@ -273,7 +274,7 @@ const MAP_SIZE = 480;
 function wordMap(page, film, at) {
   const table = film.tables.includes(page.memory.table) ? page.memory.table : film.tables[0];
   const places = page.remember("places", `${at} ${table}`, () => film.positions(at, table));
-  const scale = page.remember("reach", table, () => 0.46 * MAP_SIZE / reachOf(film.positions(film.length - 1, table)));
+  const scale = page.remember("reach", table, () => 0.45 * MAP_SIZE / reachOf(film.positions(film.length - 1, table)));
   const { classes, tables } = film.data.map;
   const together = tables[table].together?.[at];
   const says = together === undefined ? "A map of the words" : `Of the five words nearest to a word, ${roughly(together)} are of its class`;
@@ -290,7 +291,7 @@ const TABLE_NAMES = { "lm_head.weight": "as it writes them", "wte.weight": "as i
 /** @param {Place[]} places */
 function reachOf(places) {
   const far = places.map(({ x, y }) => Math.max(Math.abs(x), Math.abs(y))).sort((a, b) => a - b);
-  return far[Math.floor(0.98 * far.length)] || 1;
+  return far[Math.floor(0.995 * far.length)] || 1;
 }
 
 /**
