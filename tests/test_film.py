@@ -418,6 +418,12 @@ def valid(made):
     return Path(f"{made}.film").read_bytes()
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    """A file for what is damaged in many ways."""
+    return tmp_path_factory.mktemp("scratch") / "bad.film"
+
+
 @pytest.fixture
 def refuses(tmp_path):
     """Check that a content is refused with one short, printable line; returns that line."""
@@ -548,19 +554,16 @@ def test_one_tensor_too_many(refuses, valid):
 
 @settings(max_examples=300)
 @given(data=st.data())
-def test_damaged_bytes_are_no_crash(valid, data):
+def test_damaged_bytes_are_no_crash(valid, scratch, data):
     content = bytearray(valid)
     end = 8 + int.from_bytes(valid[:8], "little") if data.draw(st.booleans()) else len(valid)
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, end - 1))] = data.draw(st.integers(0, 255))
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"llmhard-film-{os.getpid()}"
-    path.write_bytes(content)
+    scratch.write_bytes(content)
     try:
-        loaded = Film.load(path)
+        loaded = Film.load(scratch)
     except ModelFileError:
         return
-    finally:
-        path.unlink()
     for model in loaded.models():
         assert model.config == loaded.config
 
