@@ -400,7 +400,7 @@ def test_a_film_that_cannot_be_written_does_not_cost_the_model(train, made, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Film, "save", full)
-    assert train("--film", 9) == 0
+    assert train("--film", 9) == 2
     assert "cannot write the film model.safetensors.film: No space left" in capsys.readouterr().err
     assert sha256("model.safetensors") == sha256(made)
 

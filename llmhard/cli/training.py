@@ -318,7 +318,7 @@ class Job:
                 curves.plot(record.curve, self.outputs.plot)
             if not self.quiet:
                 fact("drawn", whole(str(self.outputs.plot)))
-        return 0 if model.path == self.outputs.out else 2
+        return 0 if (model.path, film) == (self.outputs.out, self.outputs.film) else 2
 
     def _train(self, watch: Watch | None, state: Target, signals: Held) -> None:
         """Take the steps that are left."""
