@@ -393,7 +393,8 @@ def model(folder, tiny_file):
 def test_it_writes_a_page_about_the_model(call, tiny):
     code, out, err = call("explore")
     size = Path("explorer.html").stat().st_size
-    assert (code, out, err) == (0, f"wrote explorer.html, {size:,} bytes\n", "")
+    told = f"saved explorer.html, {size:,} bytes; open it in a browser\n"
+    assert (code, out, err) == (0, told, "")
     assert data_of("explorer.html") == json.loads(json.dumps(contents(tiny, "model")))
     assert Path("explorer.html").read_text(encoding="utf-8") == explorer.html(tiny, "model")
 
@@ -443,7 +444,9 @@ def test_what_it_refuses(refuses, arguments, why):
 def test_it_opens_the_page(call, monkeypatch):
     opened_pages = []
     monkeypatch.setattr(webbrowser, "open", lambda address: opened_pages.append(address) or True)
-    assert call("explore", "-o", "my page.html", "--open")[0] == 0
+    code, out, _ = call("explore", "-o", "my page.html", "--open")
+    assert code == 0
+    assert re.fullmatch(r"saved my page\.html, [\d,]+ bytes\n", out)
     assert opened_pages == [Path("my page.html").resolve().as_uri()]
 
 
@@ -452,7 +455,7 @@ def test_without_a_browser_it_says_so_and_the_page_is_there(call, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     code, _, err = call("explore", "--open")
     assert code == 2
-    assert "there is no browser to open; open explorer.html in one" in err
+    assert "no browser can be started from here; open explorer.html in one" in err
     assert data_of("explorer.html")
 
 

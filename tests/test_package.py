@@ -181,7 +181,7 @@ def test_installed_it_writes_the_explorer(installed, tmp_path):
     code, out, err = run([installed / "llmhard", "explore"], tmp_path)
     assert (code, err) == (0, "")
     size = (tmp_path / "explorer.html").stat().st_size
-    assert out == f"wrote explorer.html, {size:,} bytes\n"
+    assert out == f"saved explorer.html, {size:,} bytes; open it in a browser\n"
     assert size > 700_000
 
 

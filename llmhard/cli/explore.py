@@ -21,7 +21,7 @@ from llmhard.cli.common import (
 from llmhard.cli.paths import check_collisions, check_page_place, check_room, film_path
 from llmhard.film import Film
 from llmhard.model_file import SavedModel
-from llmhard.terminal import whole
+from llmhard.terminal import columns, printable, whole, wrap
 
 PAGE = "explorer.html"
 ITS_MODEL = "mine.safetensors"  # the file in which a workbook's gpt.py saves its model
@@ -82,9 +82,11 @@ def run(options: argparse.Namespace) -> None:
 
     with explained(f"cannot write {whole(str(out))}"):
         explorer.write(out, saved, title=Path(model).stem, film=film)
-    print(f"wrote {out}, {out.stat().st_size:,} bytes")
+    advice = "" if options.open else "; open it in a browser"
+    saved_as = f"saved {whole(printable(str(out)))}, {out.stat().st_size:,} bytes{advice}"
+    print("\n".join(wrap(saved_as, columns(), rest="  ")))
     if options.open and not webbrowser.open(out.resolve().as_uri()):
-        raise UsageError(f"there is no browser to open; open {whole(str(out))} in one")
+        raise UsageError(f"no browser can be started from here; open {whole(str(out))} in one")
 
 
 def _model_of(options: argparse.Namespace) -> str:
