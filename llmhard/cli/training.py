@@ -125,8 +125,8 @@ def snapshots(text: str) -> int:
     """How many snapshots a film has, from the command line."""
     if not text.isdecimal() or not FEWEST <= int(text[:9]) <= MOST:
         raise argparse.ArgumentTypeError(
-            f"a whole number from {FEWEST} to {MOST:,}, not {text!r:.60}; without one, --film comes "
-            f"last"
+            f"a whole number from {FEWEST} to {MOST:,}, not {text!r:.60}; without one, "
+            f"--film comes last"
         )
     return int(text)
 

@@ -211,9 +211,9 @@ function knew(film, at) {
   const { pairs } = film.snapshot(at);
   const kinds = Object.entries(pairs);
   if (!kinds.length) return null;
-  const learned = film.data.measures?.learned ?? {};
+  const { learned = {}, right = 1 } = film.data.measures ?? {};
   return h("section", { key: "knew", "aria-label": "What it knew then" }, h("h3", null, "What it knew then"),
-    h("p", { class: "soft small" }, "Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means 95\u00a0% from then on."),
+    h("p", { class: "soft small" }, `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means ${percent(right)} or more from then on.`),
     kinds.map(([kind, share]) => h("div", { class: "mini kinds-then", key: kind },
       h("span", { class: "name" }, kind),
       h("span", { class: "track half", "aria-hidden": "true" }, h("i", { class: "now", style: { width: `${100 * share}%` } })),
