@@ -149,6 +149,15 @@ def test_our_modules_make_one_script_and_all_of_them_are_in_it():
     assert not re.search(r"^\s*(import|export)\b", script, re.MULTILINE)
 
 
+def test_nothing_is_exported_that_no_other_module_imports():
+    sources = pages.modules(pages.FOLDER / "js")
+    imports = re.findall(r"^import \{([^}]*)\}", "\n".join(sources.values()), re.MULTILINE)
+    imported = {name for names in imports for name in re.findall(r"[^\s,]+", names)}
+    exported = [name for text in sources.values() for name in pages._EXPORTED.findall(text)]
+    assert len(exported) > 40
+    assert [name for name in exported if name not in imported] == []
+
+
 # ---------------------------------------------------------------- the file
 
 
