@@ -16,6 +16,7 @@ from llmhard.cli.common import (
     folder_name,
     notify,
     read_model,
+    status,
 )
 from llmhard.cli.paths import check_collisions, check_page_place, check_room, film_path
 from llmhard.film import Film
@@ -79,7 +80,8 @@ def run(options: argparse.Namespace) -> None:
     film = read_film(film_file, saved) if options.film else _film_beside(film_file, saved)
     from llmhard import explorer  # only here: it takes the grammar
 
-    with explained(f"cannot write {whole(str(out))}"):
+    doing = "measuring the film" if film else "writing the page"
+    with explained(f"cannot write {whole(str(out))}"), status(doing):
         explorer.write(out, saved, title=Path(model).stem, film=film)
     advice = "" if options.open else "; open it in a browser"
     saved_as = f"saved {whole(printable(str(out)))}, {out.stat().st_size:,} bytes{advice}"
