@@ -22,11 +22,10 @@ from llmhard.cli.common import (
     in_options,
     not_negative,
     read_model,
-    status,
 )
 from llmhard.cli.training import Text, read_text
 from llmhard.sampler import Sampling
-from llmhard.terminal import console, measure, printable, whole, wrap
+from llmhard.terminal import console, measure, printable, status, whole, wrap
 from llmhard.version import __version__
 
 if TYPE_CHECKING:

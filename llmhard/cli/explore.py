@@ -16,12 +16,11 @@ from llmhard.cli.common import (
     folder_name,
     notify,
     read_model,
-    status,
 )
 from llmhard.cli.paths import check_collisions, check_page_place, check_room, film_path
 from llmhard.film import Film
 from llmhard.model_file import SavedModel
-from llmhard.terminal import columns, printable, whole, wrap
+from llmhard.terminal import columns, printable, status, whole, wrap
 
 PAGE = "explorer.html"
 ITS_MODEL = "mine.safetensors"  # the file in which a workbook's gpt.py saves its model
