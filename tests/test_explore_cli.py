@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import re
 import shutil
@@ -475,6 +476,14 @@ def test_it_replaces_nothing_of_somebody_else_s(call, refuses, content):
 def test_what_it_refuses(refuses, arguments, why):
     Path("text.txt").write_text("the cat sat\n")
     assert why in refuses("explore", *arguments)
+
+
+def test_a_model_may_have_any_name(call, folder, tiny_file):
+    for name in ("my model", "</title>", "\N{OLD PERSIAN NUMBER ONE}", os.fsdecode(b"\xff")):
+        shutil.copy(tiny_file, folder / f"{name.replace('/', '')}.safetensors")
+        code, _, err = call("explore", f"{name.replace('/', '')}.safetensors")
+        assert (code, err) == (0, "")
+        assert data_of("explorer.html")["title"] == name.replace("/", "")
 
 
 @pytest.mark.usefixtures("model")
