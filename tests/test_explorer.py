@@ -142,6 +142,27 @@ def test_the_gradients_of_all_weights_are_those_of_python(js, saved, documents):
         assert close(doubles(found["grads"]), expected)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 6, 3, 4), (3, 15, 5, 7), (2, 16, 8, 5)])
+def test_models_of_other_shapes_compute_the_same(browser, tmp_path, shape):
+    rng = random.Random(repr(shape))
+    tokenizer = Tokenizer(["a", "b", "c", "d"])
+    model = GPT.initialize(Config(5, *shape), rng)
+    for matrix in model.parameters.values():
+        matrix.data = [[3 * x for x in row] for row in matrix.data]
+    saved = model_file.SavedModel(model, tokenizer, ())
+    lengths = {2, shape[-1] + 1}
+    documents = [[rng.randrange(5) for _ in range(n)] for n in lengths]
+    with opened(browser, page_of(saved, tmp_path)) as page:
+        for document in documents:
+            cache = KVCache(model.config.n_layer)
+            expected = flat(model(token, cache).data for token in document[:-1])
+            assert close(doubles(page.evaluate("llm.logits", document[:-1])), expected)
+            found = page.evaluate("llm.gradients", document)
+            loss, grads = gradients(model, document)
+            assert found["loss"] == pytest.approx(loss, rel=1e-12)
+            assert close(doubles(found["grads"]), grads)
+
+
 # ---------------------------------------------------------------- every number of a graph
 
 
