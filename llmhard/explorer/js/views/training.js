@@ -213,7 +213,7 @@ function knew(film, at) {
   if (!kinds.length) return null;
   const { learned = {}, right = 1 } = film.data.measures ?? {};
   return h("section", { key: "knew", "aria-label": "What it knew then" }, h("h3", null, "What it knew then"),
-    h("p", { class: "soft small" }, `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means ${percent(right)} or more from then on.`),
+    h("p", { class: "soft small" }, `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means ${roughly(right)} or more from then on.`),
     kinds.map(([kind, share]) => h("div", { class: "mini kinds-then", key: kind },
       h("span", { class: "name" }, kind),
       h("span", { class: "track half", "aria-hidden": "true" }, h("i", { class: "now", style: { width: `${100 * share}%` } })),
