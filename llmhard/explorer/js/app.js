@@ -17,13 +17,13 @@ import { truthView } from "./views/truth.js";
 /**
  * @typedef {import("./views/dom.js").VNode} VNode
  * @typedef {import("./views/dom.js").Child} Child
- * @typedef {{name: string, title: string, view: (page: Page) => Child[]}} View
+ * @typedef {{name: string, title: string, view: (page: Page) => Child[], needsTruth?: boolean}} View
  */
 
 /** @type {View[]} */
 const VIEWS = [
   { name: "next", title: "Next word", view: nextView },
-  { name: "truth", title: "Truth", view: truthView },
+  { name: "truth", title: "Truth", view: truthView, needsTruth: true },
   { name: "attention", title: "Attention", view: attentionView },
   { name: "map", title: "Every number", view: mapView },
   { name: "lens", title: "Layer by layer", view: lensView },
@@ -72,7 +72,7 @@ function nextTheme() {
  * @param {View} now
  */
 function navigation(page, now) {
-  return h("nav", { class: "views", "aria-label": "Views", key: "views", draw: keepingInView("[aria-current]", now.name) }, VIEWS.map(({ name, title }) =>
+  return h("nav", { class: "views", "aria-label": "Views", key: "views", draw: keepingInView("[aria-current]", now.name) }, VIEWS.filter(({ needsTruth }) => page.grammar || !needsTruth).map(({ name, title }) =>
     linkTo(page, { view: name }, title, { key: name, "aria-current": name === now.name ? "page" : null })));
 }
 
