@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import isfinite, nan
 from pathlib import Path
@@ -15,7 +15,18 @@ from typing import Any, NoReturn
 
 from llmhard import corpus, curves, model_file
 from llmhard.cli.help import HelpFormatter
-from llmhard.terminal import columns, is_terminal, paint, printable, spaced, whole, wrap
+from llmhard.terminal import (
+    columns,
+    console,
+    is_live,
+    is_terminal,
+    paint,
+    printable,
+    spaced,
+    unfailing,
+    whole,
+    wrap,
+)
 from llmhard.training_record import TrainingRecord
 
 DEFAULT_MODEL = "model.safetensors"
@@ -131,6 +142,16 @@ def aside(message: str) -> None:
     if sys.stderr:  # None if it was closed; print would take stdout instead
         with suppress(OSError, ValueError):  # a full disk, a terminal that is gone
             print(message, file=sys.stderr)
+
+
+@contextmanager
+def status(doing: str) -> Iterator[Callable[[str], None]]:
+    """What to call with what is done next: on a terminal, stderr shows it until the end."""
+    if not is_live(sys.stderr):
+        yield lambda _: None
+    else:
+        with console(unfailing(sys.stderr)).status(doing) as shown:
+            yield shown.update
 
 
 @contextmanager
