@@ -6,8 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -26,7 +25,7 @@ from llmhard.cli.common import (
 )
 from llmhard.cli.training import Text, read_text
 from llmhard.sampler import Sampling
-from llmhard.terminal import console, is_live, measure, printable, unfailing, whole, wrap
+from llmhard.terminal import console, measure, printable, status, whole, wrap
 from llmhard.version import __version__
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
     saved = read_model(options.model)
     text = read_text(options.data) if options.data else _text_of(saved, options.model)
     try:
-        with _status() as tell:
+        with status("evaluating") as tell:
             evaluation = evaluate(
                 saved,
                 text.sentences,
@@ -121,26 +120,14 @@ def run(options: argparse.Namespace) -> None:
         print(_report(options.model, text, evaluation), end="")
 
 
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """What to call with what is done next: on a terminal, stderr shows it until the end."""
-    if not is_live(sys.stderr):
-        yield lambda _: None
-    else:
-        with console(unfailing(sys.stderr)).status("evaluating") as status:
-            yield status.update
-
-
 def _text_of(saved: SavedModel, model: str) -> Text:
     """The first text that the model was trained on and that is found; a model keeps only its name.
 
     Raises UsageError if there is none.
     """
-    bundled = {path.name: path for path in (corpus.default_path(), corpus.questions_path())}
     for record in saved.records:
-        name = Path(record.data.name).name  # never a path out of this folder
-        for path in (bundled.get(name), Path(name)):
-            if path and path.is_file():
+        for path in corpus.places(record.data.name):
+            if path.is_file():
                 text = read_text(str(path))
                 if corpus.fingerprint(text.sentences) == record.data.sha256:
                     return text
@@ -152,11 +139,11 @@ def _text_of(saved: SavedModel, model: str) -> Text:
             f"the model was trained on standard input; pipe that in: "
             f"{whole('... | ')}{_command(model, '-')}"
         )
-    if name in bundled or Path(name).is_file():
+    found = next(filter(Path.is_file, corpus.places(name)), None)
+    if found:
         raise UsageError(
-            f"the model was trained on another {name} than the one found, "
-            f"{whole(str(bundled.get(name, name)))}; say where that is, or name any other text: "
-            f"{_command(model, 'FILE')}"
+            f"the model was trained on another {name} than the one found, {whole(str(found))}; "
+            f"say where that is, or name any other text: {_command(model, 'FILE')}"
         )
     raise UsageError(
         f"the model was trained on {whole(name)}, which is not in this folder; say where it is: "

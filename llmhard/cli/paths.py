@@ -14,11 +14,13 @@ from pathlib import Path
 
 from llmhard import curves, files
 from llmhard.cli.common import UsageError, advised, explained, is_text
+from llmhard.film import FILM
 from llmhard.model_file import CHECKPOINT, MODEL
 from llmhard.tensor_file import is_kind
 from llmhard.terminal import whole
 
 MODEL_OUT, ITS_CHECKPOINT, PICTURE = "the model (--out)", "its checkpoint", "the picture (--plot)"
+ITS_FILM = "its film (--film)"
 STANDARD_INPUT = "-"
 FORCE = "or replace it with --force"
 
@@ -26,6 +28,11 @@ FORCE = "or replace it with --force"
 def checkpoint_path(out: Path) -> Path:
     """Return where a run that saves its model in `out` keeps its checkpoint: a name of its own."""
     return Path(f"{out}.checkpoint")
+
+
+def film_path(out: Path) -> Path:
+    """Return where the film of a training run is that saves its model in `out`."""
+    return Path(f"{out}.film")
 
 
 def check_collisions(reads: Mapping[str, str], writes: Mapping[str, Path | None]) -> None:
@@ -120,6 +127,14 @@ def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
     )
 
 
+def check_film_place(path: Path, force: bool) -> None:
+    """Raise UsageError if the film cannot be kept there, or would replace something else."""
+    if _is_there(path, "--out") and not force and not is_kind(path, FILM):
+        raise UsageError(
+            f"the film would replace {path}, which is none; choose another --out, {FORCE}"
+        )
+
+
 def check_picture_place(path: Path, force: bool) -> None:
     """Raise UsageError if the curves cannot be drawn there, or would replace something else."""
     with explained(f"cannot draw {path}"):
@@ -127,6 +142,20 @@ def check_picture_place(path: Path, force: bool) -> None:
     if _is_there(path, "--plot") and not force and not curves.is_plot(path):
         raise UsageError(
             f"{path} is there already and not drawn by llmhard; choose another --plot, {FORCE}"
+        )
+
+
+def check_page_place(path: Path, force: bool) -> None:
+    """Raise UsageError if the page cannot be written there, or would replace something else."""
+    from llmhard.explorer.page import MARK  # needed only here
+
+    if not _is_there(path, "--out") or force:
+        return
+    with explained(f"cannot read {path}"):
+        is_page = MARK.encode() in files.read(path)
+    if not is_page:
+        raise UsageError(
+            f"{path} is there already, and explore did not write it; choose another --out, {FORCE}"
         )
 
 
