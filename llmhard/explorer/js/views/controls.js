@@ -18,7 +18,7 @@ import { toHash } from "../state.js";
 export function slider({ name, value, shown, says, min, max, step, set }) {
   const on = { input: (/** @type {any} */ event) => set(Number(event.target.value)) };
   return h("label", { class: "slider", key: name },
-    h("span", { class: "row" }, h("span", null, name), h("output", null, shown)),
+    h("span", { class: "row" }, h("span", null, name), h("span", { class: "shown" }, shown)),
     h("input", { type: "range", min, max, step, value: String(value), on, "aria-valuetext": shown, "data-name": name }),
     h("span", { class: "says" }, says));
 }

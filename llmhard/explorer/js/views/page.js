@@ -76,11 +76,15 @@ export class Page {
 
   /** @returns {Sentence} */
   get sentence() {
-    return this.remember("sentence", this.state.text, () => this.#sentence());
+    return this.remember("sentence", this.state.text, () => this.sentenceOf(this.state.text));
   }
 
-  #sentence() {
-    const { words, unknown } = this.tokenizer.encode(this.state.text);
+  /**
+   * @param {string} text
+   * @returns {Sentence}
+   */
+  sentenceOf(text) {
+    const { words, unknown } = this.tokenizer.encode(text);
     const room = this.model.config.block_size - 1;
     const end = Math.min(unknown.length ? unknown[0].index : words.length, room);
     const read = words.slice(0, end);
@@ -98,13 +102,13 @@ export class Page {
   }
 
   /**
-   * Read other tokens with the model as it was trained.
+   * Read another text with the model as it was trained.
    *
-   * @param {number[]} ids
+   * @param {string} text
    * @returns {Trace}
    */
-  readingOf(ids) {
-    return this.remember("other", String(ids), () => read(this.model, ids));
+  readingOf(text) {
+    return this.remember("other", text, () => read(this.model, this.sentenceOf(text).ids));
   }
 
   /**

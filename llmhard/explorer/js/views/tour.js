@@ -139,8 +139,8 @@ function stepsOf(page) {
 
 /** @param {Page} page */
 function bestNext(page) {
-  const ids = page.tokenizer.encode(sentence(page, "seven ducks")).words.map((word) => page.idOf(word));
-  return largest(page.readingOf([0, ...ids]).positions[ids.length].logits.data);
+  const { positions } = page.readingOf(sentence(page, "seven ducks"));
+  return largest(positions[positions.length - 1].logits.data);
 }
 
 /** @param {Page} page */
@@ -168,8 +168,7 @@ function wordShare(page, position) {
  */
 function lookingHead(page) {
   if (!hasTruth(page)) return { layer: 0, head: 0 };
-  const ids = [0, ..."the dogs by the pond".split(" ").map((word) => page.idOf(word))];
-  const { layers } = page.readingOf(ids).positions[5];
+  const { layers } = page.readingOf("the dogs by the pond").positions[5];
   const all = layers.flatMap(({ heads }, layer) => heads.map(({ weights }, head) => ({ layer, head, weight: weights.data[2] })));
   const { layer, head } = all.reduce((best, other) => (other.weight > best.weight ? other : best));
   return { layer, head };
@@ -184,8 +183,7 @@ function headKey(page) {
 /** @param {Page} page */
 function weightOnNoun(page) {
   const { layer, head } = lookingHead(page);
-  const ids = [0, ..."the dogs by the pond".split(" ").map((word) => page.idOf(word))];
-  return page.readingOf(ids).positions[5].layers[layer].heads[head].weights.data[2];
+  return page.readingOf("the dogs by the pond").positions[5].layers[layer].heads[head].weights.data[2];
 }
 
 // ---------------------------------------------------------------- the card
