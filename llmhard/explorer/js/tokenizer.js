@@ -84,7 +84,7 @@ const QUOTES = new Set("'\"");
  * @param {string} text
  * @returns {string[]}
  */
-export function splitWords(text) {
+function splitWords(text) {
   const straight = straightened(clean(clean(text).toLowerCase()));
   const dashed = straight.replace(/–|—|―|--+/gu, "—");
   const dotted = dashed.replace(new RegExp(`\\.(?:[${SPACE}]*\\.)+`, "gu"), "…");
@@ -95,7 +95,7 @@ export function splitWords(text) {
  * Return the text that has these words, with spaces where print has them.
  * @param {string[]} words
  */
-export function joinWords(words) {
+function joinWords(words) {
   const open = new Set();
   let text = "";
   let attached = true; // to what came before
@@ -157,7 +157,12 @@ function likeness(a, b) {
   return (2 * inCommon(a, b)) / all;
 }
 
-/** @param {string[]} a @param {string[]} b @returns {number} the longest common part, and around it */
+/**
+ * Count the letters of the longest common part, and of those before and after it.
+ * @param {string[]} a
+ * @param {string[]} b
+ * @returns {number}
+ */
 function inCommon(a, b) {
   const { i, j, size } = longestCommon(a, b);
   if (size === 0) return 0;
@@ -168,7 +173,7 @@ function inCommon(a, b) {
 /** @param {string[]} a @param {string[]} b @returns {{i: number, j: number, size: number}} */
 function longestCommon(a, b) {
   let best = { i: 0, j: 0, size: 0 };
-  let before = new Int32Array(b.length + 1); // before[j + 1]: how long a part ends at a[i - 1], b[j]
+  let before = new Int32Array(b.length + 1); // [j + 1]: how long a part ends at a[i - 1], b[j]
   for (let i = 0; i < a.length; i++) {
     const now = new Int32Array(b.length + 1);
     for (let j = 0; j < b.length; j++) {

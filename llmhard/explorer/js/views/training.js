@@ -124,19 +124,20 @@ const CURVE = { width: 480, height: 230, left: 38, bottom: 26, top: 10, right: 1
  */
 function curve(page, film, at) {
   const points = film.data.curve;
-  const { step, training, validation, gap } = film.snapshot(at);
+  const { step, training, validation, validatedAt, gap } = film.snapshot(at);
   const most = Math.max(...points.map(([, training, validation]) => Math.max(training, validation ?? 0)));
   const place = placing(points[points.length - 1][0], most);
   const line = (/** @type {(number | null)[][]} */ some) => some.filter(([, y]) => y !== null).map(([x, y], i) => `${i ? "L" : "M"}${place(x ?? 0, y ?? 0).join(" ")}`).join("");
-  const now = place(step, validation ?? training ?? most);
-  const says = `Loss after ${step} steps: ${fixed(validation ?? training ?? most, 2)} nats a token${gap === null ? "" : `; ${fixed(gap, 2)} from the truth`}`;
+  const now = place(validatedAt ?? step, validation ?? training ?? most);
+  const [cursor] = place(step, 0);
+  const says = `Loss after ${count(validatedAt ?? step, "step")}: ${fixed(validation ?? training ?? most, 2)} nats a token${gap === null ? "" : `; after ${count(step, "step")} ${fixed(gap, 2)} from the truth`}`;
   return h("section", { key: "curve", "aria-label": "The loss" }, h("h3", null, "The loss"),
     h("p", { class: "soft small" }, `${says}. Lower is better; the steps are drawn closer and closer together.`),
     figure(says, { class: "curve" }, h("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, "aria-hidden": "true" },
       axes(points[points.length - 1][0], most, place),
       h("path", { class: "line training", d: line(points.map(([x, y]) => [x, y])), key: "training" }),
       h("path", { class: "line validation", d: line(points.map(([x, , y]) => [x, y])), key: "validation" }),
-      h("line", { class: "cursor", x1: now[0], x2: now[0], y1: CURVE.top, y2: CURVE.height - CURVE.bottom, key: "cursor" }),
+      h("line", { class: "cursor", x1: cursor, x2: cursor, y1: CURVE.top, y2: CURVE.height - CURVE.bottom, key: "cursor" }),
       h("circle", { class: "dot", cx: now[0], cy: now[1], r: 5, key: "dot" }))),
     h("div", { class: "legend", "aria-hidden": "true" }, h("span", null, "on held-out sentences"), h("span", { class: "pale" }, "in training")));
 }
@@ -211,9 +212,9 @@ function knew(film, at) {
   const { pairs } = film.snapshot(at);
   const kinds = Object.entries(pairs);
   if (!kinds.length) return null;
-  const learned = film.data.measures?.learned ?? {};
+  const { learned = {}, right = 1 } = film.data.measures ?? {};
   return h("section", { key: "knew", "aria-label": "What it knew then" }, h("h3", null, "What it knew then"),
-    h("p", { class: "soft small" }, "Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means 95\u00a0% from then on."),
+    h("p", { class: "soft small" }, `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means ${roughly(right)} or more from then on.`),
     kinds.map(([kind, share]) => h("div", { class: "mini kinds-then", key: kind },
       h("span", { class: "name" }, kind),
       h("span", { class: "track half", "aria-hidden": "true" }, h("i", { class: "now", style: { width: `${100 * share}%` } })),
