@@ -1,6 +1,7 @@
 """LLMs, the Hard Way: a GPT built from single scalars, and everything below it."""
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 from llmhard import starting  # first: from here on it answers Ctrl-C
 from llmhard.level import LevelError
@@ -37,9 +38,25 @@ except (ImportError, TypeError, ValueError) as error:  # the last two: modules t
         raise SystemExit(message) from None
     raise ImportError(message) from None
 
+if TYPE_CHECKING:
+    from llmhard.graphs import graph
+    from llmhard.language_model import LanguageModel, load, train
+    from llmhard.next_words import END
+
+# What is loaded when it is used first, so that the engine alone is there at once: its module.
+_LATER = {
+    "END": "next_words",
+    "LanguageModel": "language_model",
+    "graph": "graphs",
+    "load": "language_model",
+    "train": "language_model",
+}
+
 __all__ = [
+    "END",
     "DomainError",
     "Index",
+    "LanguageModel",
     "Matrix",
     "Tape",
     "Value",
@@ -48,5 +65,20 @@ __all__ = [
     "adam_update",
     "average_update",
     "concat",
+    "graph",
+    "load",
     "no_grad",
+    "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'llmhard' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"llmhard.{_LATER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
