@@ -42,6 +42,13 @@ def questions_path() -> Path:
     return _data_folder() / "questions.txt"
 
 
+def places(name: str) -> list[Path]:
+    """Where a text of this name is looked for: in the package, then in the current folder."""
+    bundled = {path.name: path for path in (default_path(), questions_path())}
+    name = Path(name).name  # never a path out of this folder
+    return [path for path in (bundled.get(name), Path(name)) if path]
+
+
 def _data_folder() -> Path:
     """In an installed package beside the modules, in a checkout at its top."""
     installed = Path(__file__).parent / "data"

@@ -36,8 +36,8 @@ from llmhard.preparation import (
 )
 from llmhard.progress import progress as shown_progress
 from llmhard.recipe import PRESETS
-from llmhard.replacing import check_folder, check_model_place, is_there, or_force
-from llmhard.sampler import Reader, Sampling, generate
+from llmhard.replacing import check_folder, check_model_place, check_page_place
+from llmhard.sampler import Reader, Sampling, check_room, generate
 from llmhard.slips import closest, no_such
 from llmhard.terminal import printable
 from llmhard.tokenizer import BOS, TOKENIZERS, Tokenizer
@@ -341,12 +341,7 @@ class LanguageModel:
         if not isinstance(text, str):
             raise TypeError(f"the {what} is a string, not {text!r:.40}")
         tokens = self.tokenizer.encode(text)
-        block_size = self.gpt.config.block_size
-        if len(tokens) >= block_size:
-            raise ValueError(
-                f"the {what} has {len(tokens)} tokens; with a context of {block_size} tokens it "
-                f"can have at most {block_size - 1}"
-            )
+        check_room(what, len(tokens), self.gpt.config.block_size)
         return tokens
 
 
@@ -373,13 +368,8 @@ class Explorer:
         """
         from llmhard import explorer
 
-        path = Path(path)
-        check_folder(path)
-        if is_there(path, "path") and not force and explorer.MARK.encode() not in files.read(path):
-            raise FileExistsError(
-                f"{path} is there already, and explore did not write it; "
-                f"choose another path, {or_force()}"
-            )
+        check_folder(Path(path))
+        check_page_place(Path(path), force, "path", explorer.MARK)
         with explained(f"cannot write {path}"):
             files.write_atomically(path, self.html.encode())
 

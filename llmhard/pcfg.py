@@ -9,6 +9,7 @@ import random
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 
@@ -73,6 +74,11 @@ class Grammar:
         self._known_first_words: dict[str, dict[str, float]] = {}
         self._known_stacks: dict[str, Stacks] = {}
         self._known_next_words: dict[str, dict[str, float]] = {}
+
+    @property
+    def rules(self) -> Mapping[str, Sequence[Alternative]]:
+        """The rules which `start` reaches."""
+        return MappingProxyType(self._alternatives)
 
     def _add(
         self, symbol: str, rules: Mapping[str, Sequence[Alternative]], above: tuple[str, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llmhard import files
 from llmhard.advice import explained, typed
 from llmhard.corpus import is_text
 from llmhard.model_file import CHECKPOINT, MODEL
@@ -32,6 +33,19 @@ def check_model_place(path: Path, force: bool, setting: str) -> None:
         raise FileExistsError(
             f"{path} is there already, and it is no model; {learn}"
             f"to save the model, choose another {setting}, {or_force()}"
+        )
+
+
+def check_page_place(path: Path, force: bool, setting: str, mark: str) -> None:
+    """The same for a page of the explorer's, which has this mark."""
+    if not is_there(path, setting) or force:
+        return
+    with explained(f"cannot read {path}"):
+        is_page = mark.encode() in files.read(path)
+    if not is_page:
+        raise FileExistsError(
+            f"{path} is there already, and explore did not write it; "
+            f"choose another {setting}, {or_force()}"
         )
 
 

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from hypothesis import settings
 
 from llmhard import corpus, grammar, model_file
@@ -32,6 +33,13 @@ SENTENCES = [
     "a bird sings",
     "mom reads a book",
 ]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for the tests of a file; they are skipped without one."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

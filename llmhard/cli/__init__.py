@@ -9,7 +9,17 @@ from collections.abc import Sequence
 
 from llmhard import signals
 from llmhard.advice import typed_in
-from llmhard.cli import check, completion, evaluate, finetune, info, sample, train, workbook
+from llmhard.cli import (
+    check,
+    completion,
+    evaluate,
+    explore,
+    finetune,
+    info,
+    sample,
+    train,
+    workbook,
+)
 from llmhard.cli.common import InShell, Parser, UsageError, complain, program
 from llmhard.engine import LEVEL
 from llmhard.terminal import mute
@@ -86,7 +96,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     level = f" (engine: {LEVEL})" if LEVEL else ""
     parser.add_argument("--version", action="version", version=f"llmhard {__version__}{level}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (train, sample, evaluate, finetune, info, workbook, check):
+    for command in (train, sample, explore, evaluate, finetune, info, workbook, check):
         command.add_parser(commands, name)
     completion.add_parser(commands, _parser)
     return parser

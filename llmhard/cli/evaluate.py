@@ -137,11 +137,9 @@ def _text_of(saved: SavedModel, model: str) -> Text:
 
     Raises UsageError if there is none.
     """
-    bundled = {path.name: path for path in (corpus.default_path(), corpus.questions_path())}
     for record in saved.records:
-        name = Path(record.data.name).name  # never a path out of this folder
-        for path in (bundled.get(name), Path(name)):
-            if path and path.is_file():
+        for path in corpus.places(record.data.name):
+            if path.is_file():
                 text = read_text(str(path))
                 if corpus.fingerprint(text.sentences) == record.data.sha256:
                     return text
@@ -153,11 +151,11 @@ def _text_of(saved: SavedModel, model: str) -> Text:
             f"the model was trained on standard input; pipe that in: "
             f"{whole('... | ')}{_command(model, '-')}"
         )
-    if name in bundled or Path(name).is_file():
+    found = next(filter(Path.is_file, corpus.places(name)), None)
+    if found:
         raise UsageError(
-            f"the model was trained on another {name} than the one found, "
-            f"{whole(str(bundled.get(name, name)))}; say where that is, or name any other text: "
-            f"{_command(model, 'FILE')}"
+            f"the model was trained on another {name} than the one found, {whole(str(found))}; "
+            f"say where that is, or name any other text: {_command(model, 'FILE')}"
         )
     raise UsageError(
         f"the model was trained on {whole(name)}, which is not in this folder; say where it is: "

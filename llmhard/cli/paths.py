@@ -121,6 +121,14 @@ def check_picture_place(path: Path, force: bool) -> None:
         )
 
 
+def check_page_place(path: Path, force: bool) -> None:
+    """Raise UsageError if the page cannot be written there, or would replace something else."""
+    from llmhard.explorer.page import MARK  # needed only here
+
+    with refused():
+        replacing.check_page_place(path, force, "--out", MARK)
+
+
 def check_room(path: Path, size: int) -> None:
     """Raise UsageError if a file of so many bytes cannot be written there."""
     with refused():

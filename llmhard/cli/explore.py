@@ -1,0 +1,58 @@
+"""The command `explore`: write the page in which one sees every number of a model."""
+
+from __future__ import annotations
+
+import argparse
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from llmhard.cli.common import UsageError, add_model_option, explained, read_model
+from llmhard.cli.paths import check_collisions, check_page_place
+from llmhard.terminal import whole
+
+PAGE = "explorer.html"
+
+
+def add_parser(commands: Any, program: str) -> None:
+    command = commands.add_parser(
+        "explore",
+        help="write a page that shows every number of a model",
+        description=(
+            "Write one HTML file that shows a model at work: type a beginning and see each number "
+            "from the words to the probabilities of the next one, the gradients, and the truth. "
+            "The page needs no network and no server; it opens in any browser."
+        ),
+        epilog=(
+            f"examples:\n"
+            f"  {program} explore --open\n"
+            f"  {program} explore mine.safetensors -o mine.html"
+        ),
+    )
+    command.set_defaults(run=run)
+    add_model_option(command)
+    command.add_argument(
+        "-o",
+        "--out",
+        metavar="FILE",
+        default=PAGE,
+        help="where the page goes (default: %(default)s)",
+    )
+    command.add_argument("--open", action="store_true", help="show the page in the browser")
+    command.add_argument(
+        "--force", action="store_true", help="replace what is there, even if it is no such page"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    out = Path(options.out)
+    check_collisions({"the model": options.model}, {"the page (--out)": out})
+    check_page_place(out, options.force)
+    saved = read_model(options.model)
+    from llmhard import explorer  # only here: it takes the grammar
+
+    with explained(f"cannot write {whole(str(out))}"):
+        explorer.write(out, saved, title=Path(options.model).stem)
+    print(f"wrote {out}, {out.stat().st_size:,} bytes")
+    if options.open and not webbrowser.open(out.resolve().as_uri()):
+        raise UsageError(f"there is no browser to open; open {whole(str(out))} in one")

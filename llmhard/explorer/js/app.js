@@ -1,0 +1,93 @@
+/** The page: its frame, its views, and how it follows the reader's choices and the address. */
+
+import { fromHash, Store, toHash } from "./state.js";
+import { button, linkTo } from "./views/controls.js";
+import { h, render } from "./views/dom.js";
+import { nextView } from "./views/next.js";
+import { Page } from "./views/page.js";
+import { sentenceView } from "./views/sentence.js";
+
+/**
+ * @typedef {import("./views/dom.js").VNode} VNode
+ * @typedef {import("./views/dom.js").Child} Child
+ * @typedef {{name: string, title: string, view: (page: Page) => Child[]}} View
+ */
+
+/** @type {View[]} */
+const VIEWS = [
+  { name: "next", title: "Next word", view: nextView },
+];
+
+/** @param {Page} page */
+function everything(page) {
+  const view = VIEWS.find(({ name }) => name === page.state.view) ?? VIEWS[0];
+  return [
+    top(page),
+    sentenceView(page),
+    navigation(page, view),
+    h("main", { key: view.name, id: "view", tabindex: -1, "aria-label": view.title }, ...view.view(page)),
+  ];
+}
+
+/** @param {Page} page */
+function top(page) {
+  const numbers = page.data.weights ? [...page.model.parameters.values()].reduce((n, { data }) => n + data.length, 0) : 0;
+  return h("header", { class: "top", key: "top" },
+    h("h1", null, "See inside a GPT"),
+    h("p", { class: "facts" }, `A language model of ${numbers.toLocaleString("en")} numbers runs in this page. All of them are here to see and to change.`),
+    button(themeName(), () => page.redraw(nextTheme()), { class: "plain", "aria-label": `Colours: ${themeName()}` }));
+}
+
+/** @type {("auto" | "light" | "dark")[]} */
+const THEMES = ["auto", "light", "dark"];
+
+function themeName() {
+  const theme = document.documentElement.dataset.theme ?? "auto";
+  return { auto: "\u25d0 auto", light: "\u25cb light", dark: "\u25cf dark" }[theme] ?? theme;
+}
+
+function nextTheme() {
+  const root = document.documentElement;
+  const now = THEMES.indexOf(/** @type {"auto"} */ (root.dataset.theme ?? "auto"));
+  root.dataset.theme = THEMES[(now + 1) % THEMES.length];
+  return {};
+}
+
+/**
+ * @param {Page} page
+ * @param {View} now
+ */
+function navigation(page, now) {
+  return h("nav", { class: "views", "aria-label": "Views", key: "views" }, VIEWS.map(({ name, title }) =>
+    linkTo(page, { view: name }, title, { key: name, "aria-current": name === now.name ? "page" : null })));
+}
+
+/** Put the state into the address; a new view is a new entry of the history. @param {Page} page */
+function writeAddress(page) {
+  const hash = `#${toHash(page.state)}`;
+  if (hash === (location.hash || "#")) return;
+  const other = fromHash(location.hash).view !== page.state.view;
+  try {
+    if (other) history.pushState(null, "", hash);
+    else history.replaceState(null, "", hash);
+  } catch {
+    // In a frame without an address of its own (a notebook's srcdoc) the state is not kept there.
+  }
+}
+
+function start() {
+  const data = JSON.parse(document.getElementById("data")?.textContent ?? "");
+  const root = /** @type {Element} */ (document.getElementById("page"));
+  const store = new Store(fromHash(location.hash));
+  const page = new Page(data, store);
+  const draw = () => render(root, everything(page));
+  page.draw = draw;
+  store.subscriber = () => {
+    draw();
+    writeAddress(page);
+  };
+  window.addEventListener("popstate", () => page.set(fromHash(location.hash)));
+  draw();
+}
+
+start();

@@ -1,0 +1,57 @@
+/** How numbers and words are written in sentences. */
+
+const MINUS = "\u2212";
+
+/**
+ * Write a number with so many decimals, and with a real minus sign.
+ *
+ * @param {number} x
+ * @param {number} [digits]
+ */
+export function fixed(x, digits = 3) {
+  if (!Number.isFinite(x)) return x > 0 ? "\u221e" : "undefined";
+  const text = x.toFixed(digits);
+  return Number(text) === 0 ? (0).toFixed(digits) : text.replace("-", MINUS);
+}
+
+/**
+ * Write a difference with its sign.
+ *
+ * @param {number} x
+ * @param {number} [digits]
+ */
+export function signed(x, digits = 3) {
+  const text = fixed(x, digits);
+  return x > 0 && Number(x.toFixed(digits)) !== 0 ? `+${text}` : text;
+}
+
+/**
+ * Write "1 word", "2 words".
+ *
+ * @param {number} n
+ * @param {string} noun
+ */
+export function count(n, noun) {
+  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/**
+ * Put words into a row: "a", "a and b", "a, b and c".
+ *
+ * @param {string[]} words
+ * @param {string} [last]  the word before the last
+ */
+export function listed(words, last = "and") {
+  if (words.length < 2) return words.join("");
+  return `${words.slice(0, -1).join(", ")} ${last} ${words[words.length - 1]}`;
+}
+
+/**
+ * Say which one of a row: "first", "second", ..., "number 11".
+ *
+ * @param {number} i  from 0
+ */
+export function ordinal(i) {
+  const names = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
+  return names[i] ?? `number ${i + 1}`;
+}

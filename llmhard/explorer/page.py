@@ -1,0 +1,127 @@
+"""The page: html, style, modules and data in one file that asks for nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from llmhard import files
+from llmhard.explorer.data import contents
+from llmhard.model_file import SavedModel
+
+FOLDER = Path(__file__).parent
+ENTRY = "app.js"
+DOCTYPE = "<!doctype html>"
+MARK = "<!-- written by llmhard explore -->"  # by which a page is known as ours
+
+
+class ModuleError(ValueError):
+    """A module that cannot become part of the page's script; the message says why."""
+
+
+def write(path: str | os.PathLike[str], saved: SavedModel, title: str = "") -> None:
+    """Write the page about a model atomically. Raises OSError if it cannot be written."""
+    files.write_atomically(path, html(saved, title).encode())
+
+
+def html(saved: SavedModel, title: str = "") -> str:
+    """Return the page about a model, a whole HTML document."""
+    return assemble(script(modules(FOLDER / "js")), contents(saved, title), title)
+
+
+def assemble(script: str, data: Mapping[str, Any], title: str = "") -> str:
+    """Return the page with this script and these data."""
+    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    parts = {
+        "policy": _policy(script, style),
+        "title": escape(title),
+        "style": style,
+        "data": _json(data),
+        "script": script,
+    }
+    template = (FOLDER / "page.html").read_text(encoding="utf-8")
+    filled = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template)
+    return filled.replace(DOCTYPE, f"{DOCTYPE}\n{MARK}", 1)
+
+
+def _policy(script: str, style: str) -> str:
+    """The Content-Security-Policy: what is in the page may run, and nothing may be fetched."""
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        f"img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    """What a Content-Security-Policy calls this text."""
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    """JSON that can stand in a script element, whatever it quotes."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return re.sub("[<>&\u2028\u2029\ud800-\udfff]", lambda c: f"\\u{ord(c[0]):04x}", text)
+
+
+# ---------------------------------------------------------------- one script of many modules
+
+
+def modules(folder: Path) -> dict[str, str]:
+    """The text of each module in a folder, by its path from there."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*.js"))
+    }
+
+
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]*)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?function\b|const\b|class\b)", re.MULTILINE)
+_NAME = re.compile(r"^(?:async )?(?:function\*?|const|let|class) ([\w$]+)", re.MULTILINE)
+
+
+def script(sources: Mapping[str, str], entry: str = ENTRY) -> str:
+    """Return one script of the module `entry` and those that it imports.
+
+    Raises ModuleError for a module that is missing, imports in a circle, or says what this cannot
+    translate.
+    """
+    ordered = list(_in_order(sources, entry, ()))
+    names: dict[str, str] = {}
+    for path in dict.fromkeys(ordered):
+        for name in _NAME.findall(_EXPORT.sub("", sources[path])):
+            if name in names:
+                raise ModuleError(f"{names[name]} and {path} both have a {name}")
+            names[name] = path
+    return "\n".join(f"// {path}\n{_plain(path, sources)}" for path in dict.fromkeys(ordered))
+
+
+def _in_order(sources: Mapping[str, str], path: str, above: tuple[str, ...]) -> Iterator[str]:
+    """A module after all that it imports; some come several times."""
+    if path in above:
+        raise ModuleError(f"{path} imports itself: {' -> '.join([*above, path])}")
+    if path not in sources:
+        raise ModuleError(f"there is no module {path}, which {above[-1]} imports")
+    for _, other in _IMPORT.findall(sources[path]):
+        yield from _in_order(sources, _beside(path, other), (*above, path))
+    yield path
+
+
+def _beside(path: str, other: str) -> str:
+    return os.path.normpath(Path(path).parent / other).replace(os.sep, "/")
+
+
+def _plain(path: str, sources: Mapping[str, str]) -> str:
+    """The module's text without import and export."""
+    text = _EXPORT.sub("", _IMPORT.sub("", sources[path]))
+    if strange := re.search(r"^\s*(?:import|export)\b.*", text, re.MULTILINE):
+        raise ModuleError(f"{path}: only plain imports and exports of names, not: {strange[0]}")
+    if "</script" in text.lower() or "<!--" in text:
+        raise ModuleError(f"{path} ends the script element: write the < in another way")
+    return text
