@@ -1,9 +1,10 @@
 """Checkpoints: all that an interrupted training needs to end as if it had not been interrupted.
 
 A tensor file with the parameters ("model."), Adam's moments ("m.", "v."), once there are some the
-averages ("average.") and the best parameters so far ("best."), and the loss of every step. The
-description holds the rest. The order of the sentences follows from the seed and the step
-(Trainer), so these two are also the state of the random numbers.
+averages ("average.") and the best parameters so far ("best."), the loss of every step, and, if the
+training is filmed, the film so far ("film."). The description holds the rest. The order of the
+sentences follows from the seed and the step (Trainer), so these two are also the state of the
+random numbers.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import get_args
+from typing import Any, get_args
 
 from llmhard import tensor_file
 from llmhard.autograd import Matrix
 from llmhard.average import Average
-from llmhard.model import GPT
+from llmhard.film import Camera, check_order, packed, read_sentences, unpacked
+from llmhard.model import GPT, Config
 from llmhard.model_file import CHECKPOINT, ModelFileError, describe, read_description
-from llmhard.tensor_file import TensorFile
+from llmhard.tensor_file import Packed, TensorFile
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import Keep, Trainer
 from llmhard.training_record import (
@@ -51,9 +53,11 @@ class Task:
     out: str
 
 
-def save(path: str | os.PathLike[str], task: Task, trainer: Trainer) -> None:
+def save(
+    path: str | os.PathLike[str], task: Task, trainer: Trainer, camera: Camera | None = None
+) -> None:
     """Write the state after a step, atomically. Raises OSError if it cannot be written."""
-    description = describe(trainer.model, task.tokenizer, task.earlier) | {
+    description = describe(trainer.model.config, task.tokenizer, task.earlier) | {
         "recipe": asdict(trainer.recipe),
         "seed": trainer.seed,
         "keep": trainer.keep,
@@ -73,7 +77,7 @@ def save(path: str | os.PathLike[str], task: Task, trainer: Trainer) -> None:
         groups["average"] = list(trainer.average.model.parameters.values())
     if trainer.best:
         groups["best"] = list(trainer.best.parameters.values())
-    matrices = {
+    matrices: dict[str, Matrix | Packed] = {
         f"{group}.{name}": matrix
         for group, members in groups.items()
         for name, matrix in zip(names, members, strict=True)
@@ -81,6 +85,9 @@ def save(path: str | os.PathLike[str], task: Task, trainer: Trainer) -> None:
     if trainer.losses:
         losses = array("d", trainer.losses).tobytes()
         matrices["losses"] = Matrix.frombytes(losses, 1, len(trainer.losses))
+    if camera:
+        description["film"] = {"n": camera.n, "shots": camera.shots}
+        matrices |= {f"film.{name}": tensor for name, tensor in packed(camera.tracks).items()}
     tensor_file.write(path, CHECKPOINT, description, matrices)
 
 
@@ -124,6 +131,7 @@ class Checkpoint:
             raise ModelFileError(f"its metadata is damaged: {error}") from None
         if config.n_layer > len(file):  # before anything is made for each layer
             raise ModelFileError(f"it has too few tensors for {config.n_layer} layers")
+        film = file.take("film.")
         matrices = file.matrices()
         losses = matrices.pop("losses", None)
         self._losses = losses.data[0] if losses is not None else []
@@ -146,6 +154,7 @@ class Checkpoint:
         if len(groups) != len(names) or tokenizer.vocab_size != config.vocab_size:
             raise ModelFileError("its tensors do not fit its vocabulary")
         self._models = models
+        self.camera = self._read_camera(config, described.get("film"), film)
 
     @property
     def step(self) -> int:
@@ -155,6 +164,23 @@ class Checkpoint:
     @property
     def _averaged_steps(self) -> int:
         return sum(map(self.recipe.averages, range(1, self.step + 1)))
+
+    def _read_camera(
+        self, config: Config, described: Any, tensors: dict[str, Packed]
+    ) -> Camera | None:
+        """The camera of a training run that is filmed."""
+        if described is None and not tensors:
+            return None
+        try:
+            n = checked(described["n"], int)
+            shots = checked(described["shots"], list)
+            camera = Camera(config, self.task.tokenizer, self.recipe.steps, n)
+            camera.shots = [(checked(step, int), read_sentences(said)) for step, said in shots]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"its film is damaged: {error}") from None
+        check_order([step for step, _ in camera.shots], self.step)
+        camera.tracks = unpacked(config, tensors, len(camera.shots))
+        return camera
 
     def trainer(
         self, documents: Sequence[Sequence[int]], held_out: Sequence[Sequence[int]]

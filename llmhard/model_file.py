@@ -46,7 +46,7 @@ def save(path: str | os.PathLike[str], saved: SavedModel) -> None:
 
     Raises OSError if it cannot be written; an earlier file of that name is then as it was.
     """
-    description = describe(saved.model, saved.tokenizer, saved.records)
+    description = describe(saved.model.config, saved.tokenizer, saved.records)
     tensor_file.write(path, MODEL, description, saved.model.parameters)
 
 
@@ -75,10 +75,12 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
         raise ModelFileError(f"its tensors do not fit its configuration: {error}") from None
 
 
-def describe(model: GPT, tokenizer: Tokenizer, records: Sequence[TrainingRecord]) -> dict[str, Any]:
+def describe(
+    config: Config, tokenizer: Tokenizer, records: Sequence[TrainingRecord]
+) -> dict[str, Any]:
     """What is in the file beside the parameters, for JSON."""
     return {
-        "config": asdict(model.config),
+        "config": asdict(config),
         "tokenizer": tokenizer.kind,
         "vocabulary": tokenizer.words,
         "training": [asdict(record) for record in records],

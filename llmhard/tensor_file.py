@@ -1,7 +1,7 @@
-"""Matrices and a description of them in one safetensors file: what models and checkpoints are.
+"""Matrices and a description of them in one safetensors file: models, checkpoints and films.
 
-The tensors are float64. The metadata has one key, which names the kind of file; its value is the
-description, in JSON.
+The tensors are float64 matrices; films have smaller numbers, too. The metadata has one key, which
+names the kind of file; its value is the description, in JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, TensorSpec, deserialize, serialize
 
@@ -30,20 +30,34 @@ class ModelFileError(ValueError):
         super().__init__(shown if len(message) <= 300 else shown + " ...")
 
 
+class Packed(NamedTuple):
+    """A matrix of numbers smaller than float64: int8 or float32, row by row."""
+
+    numbers: array[Any]
+    shape: tuple[int, int]
+
+
+# The code of an array's type -> what the format calls it when it is written, and when it is read.
+TYPES = {"d": ("float64", "F64"), "f": ("float32", "F32"), "b": ("int8", "I8")}
+
+
 def write(
-    path: str | os.PathLike[str], kind: str, description: Any, matrices: Mapping[str, Matrix]
+    path: str | os.PathLike[str],
+    kind: str,
+    description: Any,
+    matrices: Mapping[str, Matrix | Packed],
 ) -> None:
     """Write the file atomically: a reader finds the old content or the new, never a part.
 
     Raises OSError if it cannot be written; an earlier file of that name is then as it was.
     """
     # The serializer takes addresses, so the arrays must live until it is done.
-    arrays = {name: _little_endian(m.tobytes()) for name, m in matrices.items()}
+    arrays = {name: _numbers_of(m) for name, m in matrices.items()}
     specs = {}
     for name, numbers in arrays.items():
         address, length = numbers.buffer_info()
         specs[name] = TensorSpec(
-            dtype="float64",
+            dtype=TYPES[numbers.typecode][0],
             shape=matrices[name].shape,
             data_ptr=address,
             data_len=length * numbers.itemsize,
@@ -85,11 +99,19 @@ class TensorFile:
         for name, tensor in self._tensors.items():
             if tensor["dtype"] != "F64" or len(tensor["shape"]) != 2 or 0 in tensor["shape"]:
                 raise ModelFileError(f"the tensor {name!r} is not a float64 matrix")
-            numbers = _little_endian(tensor["data"])
+            numbers = _little_endian(array("d", tensor["data"]))
             if not all(map(isfinite, numbers)):
                 raise ModelFileError(f"the tensor {name!r} holds a number that is not finite")
             matrices[name] = Matrix.frombytes(numbers.tobytes(), *tensor["shape"])
         return matrices
+
+    def take(self, prefix: str) -> dict[str, Packed]:
+        """Take out the tensors whose names begin so; return them by the rest of the name.
+
+        Raises ModelFileError if one is no matrix of int8 or float32 numbers.
+        """
+        names = [name for name in self._tensors if name.startswith(prefix)]
+        return {name.removeprefix(prefix): _packed(name, self._tensors.pop(name)) for name in names}
 
 
 def is_kind(path: str | os.PathLike[str], kind: str) -> bool:
@@ -118,9 +140,26 @@ def _metadata(content: bytes) -> dict[str, str]:
     return metadata or {}
 
 
-def _little_endian(content: bytes) -> array[float]:
-    """float64 numbers between the file's byte order, little-endian, and this machine's."""
-    numbers = array("d", content)
+def _packed(name: str, tensor: dict[str, Any]) -> Packed:
+    codes = {read: code for code, (_, read) in TYPES.items() if code != "d"}
+    if tensor["dtype"] not in codes or len(tensor["shape"]) != 2:
+        raise ModelFileError(f"the tensor {name!r} is not a matrix of int8 or float32 numbers")
+    numbers = _little_endian(array(codes[tensor["dtype"]], tensor["data"]))
+    if numbers.typecode == "f" and not all(map(isfinite, numbers)):
+        raise ModelFileError(f"the tensor {name!r} holds a number that is not finite")
+    return Packed(numbers, tuple(tensor["shape"]))
+
+
+def _numbers_of(matrix: Matrix | Packed) -> array[Any]:
+    """The numbers of a tensor as the file has them."""
+    if isinstance(matrix, Packed):
+        return _little_endian(matrix.numbers)
+    return _little_endian(array("d", matrix.tobytes()))
+
+
+def _little_endian(numbers: array[Any]) -> array[Any]:
+    """The numbers between the file's byte order, little-endian, and this machine's."""
     if sys.byteorder == "big":
+        numbers = numbers[:]
         numbers.byteswap()
     return numbers

@@ -17,6 +17,7 @@ from llmhard.cli.training import (
     add_recipe_options,
     changed_recipe,
     fact,
+    filming,
     read_text,
     say_what_the_text_is,
     silence,
@@ -74,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
     say = silence if options.quiet else fact
     out = Path(DEFAULT_OUT if options.out is None else options.out)
     data = str(corpus.questions_path()) if options.data is None else options.data
-    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force)
+    filmed = options.film is not None
+    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force, filmed=filmed)
     outputs.check({"the model to go on with": options.model, "the sentences (--data)": data})
     recipe = changed_recipe(FINE_TUNING, options)
     saved = read_model(options.model)
@@ -102,4 +104,5 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     task = Task(tokenizer, saved.records, encoded.record, text.path, options.skip_unknown, out.name)
-    return Job(task, trainer, outputs, options.quiet, options.watch).run()
+    camera = filming(options, trainer, tokenizer)
+    return Job(task, trainer, outputs, options.quiet, options.watch, camera).run()

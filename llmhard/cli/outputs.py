@@ -13,15 +13,19 @@ from llmhard import files
 from llmhard.cli.common import complain
 from llmhard.cli.paths import (
     ITS_CHECKPOINT,
+    ITS_FILM,
     MODEL_OUT,
     PICTURE,
     check_checkpoint_place,
     check_collisions,
+    check_film_place,
     check_model_place,
     check_picture_place,
     check_room,
     checkpoint_path,
+    film_path,
 )
+from llmhard.film import Camera
 from llmhard.trainer import Trainer
 
 PICTURE_SIZE = 200_000  # bytes, more than the curves take in any format
@@ -31,10 +35,11 @@ COPIES = 5  # of the parameters in a checkpoint: model, Adam's m and v, average,
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the model goes, its checkpoint, and a picture of the curves if one is wanted.
+    """Where the model goes, its checkpoint, a film of the run and a picture of the curves.
 
-    `every` is the number of steps between checkpoints, `resumed` the checkpoint that the run goes
-    on from. Without `force` nothing is replaced but models and pictures of our own.
+    The last two are there if they are wanted: `filmed`, `plot`. `every` is the number of steps
+    between checkpoints, `resumed` the checkpoint that the run goes on from. Without `force` nothing
+    is replaced but models, films and pictures of our own.
     """
 
     out: Path
@@ -42,10 +47,15 @@ class Outputs:
     every: int | None = None
     force: bool = False
     resumed: Path | None = None
+    filmed: bool = False
 
     @property
     def checkpoint(self) -> Path:
         return checkpoint_path(self.out)
+
+    @property
+    def film(self) -> Path | None:
+        return film_path(self.out) if self.filmed else None
 
     @property
     def goes_on(self) -> bool:
@@ -59,24 +69,29 @@ class Outputs:
         """
         if self.resumed and not self.goes_on:
             reads = {**reads, "the checkpoint to go on with (--resume)": str(self.resumed)}
-        check_collisions(
-            reads, {MODEL_OUT: self.out, ITS_CHECKPOINT: self.checkpoint, PICTURE: self.plot}
-        )
+        writes = {MODEL_OUT: self.out, ITS_CHECKPOINT: self.checkpoint, ITS_FILM: self.film}
+        check_collisions(reads, {**writes, PICTURE: self.plot})
         check_model_place(self.out, self.force)
         check_checkpoint_place(self.checkpoint, self.goes_on, self.force)
         check_room(self.out, 0)
         check_room(self.checkpoint, 0)
+        if self.film is not None:
+            check_film_place(self.film, self.force)
+            check_room(self.film, 0)
         if self.plot is not None:
             check_picture_place(self.plot, self.force)
             check_room(self.plot, PICTURE_SIZE)
 
-    def check_room(self, trainer: Trainer) -> None:
+    def check_room(self, trainer: Trainer, camera: Camera | None) -> None:
         """Raise UsageError if there is no room for the files that this run will write."""
         parameters = 8 * trainer.model.config.n_parameters()
+        film = camera.size() + DESCRIPTION_SIZE if camera else 0
         check_room(self.out, parameters + DESCRIPTION_SIZE)
+        if self.film is not None:
+            check_room(self.film, film)
         if self.every:
             losses = 8 * trainer.recipe.steps
-            check_room(self.checkpoint, COPIES * parameters + losses + DESCRIPTION_SIZE)
+            check_room(self.checkpoint, COPIES * parameters + losses + film + DESCRIPTION_SIZE)
 
 
 class Target:

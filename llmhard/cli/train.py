@@ -26,6 +26,7 @@ from llmhard.cli.training import (
     add_recipe_options,
     changed_recipe,
     fact,
+    filming,
     read_text,
     say_what_the_text_is,
     silence,
@@ -69,6 +70,7 @@ def add_parser(commands: Any, program: str) -> None:
             f"  {program} train my_sentences.txt --n-embd 64\n"
             f"  {program} train my_names.txt --tokenizer char\n"
             f"  {program} train --checkpoint-every 1000 --plot losses.png\n"
+            f"  {program} train --film                     # see the run with explore\n"
             f"  {program} train --resume model.safetensors.checkpoint"
         ),
     )
@@ -125,7 +127,8 @@ def _begun(options: argparse.Namespace) -> Job:
     """A training run from the beginning."""
     say = silence if options.quiet else fact
     out = Path(DEFAULT_OUT if options.out is None else options.out)
-    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force)
+    filmed = options.film is not None
+    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force, filmed=filmed)
     outputs.check({SENTENCES: options.data or str(corpus.default_path())})
     recipe = changed_recipe(PRESETS[options.preset or DEFAULT_PRESET], options)
     text = read_text(options.data)
@@ -143,7 +146,8 @@ def _begun(options: argparse.Namespace) -> Job:
         notify(notice)
     task = Task(tokenizer, (), prepared.encoded.record, text.path, False, out.name)
     trainer = prepared.trainer(options.threads)
-    return Job(task, trainer, outputs, options.quiet, options.watch)
+    camera = filming(options, trainer, tokenizer)
+    return Job(task, trainer, outputs, options.quiet, options.watch, camera)
 
 
 def _resumed(options: argparse.Namespace) -> Job:
@@ -158,7 +162,10 @@ def _resumed(options: argparse.Namespace) -> Job:
     task = checkpoint.task
     data = _sentences_of(task) if options.data is None else options.data
     out = _place_of(task, path) if options.out is None else Path(options.out)
-    outputs = Outputs(out, options.plot, options.checkpoint_every, options.force, resumed=path)
+    filmed = checkpoint.camera is not None
+    outputs = Outputs(
+        out, options.plot, options.checkpoint_every, options.force, resumed=path, filmed=filmed
+    )
     outputs.check({SENTENCES: data})
     text = read_text(data)
     if corpus.fingerprint(text.sentences) != task.data.sha256:
@@ -174,7 +181,7 @@ def _resumed(options: argparse.Namespace) -> Job:
     say = silence if options.quiet else fact
     say("resuming", f"{whole(str(path))}, after step {trainer.step:,} of {trainer.recipe.steps:,}")
     say("saving to", whole(str(out)))
-    return Job(task, trainer, outputs, options.quiet, options.watch)
+    return Job(task, trainer, outputs, options.quiet, options.watch, checkpoint.camera)
 
 
 def _sentences_of(task: Task) -> str:

@@ -28,6 +28,7 @@ from llmhard.cli.common import (
 from llmhard.cli.outputs import Outputs, Target
 from llmhard.cli.watch import Watch
 from llmhard.crew import n_cores
+from llmhard.film import FEWEST, MOST, SNAPSHOTS, Camera
 from llmhard.preparation import Encoded, Text
 from llmhard.progress import pace, progress
 from llmhard.recipe import Recipe
@@ -102,6 +103,15 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
         help="share the sentences of a step among N threads; the model is the same whatever N is "
         "(default: as many as there are cores)",
     )
+    command.add_argument(
+        "--film",
+        metavar="N",
+        type=snapshots,
+        nargs="?",
+        const=SNAPSHOTS,
+        help="keep N snapshots of the run, for explore, beside the model (default: no film; "
+        f"{SNAPSHOTS} if N is left out)",
+    )
     talk = command.add_mutually_exclusive_group()
     talk.add_argument("--quiet", action="store_true", help="say nothing but errors")
     talk.add_argument(
@@ -111,11 +121,26 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
     )
 
 
+def snapshots(text: str) -> int:
+    """How many snapshots a film has, from the command line."""
+    number = at_least_one(text)
+    if not FEWEST <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"a whole number from {FEWEST} to {MOST:,}, not {text!r}")
+    return number
+
+
 def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
     """The recipe with what the options say instead."""
     given = {field.name: getattr(options, field.name, None) for field in fields(Recipe)}
     with refused():
         return preparation.changed_recipe(base, given)
+
+
+def filming(options: argparse.Namespace, trainer: Trainer, tokenizer: Tokenizer) -> Camera | None:
+    """The camera if `--film` asks for one."""
+    if options.film is None:
+        return None
+    return Camera(trainer.model.config, tokenizer, trainer.recipe.steps, options.film)
 
 
 # ---------------------------------------------------------------- text
@@ -158,6 +183,7 @@ class Job:
     outputs: Outputs
     quiet: bool
     watch: bool
+    camera: Camera | None = None
 
     def run(self) -> int:
         """Train, save the model and say how it went; returns the exit code.
@@ -165,7 +191,7 @@ class Job:
         Raises Interrupted after a signal that asks the program to end. What was learned is then in
         a checkpoint or, if all steps were done, in the model.
         """
-        self.outputs.check_room(self.trainer)
+        self.outputs.check_room(self.trainer, self.camera)
         with unfailing_streams():
             return self._run()
 
@@ -182,6 +208,7 @@ class Job:
             record = checkpoint.record(self.task.data, trainer, __version__)
             records = (*self.task.earlier, record)
             saved = model_file.SavedModel(trainer.model, self.task.tokenizer, records)
+            film = self._save_film(saved)  # before the model, whose file says that all is done
             with explained(f"cannot write {model.path}"):
                 model.write(lambda path: model_file.save(path, saved))
             state.remove()
@@ -193,6 +220,8 @@ class Job:
         if not self.quiet:
             self._report(record, trainer.step - steps_before, seconds)
             fact("saved", whole(str(model.path)))
+            if film and self.camera:
+                fact("film", f"{len(self.camera.shots)} snapshots, {whole(str(film))}")
         if self.outputs.plot:
             with explained(f"cannot draw {self.outputs.plot}"):
                 curves.plot(record.curve, self.outputs.plot)
@@ -206,6 +235,8 @@ class Job:
 
             def on_step(trainer: Trainer) -> None:
                 show(trainer)
+                if self.camera:
+                    self.camera.take(trainer)
                 if trainer.step == trainer.recipe.steps:
                     return
                 if watch:
@@ -219,16 +250,30 @@ class Job:
                         complain(f"{failure}; the training run goes on")
 
             try:
+                if self.camera:
+                    self.camera.take(self.trainer)
                 if watch and self.trainer.step == 0:
                     watch.show(0, self.trainer.model)
                 self.trainer.run(on_step)
             except ArithmeticError as error:  # TrainingDivergedError, or logits not finite at once
                 raise UsageError(f"{error}; {self.outputs.out} is as it was") from None
 
+    def _save_film(self, saved: model_file.SavedModel) -> Path | None:
+        """Write the film; returns where. Without one, the model is saved all the same."""
+        if self.camera is None or self.outputs.film is None:
+            return None
+        film, target = self.camera.film(self.trainer, saved), Target(self.outputs.film)
+        try:
+            target.write(film.save)
+        except OSError as error:
+            complain(f"cannot write the film {target.path}: {error.strerror}")
+            return None
+        return target.path
+
     def _save_state(self, state: Target) -> str:
         """Write the checkpoint; returns what went wrong, or nothing."""
         try:
-            state.write(lambda path: checkpoint.save(path, self.task, self.trainer))
+            state.write(lambda path: checkpoint.save(path, self.task, self.trainer, self.camera))
         except OSError as error:
             return f"cannot write the checkpoint {state.path}: {error.strerror}"
         return ""

@@ -12,7 +12,9 @@ from typing import Any
 
 from llmhard import corpus, grammar
 from llmhard.evaluation import split_as_trained
+from llmhard.explorer.film_data import film_contents
 from llmhard.explorer.map import layout
+from llmhard.film import Film
 from llmhard.minimal_pairs import KINDS, minimal_pairs
 from llmhard.model import GPT
 from llmhard.model_file import SavedModel
@@ -28,8 +30,8 @@ PAIRS = 6  # of each kind
 TRIED = 100  # of a text's sentences at most, to see whether a grammar has written it
 
 
-def contents(saved: SavedModel, title: str = "") -> dict[str, Any]:
-    """Return the data of the page about a model."""
+def contents(saved: SavedModel, title: str = "", film: Film | None = None) -> dict[str, Any]:
+    """Return the data of the page about a model and, if there is one, the film of its training."""
     text = _text_of(saved)
     language = _language_of(saved, text)
     return {
@@ -40,7 +42,7 @@ def contents(saved: SavedModel, title: str = "") -> dict[str, Any]:
         "weights": weights(saved.model),
         "tokenizer": _tokenizer(saved.tokenizer),
         "grammar": language and rules_of(language),
-        "film": None,
+        "film": film and film_contents(film, judged=language is grammar.SENTENCES),
         "pairs": _pairs() if language is grammar.SENTENCES else None,
         "sentences": _sentences(saved, text),
         "map": layout(saved.model.config),

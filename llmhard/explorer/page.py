@@ -14,6 +14,7 @@ from typing import Any
 
 from llmhard import files
 from llmhard.explorer.data import contents
+from llmhard.film import Film
 from llmhard.model_file import SavedModel
 
 FOLDER = Path(__file__).parent
@@ -26,14 +27,16 @@ class ModuleError(ValueError):
     """A module that cannot become part of the page's script; the message says why."""
 
 
-def write(path: str | os.PathLike[str], saved: SavedModel, title: str = "") -> None:
+def write(
+    path: str | os.PathLike[str], saved: SavedModel, title: str = "", film: Film | None = None
+) -> None:
     """Write the page about a model atomically. Raises OSError if it cannot be written."""
-    files.write_atomically(path, html(saved, title).encode())
+    files.write_atomically(path, html(saved, title, film).encode())
 
 
-def html(saved: SavedModel, title: str = "") -> str:
+def html(saved: SavedModel, title: str = "", film: Film | None = None) -> str:
     """Return the page about a model, a whole HTML document."""
-    return assemble(script(modules(FOLDER / "js")), contents(saved, title), title)
+    return assemble(script(modules(FOLDER / "js")), contents(saved, title, film), title)
 
 
 def assemble(script: str, data: Mapping[str, Any], title: str = "") -> str:

@@ -1,11 +1,17 @@
 /** The page: its frame, its views, and how it follows the reader's choices and the address. */
 
 import { fromHash, Store, toHash } from "./state.js";
+import { attentionView } from "./views/attention.js";
+import { changeView } from "./views/change.js";
 import { button, linkTo } from "./views/controls.js";
-import { h, render } from "./views/dom.js";
+import { h, keepingInView, render } from "./views/dom.js";
+import { lensView } from "./views/lens.js";
+import { leaveLevel, mapView } from "./views/map.js";
 import { nextView } from "./views/next.js";
 import { Page } from "./views/page.js";
 import { sentenceView } from "./views/sentence.js";
+import { tourButton, tourCard } from "./views/tour.js";
+import { truthView } from "./views/truth.js";
 
 /**
  * @typedef {import("./views/dom.js").VNode} VNode
@@ -16,6 +22,11 @@ import { sentenceView } from "./views/sentence.js";
 /** @type {View[]} */
 const VIEWS = [
   { name: "next", title: "Next word", view: nextView },
+  { name: "truth", title: "Truth", view: truthView },
+  { name: "attention", title: "Attention", view: attentionView },
+  { name: "map", title: "Every number", view: mapView },
+  { name: "lens", title: "Layer by layer", view: lensView },
+  { name: "change", title: "Change it", view: changeView },
 ];
 
 /** @param {Page} page */
@@ -26,6 +37,7 @@ function everything(page) {
     sentenceView(page),
     navigation(page, view),
     h("main", { key: view.name, id: "view", tabindex: -1, "aria-label": view.title }, ...view.view(page)),
+    tourCard(page),
   ];
 }
 
@@ -35,6 +47,7 @@ function top(page) {
   return h("header", { class: "top", key: "top" },
     h("h1", null, "See inside a GPT"),
     h("p", { class: "facts" }, `A language model of ${numbers.toLocaleString("en")} numbers runs in this page. All of them are here to see and to change.`),
+    tourButton(page),
     button(themeName(), () => page.redraw(nextTheme()), { class: "plain", "aria-label": `Colours: ${themeName()}` }));
 }
 
@@ -58,7 +71,7 @@ function nextTheme() {
  * @param {View} now
  */
 function navigation(page, now) {
-  return h("nav", { class: "views", "aria-label": "Views", key: "views" }, VIEWS.map(({ name, title }) =>
+  return h("nav", { class: "views", "aria-label": "Views", key: "views", draw: keepingInView("[aria-current]", now.name) }, VIEWS.map(({ name, title }) =>
     linkTo(page, { view: name }, title, { key: name, "aria-current": name === now.name ? "page" : null })));
 }
 
@@ -87,7 +100,22 @@ function start() {
     writeAddress(page);
   };
   window.addEventListener("popstate", () => page.set(fromHash(location.hash)));
+  window.addEventListener("keydown", (event) => pressed(page, event));
+  matchMedia("(max-width: 52rem)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();
+}
+
+/**
+ * Keys that work everywhere: Escape goes back a level, Ctrl+Z takes a change back.
+ *
+ * @param {Page} page
+ * @param {KeyboardEvent} event
+ */
+function pressed(page, event) {
+  const inField = event.target instanceof HTMLElement && event.target.matches("input, select");
+  if (event.key === "Escape" && page.state.view === "map") leaveLevel(page);
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && !inField) page.store.undo();
 }
 
 start();

@@ -12,8 +12,9 @@ import { noChanges } from "./gpt.js";
  * @property {number} layer
  * @property {number} head
  * @property {"weights" | "scores" | "mixture"} show  of attention
- * @property {string} box  opened on the map; "": none
- * @property {number} run  whose numbers are shown; -1: none
+ * @property {"model" | "layer" | "head"} level  of the map
+ * @property {string} part  chosen on the map, the path of a run from the position looked at; "": none
+ * @property {number} run  whose numbers are shown instead, by its place in the graph; -1: none
  * @property {number} number  the place in that run; -1: none
  * @property {boolean} backward  whether the map shows gradients
  * @property {string} target  the next word that would be right; "": the likeliest
@@ -34,7 +35,8 @@ export const START = {
   layer: 0,
   head: 0,
   show: "weights",
-  box: "",
+  level: "model",
+  part: "",
   run: -1,
   number: -1,
   backward: false,

@@ -58,7 +58,7 @@ function refocus(element) {
  * @param {Child[]} children
  */
 function renderChildren(parent, children) {
-  const old = remembered(parent);
+  const old = childrenByName(parent);
   let place = parent.firstChild;
   for (const child of children) {
     const found = take(old, child);
@@ -75,7 +75,7 @@ function renderChildren(parent, children) {
  * @param {Element} parent
  * @returns {Map<string, ChildNode[]>}
  */
-function remembered(parent) {
+function childrenByName(parent) {
   const old = new Map();
   for (const node of parent.childNodes) {
     const vnode = shown.get(node);
@@ -198,6 +198,25 @@ function listen(element, handlers) {
     element.addEventListener(name, (event) => shown.get(element)?.props.on?.[name]?.(event));
   }
   listening.set(element, known);
+}
+
+/**
+ * Return what, as the `draw` of a container that scrolls sideways, keeps its chosen child in view
+ * when another is chosen.
+ *
+ * @param {string} selector
+ * @param {string | number} chosen
+ */
+export function keepingInView(selector, chosen) {
+  return (/** @type {HTMLElement} */ container) => {
+    if (container.dataset.chosen === String(chosen)) return;
+    container.dataset.chosen = String(chosen);
+    requestAnimationFrame(() => {
+      const child = container.querySelector(selector)?.getBoundingClientRect();
+      const box = container.getBoundingClientRect();
+      if (child) container.scrollLeft += Math.max(0, child.right - box.right) + Math.min(0, child.left - box.left);
+    });
+  };
 }
 
 /**

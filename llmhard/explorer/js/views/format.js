@@ -55,3 +55,13 @@ export function ordinal(i) {
   const names = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
   return names[i] ?? `number ${i + 1}`;
 }
+
+/**
+ * Write a probability in whole per cents, for places with little room.
+ *
+ * @param {number} p
+ */
+export function roughly(p) {
+  if (p > 0 && p < 0.005) return "<1\u202f%";
+  return `${Math.round(100 * p)}\u202f%`;
+}

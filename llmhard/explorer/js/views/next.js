@@ -69,7 +69,7 @@ function bars(page, candidates) {
   const shown = shownOf(page, candidates);
   const most = Math.max(...shown.map(({ own, now, truth }) => Math.max(own, now, truth ?? 0)));
   const hasTruth = page.grammar !== null;
-  return figure(says(page, candidates), { key: "bars", on: { keydown: roving("button.bar") } },
+  return figure(barsSay(page, candidates), { key: "bars", on: { keydown: roving("button.bar") } },
     h("div", { class: `bars${hasTruth ? "" : " no-truth"}` },
       h("div", { class: "bar heading", "aria-hidden": "true", key: "heading" }, h("span", null, "next"), h("span", null, ""), h("span", { class: "figure" }, "model"), hasTruth ? h("span", { class: "figure" }, "truth") : null),
       shown.map((candidate, i) => bar(page, candidate, most, i === 0))));
@@ -125,7 +125,7 @@ function barSays({ name, now, own, cutBy, truth }) {
  * @param {Page} page
  * @param {Candidate[]} candidates
  */
-function says(page, candidates) {
+function barsSay(page, candidates) {
   const first = candidates.slice(0, 5).map(({ name, own, truth }) => `${name} ${percent(own)}${truth === null ? "" : ` (truth ${percent(truth)})`}`);
   return `Probabilities after ${page.quoted}: ${listed(first)}, and ${candidates.length - 5} others`;
 }
@@ -178,7 +178,7 @@ function writing(page, candidates) {
       button("Write to the end", () => writeOn(page), { disabled: full || isEnd }),
       button("Take back", () => takeBack(page), { disabled: page.position === 0 && !isEnd })),
     die(page, candidates),
-    isEnd ? h("p", { role: "status" }, "The model chose ", h("b", null, "the end"), ": the sentence is done. ", button("Begin a new one", () => begin(page, ""))) : null,
+    isEnd ? h("p", { role: "status" }, "The model chose ", h("b", null, "the end"), ": the sentence is done. ", button("Begin a new one", () => startOver(page, ""))) : null,
     written.length ? h("ul", { class: "small soft", "aria-label": "Sentences written so far" }, written.slice(-4).map((/** @type {string} */ text, /** @type {number} */ i) => h("li", { key: `${i} ${text}` }, text))) : null);
 }
 
@@ -190,6 +190,7 @@ function writing(page, candidates) {
  */
 function die(page, candidates) {
   const { drawn } = page.memory;
+  /** @type {{name: string, p: number}[]} */
   const strip = drawn?.strip ?? stripOf(candidates);
   return h("div", { key: "die" },
     h("div", { class: "pointer", "aria-hidden": "true" }, drawn ? h("i", { style: { left: `${100 * drawn.at}%` } }) : null),
@@ -253,14 +254,14 @@ function end(page, words) {
 function takeBack(page) {
   const { ended, written = [] } = page.memory;
   if (ended === page.state.text) return page.redraw({ ended: undefined, written: written.slice(0, -1) });
-  begin(page, page.join(page.beginning.slice(0, -1)));
+  startOver(page, page.join(page.beginning.slice(0, -1)));
 }
 
 /**
  * @param {Page} page
  * @param {string} text
  */
-function begin(page, text) {
+function startOver(page, text) {
   page.memory.drawn = page.memory.ended = undefined;
   typed(page, text);
 }

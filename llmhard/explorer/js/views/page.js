@@ -29,7 +29,7 @@ export class Page {
     this.store = store;
     this.model = modelFrom(data);
     this.tokenizer = new Tokenizer(data.tokenizer);
-    this.grammar = data.grammar ? new Grammar(data.grammar.start, data.grammar.rules) : null;
+    this.grammar = data.grammar ? new Grammar(data.grammar) : null;
     /** What does not belong into a link: the last draw, what was written. @type {Record<string, any>} */
     this.memory = {};
     /** Draws the page anew. @type {() => void} */
@@ -95,6 +95,16 @@ export class Page {
   /** The reading without the changes. @returns {Trace} */
   get original() {
     return this.traceWith(noChanges());
+  }
+
+  /**
+   * Read other tokens with the model as it was trained.
+   *
+   * @param {number[]} ids
+   * @returns {Trace}
+   */
+  readingOf(ids) {
+    return this.remember("other", String(ids), () => read(this.model, ids));
   }
 
   /**

@@ -114,10 +114,22 @@ function changesNotice(page) {
 
 /** @param {Page} page */
 function examples(page) {
-  /** @type {string[]} */
-  const sentences = page.data.sentences ?? [];
-  const shown = sentences.filter((text) => text !== page.state.text).slice(0, 5);
+  const shown = beginnings(page).filter((text) => text !== page.state.text).slice(0, 5);
   if (!shown.length) return null;
   return h("div", { class: "examples row", key: "examples" }, "Or try ",
     shown.map((text) => button(text, () => typed(page, text), { key: text, class: "plain" })));
+}
+
+/** Beginnings at which there is something to see, in the language that the package is about. */
+const TELLING = ["seven ducks", "the dogs by the pond", "seven ducks swims", "he brushes", "she eats an", "the fish cannot"];
+
+/**
+ * Those that the model knows all words of, else some of the held-out sentences.
+ *
+ * @param {Page} page
+ * @returns {string[]}
+ */
+function beginnings(page) {
+  const telling = page.grammar ? TELLING.filter((text) => !page.tokenizer.encode(text).unknown.length) : [];
+  return telling.length > 2 ? telling : page.data.sentences ?? [];
 }
