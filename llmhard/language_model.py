@@ -356,7 +356,7 @@ class Explorer:
         """The page."""
         from llmhard import explorer  # only here: it takes the grammar
 
-        page: str = explorer.html(self._saved, _title(self._saved), self._text)
+        page: str = explorer.html(self._saved, _title(self._saved), text=self._text)
         return page
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
@@ -383,9 +383,10 @@ class Explorer:
         return "The explorer: .open() shows it in the browser, .save('explorer.html') writes it"
 
     def _repr_html_(self) -> str:
-        # Without an origin of its own the page could reach the notebook's.
+        # In a sandbox it cannot reach the notebook; in ASCII it is the same in any encoding.
+        page = escape(self.html).encode("ascii", "xmlcharrefreplace").decode()
         return (
-            f'<iframe title="The explorer" sandbox="allow-scripts" srcdoc="{escape(self.html)}" '
+            f'<iframe title="The explorer" sandbox="allow-scripts" srcdoc="{page}" '
             f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe>'
         )
 

@@ -91,7 +91,7 @@ function writeAddress(page) {
 function start() {
   const data = JSON.parse(document.getElementById("data")?.textContent ?? "");
   const root = /** @type {Element} */ (document.getElementById("page"));
-  const store = new Store(fromHash(location.hash));
+  const store = new Store(fromHash(location.hash || data.start));
   const page = new Page(data, store);
   const draw = () => render(root, everything(page));
   page.draw = draw;
