@@ -21,6 +21,7 @@ from llmhard.advice import explained, typed
 from llmhard.attention import Attention, read_attention
 from llmhard.autograd import Vector
 from llmhard.corpus import is_text
+from llmhard.film import Camera, Film, film_path
 from llmhard.model import GPT, Config
 from llmhard.model_file import CheckpointError, ModelFileError, SavedModel
 from llmhard.next_words import END, NextWords
@@ -36,12 +37,12 @@ from llmhard.preparation import (
 )
 from llmhard.progress import progress as shown_progress
 from llmhard.recipe import PRESETS
-from llmhard.replacing import check_folder, check_model_place, check_page_place
+from llmhard.replacing import check_film_place, check_folder, check_model_place, check_page_place
 from llmhard.sampler import Reader, Sampling, check_room, generate
 from llmhard.slips import closest, no_such
 from llmhard.terminal import printable
 from llmhard.tokenizer import BOS, TOKENIZERS, Tokenizer
-from llmhard.trainer import Keep, sequence_loss
+from llmhard.trainer import Keep, Trainer, sequence_loss
 from llmhard.training_record import TrainingRecord
 from llmhard.version import __version__
 
@@ -68,6 +69,7 @@ def train(
     block_size: int = Config.block_size,
     keep: Keep | None = None,
     threads: int | None = None,
+    film: int | None = None,
     progress: bool = True,
 ) -> LanguageModel:
     """Train a GPT on sentences and return it.
@@ -97,6 +99,8 @@ def train(
             last step; by default best if sentences are held out.
         threads: How many threads share a step's sentences, by default as many as there are cores;
             the model is the same whatever their number.
+        film: How many snapshots of the training to keep, for the explorer's film; about 24 are
+            enough. Each takes 113 KB for a model of the default size.
         progress: Whether to show how far it is.
 
     Raises:
@@ -133,11 +137,28 @@ def train(
     prepared = prepare(_read(text), kind, recipe, seed, keep, sizes)
     for notice in prepared.notices():
         warnings.warn(notice, stacklevel=2)
+    camera = None
+    if film is not None:
+        camera = Camera(prepared.config, prepared.tokenizer, recipe.steps, _whole("film", film))
     trainer = prepared.trainer(threads)
-    with shown_progress(trainer, quiet=not progress) as on_step:
-        trainer.run(on_step)
+    _run(trainer, camera, progress)
     record = checkpoint.record(prepared.encoded.record, trainer, __version__)
-    return LanguageModel(trainer.model, prepared.tokenizer, [record])
+    saved = SavedModel(trainer.model, prepared.tokenizer, (record,))
+    return LanguageModel.of(saved, camera.film(trainer, saved) if camera else None)
+
+
+def _run(trainer: Trainer, camera: Camera | None, progress: bool) -> None:
+    """Take all steps, show how far it is, and film it."""
+    with shown_progress(trainer, quiet=not progress) as show:
+
+        def on_step(trainer: Trainer) -> None:
+            show(trainer)
+            if camera:
+                camera.take(trainer)
+
+        if camera:
+            camera.take(trainer)
+        trainer.run(on_step)
 
 
 def load(path: str | os.PathLike[str]) -> LanguageModel:
@@ -154,7 +175,7 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     what = f"cannot read the model {typed().file(path)}"
     try:
         with explained(what, CheckpointError, ModelFileError):
-            return LanguageModel.of(model_file.load(path))
+            model = LanguageModel.of(model_file.load(path))
     except FileNotFoundError:
         raise FileNotFoundError(_instead_of(str(path))) from None
     except CheckpointError as error:
@@ -168,6 +189,8 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
                 f"{what}: it is a text, not a safetensors file; to learn from it: {learn}",
             )
         raise error from None
+    model._film_file = film_path(Path(path))
+    return model
 
 
 class LanguageModel:
@@ -179,6 +202,7 @@ class LanguageModel:
         gpt: The GPT, with all its parameters.
         tokenizer: What makes tokens of text, and text of tokens.
         records: How it was trained, a record for each training run, the oldest first.
+        film: Snapshots of its training, None if none were kept.
 
     Example:
         >>> model = train(["the cat sat", "the dog ran"], steps=200, progress=False)
@@ -195,11 +219,36 @@ class LanguageModel:
         self.gpt = gpt
         self.tokenizer = tokenizer
         self.records = tuple(records)
+        self._film: Film | None = None
+        self._film_file: Path | None = None  # where there may be one, not looked at yet
 
     @classmethod
-    def of(cls, saved: SavedModel) -> LanguageModel:
+    def of(cls, saved: SavedModel, film: Film | None = None) -> LanguageModel:
         """Return the same model with this face."""
-        return cls(saved.model, saved.tokenizer, saved.records)
+        model = cls(saved.model, saved.tokenizer, saved.records)
+        model._film = film
+        return model
+
+    @property
+    def film(self) -> Film | None:
+        """The film of its training, from beside its file if it was loaded; None without one."""
+        path, self._film_file = self._film_file, None
+        if path and path.exists():
+            self._film = self._read_film(path)
+        return self._film
+
+    def _read_film(self, path: Path) -> Film | None:
+        """The film in a file, if it is this model's; else it is said why not."""
+        try:
+            with explained(f"cannot read the film {path}", ModelFileError):
+                film = Film.load(path)
+        except (OSError, ModelFileError) as error:
+            warnings.warn(str(error), stacklevel=4)
+            return None
+        if film.is_of(self.saved):
+            return film
+        warnings.warn(f"the film {path} is not of this model", stacklevel=4)
+        return None
 
     @property
     def saved(self) -> SavedModel:
@@ -312,12 +361,13 @@ class LanguageModel:
             ValueError: As `sample` does.
         """
         self._encoded(text, "text")
-        return Explorer(self.saved, text)
+        return Explorer(self.saved, text, self.film)
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Write the model to a file, for `load` and for the command line.
 
-        Another model is replaced, and nothing else unless `force` says so.
+        Another model is replaced, and nothing else unless `force` says so. If there is a film of
+        the training, it goes beside the model, into a file whose name ends with ".film".
 
         Raises:
             FileExistsError: If something else is there.
@@ -325,8 +375,13 @@ class LanguageModel:
         """
         check_folder(Path(path))
         check_model_place(Path(path), force, "path")
+        film, beside = self.film, film_path(Path(path))
+        if film:
+            check_film_place(beside, force, "path")
         with explained(f"cannot write {path}"):
             model_file.save(path, self.saved)
+            if film:
+                film.save(beside)
 
     def __repr__(self) -> str:
         config = self.gpt.config
@@ -348,16 +403,15 @@ class LanguageModel:
 class Explorer:
     """The page that shows every number of a model at work, one HTML file that needs no network."""
 
-    def __init__(self, saved: SavedModel, text: str = "") -> None:
-        self._saved, self._text = saved, text
+    def __init__(self, saved: SavedModel, text: str = "", film: Film | None = None) -> None:
+        self._saved, self._text, self._film = saved, text, film
 
     @property
     def html(self) -> str:
         """The page."""
         from llmhard import explorer  # only here: it takes the grammar
 
-        page: str = explorer.html(self._saved, _title(self._saved), text=self._text)
-        return page
+        return explorer.html(self._saved, _title(self._saved), self._film, self._text)
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Write the page. Another such page is replaced, and nothing else unless `force` says so.

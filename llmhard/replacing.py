@@ -7,6 +7,7 @@ from pathlib import Path
 from llmhard import files
 from llmhard.advice import explained, typed
 from llmhard.corpus import is_text
+from llmhard.film import FILM
 from llmhard.model_file import CHECKPOINT, MODEL
 from llmhard.tensor_file import is_kind
 
@@ -33,6 +34,14 @@ def check_model_place(path: Path, force: bool, setting: str) -> None:
         raise FileExistsError(
             f"{path} is there already, and it is no model; {learn}"
             f"to save the model, choose another {setting}, {or_force()}"
+        )
+
+
+def check_film_place(path: Path, force: bool, setting: str) -> None:
+    """The same for the film of a training run."""
+    if is_there(path, setting) and not force and not is_kind(path, FILM):
+        raise FileExistsError(
+            f"the film would replace {path}, which is none; choose another {setting}, {or_force()}"
         )
 
 

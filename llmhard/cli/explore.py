@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llmhard.cli.common import UsageError, add_model_option, explained, notify, read_model
-from llmhard.cli.paths import check_collisions, check_page_place, film_path
-from llmhard.film import Film
+from llmhard.cli.paths import check_collisions, check_page_place
+from llmhard.film import Film, film_path
 from llmhard.model_file import SavedModel
 from llmhard.terminal import whole
 

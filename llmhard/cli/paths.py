@@ -13,7 +13,6 @@ from pathlib import Path
 
 from llmhard import curves, files, replacing
 from llmhard.cli.common import UsageError, advised, explained, refused
-from llmhard.film import FILM
 from llmhard.model_file import CHECKPOINT
 from llmhard.replacing import check_folder, is_there, or_force
 from llmhard.tensor_file import is_kind
@@ -26,11 +25,6 @@ STANDARD_INPUT = "-"
 def checkpoint_path(out: Path) -> Path:
     """Return where a run that saves its model in `out` keeps its checkpoint: a name of its own."""
     return Path(f"{out}.checkpoint")
-
-
-def film_path(out: Path) -> Path:
-    """Return where the film of a training run is that saves its model in `out`."""
-    return Path(f"{out}.film")
 
 
 def check_collisions(reads: Mapping[str, str], writes: Mapping[str, Path | None]) -> None:
@@ -119,11 +113,7 @@ def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
 def check_film_place(path: Path, force: bool) -> None:
     """Raise UsageError if the film cannot be kept there, or would replace something else."""
     with refused():
-        there = is_there(path, "--out")
-    if there and not force and not is_kind(path, FILM):
-        raise UsageError(
-            f"the film would replace {path}, which is none; choose another --out, {or_force()}"
-        )
+        replacing.check_film_place(path, force, "--out")
 
 
 def check_picture_place(path: Path, force: bool) -> None:
