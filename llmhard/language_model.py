@@ -471,7 +471,7 @@ def _read(text: str | os.PathLike[str] | Iterable[str] | None) -> Text:
 def _named(setting: str, name: str, known: Mapping[str, Kind]) -> Kind:
     """What a setting names. Raises ValueError that says what there is if it names nothing."""
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"{setting}: {no_such('', name, known)}")
+        raise ValueError(f"{setting}: {no_such('', str(name), known)}")
     return known[name]
 
 
