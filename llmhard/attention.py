@@ -32,7 +32,7 @@ class Head:
         return "\n".join([title, *_table(self.tokens, rows)])
 
     def _repr_svg_(self) -> str:
-        return self.drawing().svg()
+        return self.drawing()._repr_svg_()
 
     def drawing(self) -> Drawing:
         """Return the weights as a picture: a row for each token, darker where it looks more."""
@@ -84,7 +84,7 @@ class Attention:
         drawing.description = " ".join(
             f"{name} takes {_listed(self.tokens, row)}." for name, row in rows.items()
         )
-        return drawing.svg()
+        return drawing._repr_svg_()
 
     def _last_rows(self) -> dict[str, tuple[float, ...]]:
         return {f"layer {head.layer}, head {head.head}": head.weights[-1] for head in self}

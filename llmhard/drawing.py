@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, log1p, log10
+from math import ceil, dist, floor, log1p, log10
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -145,25 +145,41 @@ class Drawing:
             element.text = _allowed(line)
 
     def line(
-        self, points: Sequence[Point], colour: str = MUTED, width: float = 1.3, dashed: bool = False
-    ) -> ET.Element:
+        self,
+        points: Sequence[Point],
+        colour: str = MUTED,
+        width: float = 1.3,
+        dashed: bool = False,
+        head: bool = False,
+    ) -> None:
+        """A line through the points, with the head of an arrow at the last one if wanted."""
         self._grow(*points)
         path = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
         element = self._add("polyline", points=path, fill="none", stroke=colour)
         element.set("stroke-width", _number(width))
         if dashed:
             element.set("stroke-dasharray", "5 4")
-        return element
+        if head:
+            self._head(*points[-2:])
 
     def arrow(
         self, start: Box | Point, end: Box | Point, text: str = "", dashed: bool = False
     ) -> None:
         """An arrow from a box or point to another, from and to the sides that face each other."""
         points = _facing(start, end)
-        self.line(points, dashed=dashed).set("marker-end", "url(#head)")
+        self.line(points, dashed=dashed, head=True)
         if text:
             (x1, y1), (x2, y2) = points
             self.note((x1 + x2) / 2, (y1 + y2) / 2, text)
+
+    def _head(self, start: Point, end: Point) -> None:
+        """The head of an arrow. A marker would need an id, and a notebook has many drawings."""
+        length = dist(start, end) or 1.0
+        u, v = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+        corners = [(1.0, 0.0), (-8.0, 3.6), (-8.0, -3.6)]  # along the arrow, and beside it
+        places = [(end[0] + a * u - b * v, end[1] + a * v + b * u) for a, b in corners]
+        shown = " ".join(f"{_number(x)},{_number(y)}" for x, y in places)
+        self._add("polygon", points=shown, fill=MUTED)
 
     def caption(self, text: str) -> None:
         """A small line below all that is there."""
@@ -193,8 +209,8 @@ class Drawing:
         return self.title or "A drawing"
 
     def _repr_svg_(self) -> str:
-        """What a notebook shows."""
-        return self.svg()
+        """What a notebook shows: no wider than there is room."""
+        return self.svg().replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
 
     def svg(self) -> str:
         """Return the SVG, one element a line."""
@@ -213,16 +229,6 @@ class Drawing:
             root.set("role", "img")
             ET.SubElement(root, "title").text = _allowed(self.title)
             ET.SubElement(root, "desc").text = _allowed(self.description)
-        marker = ET.SubElement(ET.SubElement(root, "defs"), "marker", id="head")
-        marker.attrib |= {
-            "viewBox": "0 0 10 10",
-            "refX": "9",
-            "refY": "5",
-            "markerWidth": "7",
-            "markerHeight": "7",
-            "orient": "auto",
-        }
-        ET.SubElement(marker, "path", d="M0,1 L10,5 L0,9 z", fill=MUTED)
         paper = {"x": left + 1, "y": top + 1, "width": width - 2, "height": height - 2}
         ET.SubElement(
             root,

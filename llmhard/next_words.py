@@ -43,7 +43,7 @@ class NextWords(dict[str, float]):
         drawing.title = f"The likeliest words after {self.text!r}"
         listed = (f"{word} {p:.4f}" for word, p in self.likeliest().items())
         drawing.description = ", ".join(listed)
-        return drawing.svg()
+        return drawing._repr_svg_()
 
 
 def shown(word: str) -> str:

@@ -387,7 +387,7 @@ cdef class Value(Arithmetic):
         return graph(self, names, **limits)
 
     def _repr_svg_(self):
-        return self.graph().svg()
+        return self.graph()._repr_svg_()
 
     # The names that micrograd and microgpt use.
 
