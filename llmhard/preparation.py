@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from llmhard import corpus
 from llmhard.advice import explained, typed
@@ -19,8 +19,8 @@ from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import Keep, Trainer
 from llmhard.training_record import DataRecord
 
-DEFAULT_PRESET: Final = "thorough"
-DEFAULT_TOKENIZER: Final = "word"
+DEFAULT_PRESET = "thorough"
+DEFAULT_TOKENIZER = "word"
 DEFAULT_SEED = 42
 MAX_PARAMETERS = 100_000_000
 MANY_WORDS = 3000  # a step takes more than twice as long as with 1,000

@@ -1,6 +1,7 @@
 """llmhard.train and llmhard.load: the three-line face of the package, and what it shows."""
 
 import doctest
+import inspect
 import math
 import os
 import pickle
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import types
 import warnings
+from dataclasses import fields
 from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
@@ -27,6 +29,7 @@ from llmhard import (
     graphs,
     language_model,
     next_words,
+    preparation,
     progress,
 )
 from llmhard.film import Film
@@ -35,6 +38,7 @@ from llmhard.layers import linear, rmsnorm, softmax
 from llmhard.model import GPT, Config, KVCache
 from llmhard.preparation import prepare, text_of
 from llmhard.recipe import CLASSIC
+from llmhard.sampler import Sampling
 from llmhard.tokenizer import BOS, Tokenizer
 from llmhard.trainer import sequence_loss
 
@@ -123,6 +127,21 @@ def test_it_writes_what_the_command_line_writes(model, tiny_file, capsys, settin
 
 def test_without_a_seed_it_writes_something_else_each_time(model):
     assert len({tuple(model.sample(n=8, temperature=3)) for _ in range(5)}) > 1
+
+
+def test_the_defaults_are_those_of_the_command_line():
+    defaults = {
+        name: parameter.default
+        for function in (llmhard.train, LanguageModel.sample)
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+    sizes = {field.name: field.default for field in fields(Config) if field.name != "vocab_size"}
+    expected = sizes | vars(Sampling()) | {
+        "tokenizer": preparation.DEFAULT_TOKENIZER,
+        "preset": preparation.DEFAULT_PRESET,
+    }  # fmt: skip
+    assert {name: defaults[name] for name in expected} == expected
+    assert inspect.signature(llmhard.train).parameters["seed"].default == preparation.DEFAULT_SEED
 
 
 # ---------------------------------------------------------------- the same mistakes
