@@ -77,7 +77,7 @@ def graph(
         TypeError: If the value has no `data`.
         ValueError: If a limit is below 0.
 
-    Example:
+    Examples:
         >>> from llmhard import Value, graph
         >>> a, b = Value(2.0), Value(-3.0)
         >>> product = a * b

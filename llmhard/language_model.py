@@ -110,7 +110,7 @@ def train(
         UserWarning: If there are more words than a small model can learn, or sentences that are
             longer than the context.
 
-    Example:
+    Examples:
         >>> model = train(["the cat sat", "the dog ran"], steps=200, progress=False)
         >>> model.sample("the cat", temperature=0)
         ['the cat sat']
@@ -201,7 +201,7 @@ class LanguageModel:
         records: How it was trained, a record for each training run, the oldest first.
         film: Snapshots of its training, None if none were kept.
 
-    Example:
+    Examples:
         >>> train(["the cat sat", "the dog ran"], steps=200, progress=False)
         A language model of 6 tokens with 25,472 parameters, trained on sentences in Python: \
 200 steps
@@ -273,7 +273,7 @@ class LanguageModel:
                 setting is out of range.
             ArithmeticError: If the model's logits are not finite numbers.
 
-        Example:
+        Examples:
             >>> model = train(["the cat sat", "the dog ran"], steps=200, progress=False)
             >>> model.sample("the dog", n=2, temperature=0)
             ['the dog ran', 'the dog ran']
@@ -305,7 +305,7 @@ class LanguageModel:
             ValueError: If the text has words that the model does not know or is too long, or if a
                 setting is out of range.
 
-        Example:
+        Examples:
             >>> model = train(["the cat sat", "the dog ran"], steps=200, progress=False)
             >>> after = model.next_words("the cat")
             >>> next(iter(after)), after["sat"] > 0.9
@@ -329,7 +329,7 @@ class LanguageModel:
         Raises:
             ValueError: If the text has words that the model does not know, or is too long.
 
-        Example:
+        Examples:
             >>> model = train(["the cat sat", "the dog ran"], steps=200, progress=False)
             >>> attention = model.attention("the cat")
             >>> attention.tokens
@@ -350,7 +350,7 @@ class LanguageModel:
         Raises:
             ValueError: If the text has words that the model does not know, or is too long.
 
-        Example:
+        Examples:
             >>> model = train(["the cat sat", "the dog ran"], steps=200, progress=False)
             >>> model.loss("the cat sat") < 0.5 < model.loss("sat cat the")
             True

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from docs_tools import labs, prompt, session, structure
 from docs_tools.compare import EXACT, Tolerance, differences
 from docs_tools.errors import DocsError
+from llmhard.language_model import LanguageModel
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = '''
@@ -468,6 +469,11 @@ def test_the_site_has_the_labs_the_readme_and_the_sources_and_fetches_nothing(si
         "<[^>]*>", "", (built / "repository" / "llmhard" / "grammar.py.html").read_text()
     )
     assert 'href="training.html"' in (built / "index.html").read_text()
+    reference = (built / "python.html").read_text()
+    methods = [f"LanguageModel.{name}" for name in vars(LanguageModel) if not name.startswith("_")]
+    assert len(methods) > 6
+    for name in ("train", "load", *methods):
+        assert f'id="llmhard.language_model.{name}"' in reference
     for page in built.rglob("*.html"):
         assert not re.search(r'(src|rel="stylesheet" href)="?https?:', page.read_text()), page
 
