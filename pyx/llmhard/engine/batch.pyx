@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 from llmhard.engine.elementwise cimport GATHER, MATVEC, VECMAT
 from llmhard.engine.indexing cimport Index, outside
 from llmhard.engine.kernels cimport (
-    LANES, POSITIONS, AdamStep, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes,
+    LANES, MANY, AdamStep, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes,
     matvecs, matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
 )
 from llmhard.engine.node cimport (
@@ -47,7 +47,7 @@ cdef enum:
     FORWARD, BACKWARD, MATRICES     # phases
 
 cdef enum:
-    CACHE = 1 << 16                 # scalars of the rows that go through the plan together
+    CACHE = 1 << 17                 # scalars of the rows that go through the plan together
     LINES = 64                      # of a matrix in a piece
     PATIENCE = 2000000              # nanoseconds
     # For less work than this it is not worth while to share it:
@@ -322,7 +322,7 @@ cdef class Batch(Pass):
     cdef Py_ssize_t n_scratch(self) noexcept nogil:
         """How many lanes a piece needs: to turn round vectors, and for the results before they
         are copied to where they belong."""
-        return self.plan.widest + self.plan.tallest
+        return 2 * self.plan.widest + MANY // LANES * self.plan.tallest
 
     cdef void run(self, int phase) noexcept:
         """Let all threads take pieces until all are done. What goes wrong with the crew, or a
@@ -411,12 +411,11 @@ cdef class Batch(Pass):
                            lanes *scratch) noexcept nogil:
         """Products of one leaf matrix with vectors of all rows, or what the gradients of the
         results mean for the vectors."""
-        cdef double *results[POSITIONS]
-        cdef double *vectors[POSITIONS]
+        cdef double *results[MANY]
+        cdef double *vectors[MANY]
         cdef Item *first = self.plan.items + instruction.first
         cdef double *m = data_at(rows, &first.a)
         cdef Py_ssize_t i, k, t = 0
-        cdef Py_ssize_t most = POSITIONS if backward else LANES
         for k in range(n):
             for i in range(instruction.counts[rows[k].root]):
                 if backward:
@@ -426,7 +425,7 @@ cdef class Batch(Pass):
                     results[t] = data_at(&rows[k], &first[i].out)
                     vectors[t] = data_at(&rows[k], &first[i].b)
                 t += 1
-                if t == most:
+                if t == MANY:
                     multiply(t, &first.shape, results, m, vectors, backward, scratch)
                     t = 0
         if t:
@@ -435,17 +434,17 @@ cdef class Batch(Pass):
     cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil:
         """Products with matrices that the row has computed. Those that begin at the same place,
         such as the keys up to each position, have the rows of the largest in common."""
-        cdef double *x[POSITIONS]
-        cdef double *out[POSITIONS]
+        cdef double *x[MANY]
+        cdef double *out[MANY]
         cdef Item *item = self.plan.items + instruction.first
         cdef Item *end = item + instruction.counts[row.root]
         cdef Shape shape
         cdef double *m
-        cdef double *results = <double *>(scratch + self.plan.widest)
+        cdef double *results = <double *>(scratch + 2 * self.plan.widest)
         cdef Py_ssize_t t, k
         while item < end:
             m, shape, t = data_at(row, &item.a), item.shape, 0
-            while (item + t < end and t < LANES and data_at(row, &item[t].a) is m
+            while (item + t < end and t < MANY and data_at(row, &item[t].a) is m
                    and item[t].shape.n == shape.n and item[t].shape.stride == shape.stride
                    and item[t].shape.rows >= shape.rows):
                 shape.rows = item[t].shape.rows

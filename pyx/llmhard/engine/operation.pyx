@@ -7,7 +7,7 @@ from llmhard.engine.elementwise cimport (
     is_linear, is_unary,
 )
 from llmhard.engine.kernels cimport (
-    LANES, POSITIONS, add_scaled, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
+    MANY, add_scaled, lanes, matvecs, matvecs_backward_inputs, matvecs_backward_matrix,
 )
 from llmhard.engine.node cimport (
     CONSTANT, LOST, MOVED, RUN, Node, Run, clock, cols_of, data_of, grad_of, inputs_of, run_of,
@@ -24,12 +24,12 @@ NAMES = SYMBOLS | {
 
 cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexcept nogil:
     """Multiply one matrix with the vectors of `count` nodes."""
-    cdef double *x[POSITIONS]      # of which LANES are used
-    cdef double *out[POSITIONS]
+    cdef double *x[MANY]
+    cdef double *out[MANY]
     cdef Run *m = run_of(inputs_of(nodes[0])[0])
     cdef Py_ssize_t first = 0, n, t
     while first < count:
-        n = count - first if count - first < LANES else LANES
+        n = min(count - first, <Py_ssize_t>MANY)
         for t in range(n):
             x[t] = data_of(inputs_of(nodes[first + t])[1])
             out[t] = data_of(nodes[first + t])
@@ -38,7 +38,7 @@ cdef void forward_matvecs(Node **nodes, Py_ssize_t count, lanes *scratch) noexce
 
 
 cdef void forward(Node *node, lanes *scratch) noexcept nogil:
-    """Compute the data from the inputs; `scratch` has room for the columns of a MATVEC."""
+    """Compute the data from the inputs; `scratch` is for a MATVEC: see matvecs."""
     cdef Node *a = inputs_of(node)[0]
     cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else a
     cdef int op = node.op
@@ -82,12 +82,12 @@ cdef inline void move_select(Run *view, double *data) noexcept nogil:
 
 cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
     """What the gradients of `count` products with one matrix mean for their vectors."""
-    cdef double *g[POSITIONS]
-    cdef double *gx[POSITIONS]
+    cdef double *g[MANY]
+    cdef double *gx[MANY]
     cdef Run *m = run_of(inputs_of(nodes[0])[0])
     cdef Py_ssize_t first = 0, n, t
     while first < count:
-        n = count - first if count - first < POSITIONS else POSITIONS
+        n = min(count - first, <Py_ssize_t>MANY)
         for t in range(n):
             g[t] = grad_of(nodes[first + t])
             gx[t] = grad_of(inputs_of(nodes[first + t])[1])

@@ -108,15 +108,15 @@ cdef void forget(Node *node) noexcept:
         node.op, node.n_inputs, node.depth = LEAF, 0, 0
 
 
-cdef lanes *columns = NULL      # room for the columns of a matrix, while the GIL is held
-cdef Py_ssize_t n_columns = 0
+cdef lanes *columns = NULL      # room for matvecs, while the GIL is held
+cdef Py_ssize_t n_columns = 0   # of a matrix
 
 
 cdef lanes *scratch_for(Py_ssize_t n) except NULL:
     global columns, n_columns
     cdef lanes *grown
     if n > n_columns:
-        grown = <lanes *>PyMem_Realloc(columns, n * sizeof(lanes))
+        grown = <lanes *>PyMem_Realloc(columns, 2 * n * sizeof(lanes))
         if grown is NULL:
             raise MemoryError()
         columns, n_columns = grown, n

@@ -20,7 +20,7 @@ cdef class Tape(Pass):
     cdef NodeList matrices      # leaf matrices that get a gradient not only from products
     cdef NodeList selects       # the nodes with an Index
     cdef double **pointers      # for backward_matrix: two for each matvec on the tape
-    cdef lanes *scratch         # for forward_matvecs: as many as the widest matrix has columns
+    cdef lanes *scratch         # for forward_matvecs, with the widest matrix
     cdef uint64_t zeroed        # clock.grad_writes when forward() set inner grads to 0
     cdef Program *program       # NULL before the first forward()
 

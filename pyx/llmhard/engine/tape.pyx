@@ -131,7 +131,7 @@ cdef class Tape:
                     if inputs_of(node)[0].op == LEAF:
                         append(&found, node)
             if n_products:
-                self.scratch = <lanes *>allocated(widest * sizeof(lanes))
+                self.scratch = <lanes *>allocated(2 * widest * sizeof(lanes))
                 self.pointers = <double **>allocated(2 * n_products * sizeof(double *))
             if found.count:
                 self.products.items = <Node **>allocated(found.count * sizeof(Node *))
