@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+TYPESCRIPT := 5.9.3
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
 .PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize levels fuzz tsan corpus clean
@@ -32,11 +33,19 @@ demo: build
 test: .venv/extra-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: .venv/extra-lint
+lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	.venv/typescript/node_modules/.bin/tsc --project .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx build/pyx
+
+# The compiler that checks the types in the explorer's JavaScript; nothing else needs node.
+.venv/typescript/$(TYPESCRIPT): | .venv/tools
+	@command -v npm > /dev/null || { echo "make lint needs npm: apt-get install npm" >&2; exit 1; }
+	mkdir -p $(@D)
+	npm install --silent --no-audit --no-fund --prefix .venv/typescript typescript@$(TYPESCRIPT)
+	touch $@
 
 # Run all labs and write what they show into docs/.
 docs-update: .venv/extra-docs

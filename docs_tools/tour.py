@@ -104,6 +104,14 @@ TOUR: dict[str, list[str | Stop]] = {
           "exit", "/bogus", "/number 2", "my", "/top-k 5", "/top-p 0.9", "/seed 3", "/quit")),
         ("llmhard sample --interactive", ("the cat", "\x03", "\x04")),
     ],
+    "explore": [
+        "llmhard explore --help",
+        "llmhard explore",
+        "llmhard explore names.safetensors --out names.html",
+        "llmhard explore --out story.txt",
+        "llmhard explore gone.safetensors",
+        "llmhard explore --workbook nowhere",
+    ],
     "evaluate": [
         "llmhard evaluate --help",
         "llmhard evaluate --fresh 500 --samples 300 --pairs 50 --seed 1",

@@ -763,7 +763,7 @@ def test_the_defaults_are_the_promised_ones():
     assert train == {
         "data": None, "out": None, "force": False, "quiet": False,
         "seed": None, "resume": None, "checkpoint_every": None, "plot": None, "preset": None,
-        "tokenizer": None,
+        "tokenizer": None, "film": None,
         "keep": None, "watch": False, "threads": n_cores(),
         **dict.fromkeys(RECIPE), **dict.fromkeys(["n_layer", "n_embd", "n_head", "block_size"]),
     }  # fmt: skip

@@ -42,12 +42,13 @@ STDOUT = Role("standard output", None, "anything")
 STDERR = Role("standard error", None, "anything")
 OUT = Role("out", "--out")
 CHECKPOINT = Role("checkpoint", None, suffix=".checkpoint")
+FILM = Role("film", None, suffix=".film")
 PLOT = Role("plot", "--plot", suffix=".png")
 RESUME = Role("resume", "--resume", "checkpoint")
 MODEL = Role("model", "--model", "model")
 PLAIN_MODEL = Role("the model as a plain argument", "", "model")
 
-COMMON = (DATA, STDIN, STDOUT, STDERR, OUT, CHECKPOINT, PLOT)
+COMMON = (DATA, STDIN, STDOUT, STDERR, OUT, CHECKPOINT, FILM, PLOT)
 COMMANDS = {
     "train": (*COMMON, TEXT),
     "train --resume": (*COMMON, RESUME),
@@ -63,7 +64,7 @@ def pairs():
                 continue
             if {written, other} == {CHECKPOINT, RESUME}:  # a run goes on with its own
                 continue
-            if {written, other} == {OUT, CHECKPOINT}:  # these are never given apart: see below
+            if {written, other} <= {OUT, CHECKPOINT, FILM}:  # never given apart: see below
                 continue
             for link in LINKS:
                 if link in LINKS[:3] and written.suffix and other.suffix:
@@ -124,7 +125,9 @@ def stopped(tmp_path_factory):
         written = checkpoint.save
         patch.setattr(checkpoint, "save", stop)
         with pytest.raises(Stopped):
-            cli.main(["train", "--data", "d.txt", "--quiet", "--checkpoint-every", "2", *SMALL])
+            cli.main(
+                ["train", "--data", "d.txt", "--quiet", "--film", "--checkpoint-every", "2", *SMALL]
+            )
     return (folder / "model.safetensors.checkpoint").read_bytes()
 
 
@@ -159,11 +162,13 @@ def lay(written, other, link, contents):
 def arguments_of(command, given, contents, stack):
     """The command line that gives each role its file, and the files that it needs besides."""
     arguments = [command.split()[0]]
-    roles = {role: path for role, path in given if role is not CHECKPOINT}
+    roles = {role: path for role, path in given if role not in (CHECKPOINT, FILM)}
     for role, path in given:
-        if role is CHECKPOINT:
+        if role in (CHECKPOINT, FILM):
             assert OUT not in roles
-            roles[OUT] = path.removesuffix(".checkpoint")
+            roles[OUT] = path.removesuffix(role.suffix)
+            if role is FILM and command != "train --resume":
+                arguments += ["--film", "24"]
     for role, path in roles.items():
         if role.option is not None:
             arguments += [role.option, path] if role.option else [path]
@@ -225,16 +230,19 @@ def test_pairs(tmp_path, monkeypatch, capsys, contents, command, written, other,
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("link", ["symbolic", "symbolic back", "hard"])
-def test_the_model_and_its_checkpoint(tmp_path, monkeypatch, capsys, contents, command, link):
+@pytest.mark.parametrize("role", [CHECKPOINT, FILM], ids=["checkpoint", "film"])
+def test_the_model_and_what_is_beside_it(
+    tmp_path, monkeypatch, capsys, contents, command, link, role
+):
     monkeypatch.chdir(tmp_path)
-    model, its_checkpoint = Path("m.safetensors"), Path("m.safetensors.checkpoint")
-    target, name = (its_checkpoint, model) if link == "symbolic" else (model, its_checkpoint)
+    model, beside = Path("m.safetensors"), Path(f"m.safetensors{role.suffix}")
+    target, name = (beside, model) if link == "symbolic" else (model, beside)
     target.write_bytes(contents["model"])
     if link == "hard":
         name.hardlink_to(target)
     else:
         name.symlink_to(target)
     with ExitStack() as stack:
-        arguments = arguments_of(command, [(OUT, "m.safetensors")], contents, stack)
+        arguments = arguments_of(command, [(role, str(beside))], contents, stack)
         assert cli.main([*arguments, "--force"]) == 2
     assert "at the same time" in capsys.readouterr().err

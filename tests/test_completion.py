@@ -12,7 +12,9 @@ from test_interactive import Person
 from llmhard import cli
 
 SHELLS = ["bash", "zsh", "fish"]
-COMMANDS = ["train", "sample", "evaluate", "finetune", "info", "workbook", "check", "completion"]
+COMMANDS = [
+    "train", "sample", "explore", "evaluate", "finetune", "info", "workbook", "check", "completion",
+]  # fmt: skip
 LABS = ["02", "03", "04", "05", "06", "07", "08"]
 # Here only for what has them; others are skipped.
 installed = {shell: shutil.which(shell) for shell in SHELLS}

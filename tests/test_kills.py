@@ -17,6 +17,7 @@ import pytest
 
 from llmhard import cli, model_file
 from llmhard.checkpoint import Checkpoint
+from llmhard.film import Film
 
 CHECKOUT = Path(cli.__file__).parents[2]
 ENV = os.environ | {"PYTHONPATH": str(CHECKOUT)}
@@ -30,6 +31,8 @@ BEGINNINGS = {
     "train": ["train", "text.txt", "--steps", "1500", *SMALL, "--out", "m.safetensors"],
     "finetune": ["finetune", "--model", "base.safetensors", "--data", "text.txt", "--steps", "1500",
                  "--batch-size", "1", "--out", "m.safetensors"],
+    "film": ["train", "text.txt", "--steps", "1500", *SMALL, "--film", "9",
+             "--out", "m.safetensors"],
 }  # fmt: skip
 OPTIONS = ["--checkpoint-every", "10", "--quiet"]
 PICTURE = ["--plot", "m.svg"]  # takes long to load, so seldom
@@ -50,7 +53,7 @@ def run(arguments, folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """For each command a folder as it is before a run, the model of a run that nobody interrupted,
+    """For each command a folder as it is before a run, what a run that nobody interrupted makes,
     and how long that took."""
     runs = {}
     for command, arguments in BEGINNINGS.items():
@@ -71,7 +74,8 @@ def whole(tmp_path_factory):
         began = time.monotonic()
         assert run([*arguments, *OPTIONS], folder).wait(60) == 0
         seconds = time.monotonic() - began
-        runs[command] = before, (folder / "m.safetensors").read_bytes(), [seconds]
+        made = {path.name: path.read_bytes() for path in folder.iterdir()}
+        runs[command] = before, {n: made[n] for n in set(made) - set(before)}, [seconds]
     return runs
 
 
@@ -146,6 +150,8 @@ class Chain:
             assert (self.folder / name).read_bytes() == content, f"{name} was touched"
         if self.checkpoint.exists():
             Checkpoint(self.checkpoint)
+        if (self.folder / "m.safetensors.film").exists():
+            Film.load(self.folder / "m.safetensors.film")
         if (self.folder / "m.safetensors").exists():
             model_file.load(self.folder / "m.safetensors")
             return True
@@ -154,7 +160,7 @@ class Chain:
 
 @pytest.mark.parametrize("command", BEGINNINGS)
 def test_kills_at_random_moments(command, whole, tmp_path):
-    before, model, seconds = whole[command]
+    before, made, seconds = whole[command]
     kills, chains, number = [], [], 0
 
     def follow(number):
@@ -172,8 +178,9 @@ def test_kills_at_random_moments(command, whole, tmp_path):
             number += 2
     for chain in chains:
         left = {path.name for path in chain.folder.iterdir()} - set(before) - chain.unfinished
-        assert left - {"m.svg"} == {"m.safetensors"}
-        assert (chain.folder / "m.safetensors").read_bytes() == model
+        assert left - {"m.svg"} == set(made)
+        for name, content in made.items():
+            assert (chain.folder / name).read_bytes() == content
         # The next run of the same output removes what SIGKILL has left in the last moment.
         end = [*BEGINNINGS[command], *OPTIONS, "--steps", "1"]
         assert run(end, chain.folder).wait(60) == 0

@@ -21,6 +21,7 @@ from llmhard.level import LEVELS
 CHECKOUT = Path(__file__).parent.parent
 SOURCES = Path("pyx", "llmhard", "engine")
 ENGINE = sorted(path.name.split(".")[0] for path in (CHECKOUT / SOURCES).glob("*.pyx*"))
+PAGE = {".html", ".css", ".js"}
 # Nothing of the surroundings may decide what is built, found or imported.
 FOREIGN = ("LLMHARD_ARCH", "LLMHARD_LEVEL", "PYTHONPATH", "CFLAGS")
 ENV = {k: v for k, v in os.environ.items() if k not in FOREIGN}
@@ -92,9 +93,14 @@ def test_the_wheel_holds_what_it_should_and_nothing_else(wheel):
     stubs = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "llmhard").rglob("*.pyi")}
     assert "llmhard/engine/values.pyi" in stubs
     assert code | stubs | {"llmhard/py.typed"} <= names
+    explorer = {p for p in (CHECKOUT / "llmhard" / "explorer").rglob("*") if p.suffix in PAGE}
+    shown = {str(path.relative_to(CHECKOUT)) for path in explorer}
+    assert {"llmhard/explorer/page.html", "llmhard/explorer/js/views/map.js"} <= shown <= names
     strange = {n for n in names if not re.match(r"llmhard/|llmhard-[0-9.]+\.dist-info/", n)}
     assert strange == set()
-    assert not [n for n in names if re.search(r"\.(pyx|pxd|c|h|o|html|safetensors)$|test", n)]
+    pages = {n for n in names if n.endswith((".html", ".css", ".js"))}
+    assert pages == shown
+    assert not [n for n in names if re.search(r"\.(pyx|pxd|c|h|o|safetensors)$|test", n)]
     for needed in ("Name: llmhard", "Requires-Python: >=3.11", "Requires-Dist: safetensors"):
         assert needed in metadata
 
@@ -167,6 +173,16 @@ def test_installed_it_refuses_an_unknown_level_in_one_line(installed, tmp_path):
     assert run(command, tmp_path, ENV | {"LLMHARD_LEVEL": "avx2"}) == (
         1, "", "llmhard: LLMHARD_LEVEL is baseline, v3 or v4, not 'avx2'\n",
     )  # fmt: skip
+
+
+def test_installed_it_writes_the_explorer(installed, tmp_path):
+    code, _, err = run([installed / "llmhard", "train", "--steps", 20], tmp_path)
+    assert code == 0, err
+    code, out, err = run([installed / "llmhard", "explore"], tmp_path)
+    assert (code, err) == (0, "")
+    size = (tmp_path / "explorer.html").stat().st_size
+    assert out == f"saved explorer.html, {size:,} bytes; open it in a browser\n"
+    assert size > 700_000
 
 
 def test_installed_it_lays_out_and_checks_the_workbook(installed, tmp_path):

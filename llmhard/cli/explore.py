@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import webbrowser
 from pathlib import Path
 from typing import Any
 
-from llmhard.cli.common import UsageError, add_model_option, explained, notify, read_model
-from llmhard.cli.paths import check_collisions, check_page_place
+from llmhard.cli import workbook
+from llmhard.cli.common import (
+    DEFAULT_MODEL,
+    UsageError,
+    add_model_option,
+    explained,
+    folder_name,
+    notify,
+    read_model,
+)
+from llmhard.cli.paths import check_collisions, check_page_place, check_room
 from llmhard.film import Film, film_path
 from llmhard.model_file import SavedModel
-from llmhard.terminal import whole
+from llmhard.terminal import columns, printable, whole, wrap
 
 PAGE = "explorer.html"
+ITS_MODEL = "mine.safetensors"  # the file in which a workbook's gpt.py saves its model
 
 
 def add_parser(commands: Any, program: str) -> None:
@@ -28,11 +39,18 @@ def add_parser(commands: Any, program: str) -> None:
         epilog=(
             f"examples:\n"
             f"  {program} explore --open\n"
-            f"  {program} explore mine.safetensors -o mine.html"
+            f"  {program} explore mine.safetensors -o mine.html\n"
+            f"  {program} explore --workbook {workbook.EXAMPLE}"
         ),
     )
     command.set_defaults(run=run)
     add_model_option(command)
+    command.add_argument(
+        "--workbook",
+        metavar="DIR",
+        type=folder_name,
+        help="show the GPT that you have built and trained in this workbook, in place of MODEL",
+    )
     command.add_argument(
         "-o",
         "--out",
@@ -52,20 +70,36 @@ def add_parser(commands: Any, program: str) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    out = Path(options.out)
-    film_file = Path(options.film) if options.film else film_path(Path(options.model))
-    reads = {"the model": options.model, "the film": str(film_file)}
+    out, model = Path(options.out), _model_of(options)
+    film_file = Path(options.film) if options.film else film_path(Path(model))
+    reads = {"the model": model, "the film": str(film_file)}
     check_collisions(reads, {"the page (--out)": out})
     check_page_place(out, options.force)
-    saved = read_model(options.model)
+    check_room(out, 0)
+    saved = read_model(model)
     film = read_film(film_file, saved) if options.film else _film_beside(film_file, saved)
     from llmhard import explorer  # only here: it takes the grammar
 
     with explained(f"cannot write {whole(str(out))}"):
-        explorer.write(out, saved, title=Path(options.model).stem, film=film)
-    print(f"wrote {out}, {out.stat().st_size:,} bytes")
+        explorer.write(out, saved, title=Path(model).stem, film=film)
+    advice = "" if options.open else "; open it in a browser"
+    saved_as = f"saved {whole(printable(str(out)))}, {out.stat().st_size:,} bytes{advice}"
+    print("\n".join(wrap(saved_as, columns(), rest="  ")))
     if options.open and not webbrowser.open(out.resolve().as_uri()):
-        raise UsageError(f"there is no browser to open; open {whole(str(out))} in one")
+        raise UsageError(f"no browser can be started from here; open {whole(str(out))} in one")
+
+
+def _model_of(options: argparse.Namespace) -> str:
+    """The file of the model to show. Raises UsageError if a workbook has none."""
+    if options.workbook is None:
+        return str(options.model)
+    if options.model is not DEFAULT_MODEL:
+        raise UsageError(f"--workbook has a model of its own; leave out {whole(options.model)}")
+    folder = workbook.find(options.workbook, "explore", "--workbook")
+    if not (folder / ITS_MODEL).exists():
+        train = whole(shlex.join(["python", str(folder / "gpt.py")]))
+        raise UsageError(f"the GPT in {whole(str(folder))} is not trained yet; to do so: {train}")
+    return str(folder / ITS_MODEL)
 
 
 def read_film(path: Path, saved: SavedModel) -> Film:

@@ -123,10 +123,12 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
 
 def snapshots(text: str) -> int:
     """How many snapshots a film has, from the command line."""
-    number = at_least_one(text)
-    if not FEWEST <= number <= MOST:
-        raise argparse.ArgumentTypeError(f"a whole number from {FEWEST} to {MOST:,}, not {text!r}")
-    return number
+    if not text.isdecimal() or not FEWEST <= int(text[:9]) <= MOST:
+        raise argparse.ArgumentTypeError(
+            f"a whole number from {FEWEST} to {MOST:,}, not {text!r:.60}; without one, "
+            f"--film comes last"
+        )
+    return int(text)
 
 
 def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
@@ -227,7 +229,7 @@ class Job:
                 curves.plot(record.curve, self.outputs.plot)
             if not self.quiet:
                 fact("drawn", whole(str(self.outputs.plot)))
-        return 0 if model.path == self.outputs.out else 2
+        return 0 if (model.path, film) == (self.outputs.out, self.outputs.film) else 2
 
     def _train(self, watch: Watch | None, state: Target, signals: Held) -> None:
         """Take the steps that are left."""

@@ -9,7 +9,15 @@ from contextlib import suppress
 from typing import Any
 
 from llmhard.film import Film
-from llmhard.film_measures import PAIRS, SENTENCES, Measured, can_be_judged, learned_at, measure
+from llmhard.film_measures import (
+    PAIRS,
+    RIGHT,
+    SENTENCES,
+    Measured,
+    can_be_judged,
+    learned_at,
+    measure,
+)
 from llmhard.minimal_pairs import KINDS
 from llmhard.quantize import Track
 from llmhard.word_map import CLASSES, classes_of, map_axes, placed, together
@@ -58,6 +66,7 @@ def _measures(film: Film) -> dict[str, Any] | None:
     return {
         "sentences": SENTENCES,
         "each": PAIRS,
+        "right": RIGHT,
         "gap": [_short(each.gap) for each in measured],
         "pairs": {kind: [each.pairs[kind] for each in measured] for kind in kinds},
         "learned": {kind: learned_at(measured, kind) for kind in kinds},

@@ -111,7 +111,7 @@ def _layer(config: Config) -> Level:
         Part(f"head{i}", f"head {i}", f"{at}heads.{i}.mix", ("head", i))
         for i in range(config.n_head)
     ]
-    before = Part("before", "from below", at + "before")
+    before = Part("before", "input", at + "before")
     norm = Part("attentionNorm", "norm", at + "attentionNorm")
     rest = [
         Part("attention", "attention", at + "attention"),

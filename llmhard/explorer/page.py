@@ -87,8 +87,9 @@ def modules(folder: Path) -> dict[str, str]:
     }
 
 
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]*)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{([\w$\s,]*)\} from "(\.[^"]*)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function\b|const\b|class\b)", re.MULTILINE)
+_EXPORTED = re.compile(r"^export (?:async )?(?:function\*?|const|class) ([\w$]+)", re.MULTILINE)
 _NAME = re.compile(r"^(?:async )?(?:function\*?|const|let|class) ([\w$]+)", re.MULTILINE)
 
 
@@ -114,8 +115,12 @@ def _in_order(sources: Mapping[str, str], path: str, above: tuple[str, ...]) -> 
         raise ModuleError(f"{path} imports itself: {' -> '.join([*above, path])}")
     if path not in sources:
         raise ModuleError(f"there is no module {path}, which {above[-1]} imports")
-    for _, other in _IMPORT.findall(sources[path]):
-        yield from _in_order(sources, _beside(path, other), (*above, path))
+    for names, other in _IMPORT.findall(sources[path]):
+        module = _beside(path, other)
+        yield from _in_order(sources, module, (*above, path))
+        exported = _EXPORTED.findall(sources[module])
+        if missing := [name for name in re.findall(r"[^\s,]+", names) if name not in exported]:
+            raise ModuleError(f"{module} exports no {missing[0]}, which {path} imports")
     yield path
 
 

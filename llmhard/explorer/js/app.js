@@ -1,6 +1,6 @@
 /** The page: its frame, its views, and how it follows the reader's choices and the address. */
 
-import { fromHash, Store, toHash } from "./state.js";
+import { changesWithin, fromHash, START, Store, toHash } from "./state.js";
 import { attentionView } from "./views/attention.js";
 import { changeView } from "./views/change.js";
 import { button, linkTo } from "./views/controls.js";
@@ -11,6 +11,7 @@ import { nextView } from "./views/next.js";
 import { Page } from "./views/page.js";
 import { sentenceView } from "./views/sentence.js";
 import { tourButton, tourCard } from "./views/tour.js";
+import { trainingView } from "./views/training.js";
 import { truthView } from "./views/truth.js";
 
 /**
@@ -27,6 +28,7 @@ const VIEWS = [
   { name: "map", title: "Every number", view: mapView },
   { name: "lens", title: "Layer by layer", view: lensView },
   { name: "change", title: "Change it", view: changeView },
+  { name: "film", title: "Training", view: trainingView },
 ];
 
 /** @param {Page} page */
@@ -43,26 +45,25 @@ function everything(page) {
 
 /** @param {Page} page */
 function top(page) {
-  const numbers = page.data.weights ? [...page.model.parameters.values()].reduce((n, { data }) => n + data.length, 0) : 0;
+  const numbers = page.remember("size", "", () => [...page.model.parameters.values()].reduce((n, { data }) => n + data.length, 0));
   return h("header", { class: "top", key: "top" },
     h("h1", null, "See inside a GPT"),
-    h("p", { class: "facts" }, `A language model of ${numbers.toLocaleString("en")} numbers runs in this page. All of them are here to see and to change.`),
+    h("p", { class: "facts" }, `A language model of ${numbers.toLocaleString("en")} numbers, at work in this page. See and change every one.`),
     tourButton(page),
-    button(themeName(), () => page.redraw(nextTheme()), { class: "plain", "aria-label": `Colours: ${themeName()}` }));
+    button([THEME_SIGNS[themeNow()], h("span", { class: "theme-name" }, ` ${themeNow()}`)], () => page.redraw(nextTheme()), { class: "plain", "aria-label": `Colours: ${themeNow()}`, key: "theme" }));
 }
 
 /** @type {("auto" | "light" | "dark")[]} */
 const THEMES = ["auto", "light", "dark"];
 
-function themeName() {
-  const theme = document.documentElement.dataset.theme ?? "auto";
-  return { auto: "\u25d0 auto", light: "\u25cb light", dark: "\u25cf dark" }[theme] ?? theme;
+const THEME_SIGNS = { auto: "\u25d0", light: "\u25cb", dark: "\u25cf" };
+
+function themeNow() {
+  return /** @type {"auto" | "light" | "dark"} */ (document.documentElement.dataset.theme ?? "auto");
 }
 
 function nextTheme() {
-  const root = document.documentElement;
-  const now = THEMES.indexOf(/** @type {"auto"} */ (root.dataset.theme ?? "auto"));
-  root.dataset.theme = THEMES[(now + 1) % THEMES.length];
+  document.documentElement.dataset.theme = THEMES[(THEMES.indexOf(themeNow()) + 1) % THEMES.length];
   return {};
 }
 
@@ -75,31 +76,59 @@ function navigation(page, now) {
     linkTo(page, { view: name }, title, { key: name, "aria-current": name === now.name ? "page" : null })));
 }
 
-/** Put the state into the address; a new view is a new entry of the history. @param {Page} page */
+const PAUSE = 200; // milliseconds; browsers refuse to write the address at each key
+
+/**
+ * Put the state into the address: at once, as a new entry of the history, if the view is another
+ * one; else after a pause.
+ *
+ * @param {Page} page
+ */
 function writeAddress(page) {
+  clearTimeout(page.memory.writing);
+  const isOther = fromHash(location.hash).view !== page.state.view;
+  if (isOther) putAddress(page, "pushState");
+  else page.memory.writing = setTimeout(() => putAddress(page, "replaceState"), PAUSE);
+}
+
+/**
+ * @param {Page} page
+ * @param {"pushState" | "replaceState"} how
+ */
+function putAddress(page, how) {
   const hash = `#${toHash(page.state)}`;
   if (hash === (location.hash || "#")) return;
-  const other = fromHash(location.hash).view !== page.state.view;
   try {
-    if (other) history.pushState(null, "", hash);
-    else history.replaceState(null, "", hash);
+    history[how](null, "", hash);
   } catch {
     // In a frame without an address of its own (a notebook's srcdoc) the state is not kept there.
   }
 }
 
+/** Begin with another sentence if the model does not know these words. @param {Page} page */
+function beginWithKnownWords(page) {
+  const [first = ""] = page.data.sentences;
+  if (page.tokenizer.encode(START.text).unknown.length) START.text = first;
+}
+
 function start() {
   const data = JSON.parse(document.getElementById("data")?.textContent ?? "");
   const root = /** @type {Element} */ (document.getElementById("page"));
-  const store = new Store(fromHash(location.hash || data.start));
+  const store = new Store(fromHash(location.hash || (data.start ?? "")));
   const page = new Page(data, store);
+  const fromAddress = () => {
+    const state = fromHash(location.hash);
+    return { ...state, changes: changesWithin(state.changes, page.model) };
+  };
+  beginWithKnownWords(page);
+  store.state = fromAddress();
   const draw = () => render(root, everything(page));
   page.draw = draw;
   store.subscriber = () => {
     draw();
     writeAddress(page);
   };
-  window.addEventListener("popstate", () => page.set(fromHash(location.hash)));
+  window.addEventListener("popstate", () => page.set(fromAddress()));
   window.addEventListener("keydown", (event) => pressed(page, event));
   matchMedia("(max-width: 52rem)").addEventListener("change", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

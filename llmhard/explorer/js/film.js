@@ -32,6 +32,7 @@ import { decodeBytes } from "./numbers.js";
  * @typedef {object} Measures
  * @property {number} sentences on which the gap is measured
  * @property {number} each how many minimal pairs there are of a kind
+ * @property {number} right the share of them that is right when the kind counts as learned
  * @property {number[]} gap in nats a token
  * @property {Record<string, number[]>} pairs the share that is right, by kind
  * @property {Record<string, number | null>} learned the step of the first snapshot from which on a kind is right

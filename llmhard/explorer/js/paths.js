@@ -59,9 +59,7 @@ export function weightsThatMattered(parameters, n) {
 function largestOf(name, run, n) {
   const grads = /** @type {Float64Array} */ (run.grad);
   const measures = run.data.map((x, i) => x * grads[i]);
-  const order = [...measures.keys()].filter((i) => measures[i] !== 0);
-  order.sort((i, j) => Math.abs(measures[j]) - Math.abs(measures[i]));
-  return order.slice(0, n).map((i) => ({
+  return largestSizes(measures, n).map((i) => ({
     name,
     row: Math.floor(i / run.cols),
     col: i % run.cols,
@@ -69,6 +67,21 @@ function largestOf(name, run, n) {
     grad: grads[i],
     measure: measures[i],
   }));
+}
+
+/** @param {Float64Array} numbers @param {number} n @returns {number[]} their places, largest first */
+function largestSizes(numbers, n) {
+  /** @type {number[]} */
+  const best = [];
+  let least = 0; // to be among the best; sorting all would take longer than computing them
+  numbers.forEach((x, i) => {
+    if (Math.abs(x) <= least) return;
+    const place = best.findIndex((j) => Math.abs(numbers[j]) < Math.abs(x));
+    best.splice(place < 0 ? best.length : place, 0, i);
+    if (best.length > n) best.pop();
+    if (best.length === n) least = Math.abs(numbers[best[n - 1]]);
+  });
+  return best;
 }
 
 /** @param {Child[]} children @returns {Child | null} null if there are none but constants */

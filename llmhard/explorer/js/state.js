@@ -51,6 +51,31 @@ export const START = {
 };
 
 /**
+ * Leave out the changes that a model has no place for.
+ *
+ * @param {Changes} changes
+ * @param {import("./gpt.js").Model} model
+ * @returns {Changes}
+ */
+export function changesWithin(changes, { config, parameters }) {
+  const isHead = (/** @type {string} */ name) => {
+    const [layer, head] = name.split(".").map(Number);
+    return layer < config.n_layer && head < config.n_head;
+  };
+  const isWeight = (/** @type {string} */ name) => {
+    const [, matrix, row, col] = name.match(/^(.+)\[(\d+)\]\[(\d+)\]$/) ?? [];
+    const { rows, cols } = parameters.get(matrix) ?? { rows: 0, cols: 0 };
+    return Number(row) < rows && Number(col) < cols;
+  };
+  return {
+    ...changes,
+    heads: new Set([...changes.heads].filter(isHead)),
+    mlps: new Set([...changes.mlps].filter((layer) => layer < config.n_layer)),
+    weights: new Map([...changes.weights].filter(([name]) => isWeight(name))),
+  };
+}
+
+/**
  * How many changes there are.
  *
  * @param {Changes} changes
@@ -93,7 +118,7 @@ function readChange(changes, [kind, name = "", value = ""]) {
   if (kind === "head" && /^\d+\.\d+$/.test(name)) changes.heads.add(name);
   if (kind === "mlp" && /^\d+$/.test(name)) changes.mlps.add(Number(name));
   if (kind === "positions") changes.positions = true;
-  if (kind === "temperature" && Number(name) > 0) changes.attentionTemperature = Number(name);
+  if (kind === "temperature" && Number(name) > 0.01 && Number(name) < 1000) changes.attentionTemperature = Number(name);
   if (kind === "weight" && value !== "" && Number.isFinite(Number(value))) changes.weights.set(name, Number(value));
 }
 
@@ -121,7 +146,7 @@ export function fromHash(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const state = /** @type {any} */ ({ ...START, changes: noChanges() });
   for (const name of names().filter((name) => given.has(name))) {
-    state[name] = fromText(given.get(name) ?? "", START[name]);
+    state[name] = fromText(name, given.get(name) ?? "");
   }
   return state;
 }
@@ -137,13 +162,36 @@ function toText(value) {
 }
 
 /**
+ * @param {keyof State} name
  * @param {string} text
- * @param {any} start  a value of the same type
  */
-function fromText(text, start) {
-  if (typeof start === "number") return Number.isFinite(Number(text)) ? Number(text) : start;
+function fromText(name, text) {
+  const start = START[name];
+  if (typeof start === "number") return numberFrom(name, start, text);
   if (typeof start === "boolean") return text === "true";
-  return typeof start === "object" ? changesFromText(text) : text;
+  if (typeof start === "object") return changesFromText(text);
+  return CHOICES[name]?.includes(text) === false ? start : text;
+}
+
+/** The numbers that need not be whole, with what they may be. @type {Record<string, [number, number]>} */
+const RANGES = { temperature: [0, 2], topP: [0.05, 1] };
+
+/** @type {Record<string, string[]>} */
+const CHOICES = { show: ["weights", "scores", "mixture"], level: ["model", "layer", "head"] };
+
+/**
+ * Read a number; whole ones from what they are at the start on, except those of the tour, which is
+ * below zero when it was left.
+ *
+ * @param {string} name
+ * @param {number} start
+ * @param {string} text
+ */
+function numberFrom(name, start, text) {
+  const x = Number(text);
+  const [low, high] = RANGES[name] ?? [name === "tour" ? -99 : start, 1e6];
+  const isRight = text !== "" && x >= low && x <= high && (name in RANGES || Number.isInteger(x));
+  return isRight ? x : start;
 }
 
 /** A state that tells its subscriber when it is set, and that knows the changes before. */
@@ -159,7 +207,7 @@ export class Store {
 
   /** @param {Partial<State>} part */
   set(part) {
-    if (part.changes && part.changes !== this.state.changes) this.past.push(this.state.changes);
+    if (part.changes && changesToText(part.changes) !== changesToText(this.state.changes)) this.past.push(this.state.changes);
     this.state = { ...this.state, ...part };
     this.subscriber(this.state);
   }

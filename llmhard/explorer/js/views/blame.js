@@ -49,7 +49,9 @@ export function blame(page) {
  * @param {Page} page
  */
 function stations(page) {
-  return pathOf(page).filter(({ scalar }, i, path) => i === path.length - 1 || placeOf(scalar.run) !== placeOf(path[i + 1].scalar.run));
+  // Softmax's and the norms' own steps are left out; every number shown can be opened down to them.
+  const parts = pathOf(page).filter(({ scalar }) => !scalar.run.what.name.includes(": "));
+  return parts.filter(({ scalar }, i, path) => i === path.length - 1 || placeOf(scalar.run) !== placeOf(path[i + 1].scalar.run));
 }
 
 /** @param {Run} run */

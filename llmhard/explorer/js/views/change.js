@@ -1,6 +1,5 @@
 /** Change it: switch off heads, MLPs, positions; edit weights; and see at once what that does. */
 
-import { lossOf } from "../gpt.js";
 import { format, percent } from "../numbers.js";
 import { weightsThatMattered } from "../paths.js";
 import { headName } from "./page.js";
@@ -10,6 +9,7 @@ import { effectsOf } from "./effects.js";
 import { count, fixed, signed } from "./format.js";
 import { countChanges } from "../state.js";
 import { cells } from "./svg.js";
+import { weightPicker, weightShown } from "./weights.js";
 
 /**
  * @typedef {import("./dom.js").VNode} VNode
@@ -125,53 +125,15 @@ function temperature(page) {
 
 /** @param {Page} page */
 function weightEditor(page) {
-  const { name, row, col, matrix } = chosenWeight(page);
+  const { name, row, col, matrix } = weightShown(page);
   const key = `${name}[${row}][${col}]`;
   const trained = matrix.data[row * matrix.cols + col];
   const now = page.state.changes.weights.get(key) ?? trained;
   const edit = (/** @type {any} */ event) => Number.isFinite(event.target.valueAsNumber) && editWeight(page, key, event.target.valueAsNumber);
   return h("div", { key: "weight" }, h("h3", null, "One weight"),
-    h("div", { class: "row weight" },
-      weightSelect(page, name),
-      weightPlace(page, "row", row, matrix.rows, (row) => `${name}[${row}][${col}]`),
-      weightPlace(page, "column", col, matrix.cols, (col) => `${name}[${row}][${col}]`),
-      h("label", { class: "small" }, "value", h("input", { type: "number", step: "any", value: String(Number(now.toPrecision(6))), on: { change: edit } }))),
+    weightPicker(page, { name, row, col }, h("label", { class: "small", key: "value" }, "value", h("input", { type: "number", step: "any", value: String(Number(now.toPrecision(6))), on: { change: edit } }))),
     h("p", { class: "soft small" }, `The training made it ${format(trained)}. `, now === trained ? "" : button("As trained", () => editWeight(page, key, trained), { class: "plain" })),
     button("The weight that matters most here", () => page.set({ weight: heaviest(page) }), { class: "small" }));
-}
-
-/**
- * The weight that the editor shows: the reader's, or the first of the model.
- *
- * @param {Page} page
- */
-function chosenWeight(page) {
-  const found = page.state.weight.match(/^(.+)\[(\d+)\]\[(\d+)\]$/);
-  const name = found && page.model.parameters.has(found[1]) ? found[1] : [...page.model.parameters.keys()][0];
-  const matrix = /** @type {import("../gpt.js").Matrix} */ (page.model.parameters.get(name));
-  const at = (/** @type {string | undefined} */ text, /** @type {number} */ n) => Math.min(Number(text ?? 0), n - 1);
-  return { name, matrix, row: at(found?.[2], matrix.rows), col: at(found?.[3], matrix.cols) };
-}
-
-/**
- * @param {Page} page
- * @param {string} name
- */
-function weightSelect(page, name) {
-  const choose = (/** @type {any} */ event) => page.set({ weight: `${event.target.value}[0][0]` });
-  return h("label", { class: "small" }, "matrix", h("select", { value: name, on: { change: choose } }, [...page.model.parameters.keys()].map((name) => h("option", { key: name, value: name }, name))));
-}
-
-/**
- * @param {Page} page
- * @param {string} label
- * @param {number} value
- * @param {number} n
- * @param {(place: number) => string} weight
- */
-function weightPlace(page, label, value, n, weight) {
-  const go = (/** @type {any} */ event) => page.set({ weight: weight(Math.max(0, Math.min(n - 1, Math.round(event.target.valueAsNumber) || 0))) });
-  return h("label", { class: "small" }, label, h("input", { type: "number", min: 0, max: n - 1, value: String(value), on: { change: go } }));
 }
 
 /**
@@ -181,7 +143,7 @@ function weightPlace(page, label, value, n, weight) {
  */
 function editWeight(page, key, value) {
   const weights = new Map(page.state.changes.weights);
-  const { matrix, row, col } = chosenWeight(page);
+  const { matrix, row, col } = weightShown(page);
   if (value === matrix.data[row * matrix.cols + col]) weights.delete(key);
   else weights.set(key, value);
   change(page, { weights });
@@ -223,7 +185,9 @@ function measures(page) {
  */
 function meanLoss(page, trace) {
   const targets = page.sentence.ids.slice(1);
-  return targets.length ? lossOf(trace, targets).data[0] : null;
+  if (!targets.length) return null;
+  const losses = targets.map((id, i) => -Math.log(trace.positions[i].probabilities.data[id]));
+  return losses.reduce((sum, loss) => sum + loss) / losses.length;
 }
 
 /**

@@ -130,6 +130,7 @@ function update(node, child) {
     return node;
   }
   const element = /** @type {HTMLElement} */ (node);
+  if (shown.get(element) === child) return element; // remembered, so nothing in it has changed
   const before = shown.get(element)?.props ?? {};
   shown.set(element, child);
   renderChildren(element, child.children);

@@ -1,6 +1,7 @@
 /** The map of the model: from boxes to vectors to one number, forward and backward. */
 
 import { runAt } from "../gpt.js";
+import { Run } from "../graph.js";
 import { format } from "../numbers.js";
 import { button, choices, figure, heading, wordOf } from "./controls.js";
 import { h, roving } from "./dom.js";
@@ -14,7 +15,6 @@ import { cells, largestSize } from "./svg.js";
  * @typedef {import("./dom.js").VNode} VNode
  * @typedef {import("./dom.js").Child} Child
  * @typedef {import("./page.js").Page} Page
- * @typedef {import("../graph.js").Run} Run
  * @typedef {{id: string, label: string, path: string, opens: null | {level: "layer" | "head", number: number}, x: number, y: number, w: number, h: number}} Box
  * @typedef {{height: number, boxes: Box[], connections: {from: string, to: string, path: string}[]}} Level
  */
@@ -69,7 +69,8 @@ function runOf(page, path) {
   const { layer, head } = chosenHead(page);
   const filled = path.replace("{layer}", String(layer)).replace("{head}", String(head));
   try {
-    return runAt(page.loss.trace.positions[page.position], filled) ?? null;
+    const found = runAt(page.loss.trace.positions[page.position], filled);
+    return found instanceof Run ? found : null;
   } catch {
     return null; // a link may name anything
   }
@@ -110,12 +111,11 @@ function openLevel(page, part) {
 
 /** @param {Page} page */
 function targetChoice(page) {
-  const tokens = page.data.tokenizer.tokens.map((/** @type {string} */ _, /** @type {number} */ id) => page.next(id));
+  const options = page.remember("options", "", () => page.data.tokenizer.tokens.map((/** @type {string} */ _, /** @type {number} */ id) => h("option", { key: `${id}`, value: page.next(id) }, page.next(id))));
   const choose = (/** @type {any} */ event) => page.set({ target: event.target.value, run: -1 });
   return h("div", { class: "row", key: "target" },
     h("label", { for: "target" }, `After ${page.quoted}, the right word is`),
-    h("select", { id: "target", value: page.next(page.target), on: { change: choose } },
-      tokens.map((/** @type {string} */ name, /** @type {number} */ id) => h("option", { key: `${id}`, value: name }, name))));
+    h("select", { id: "target", value: page.next(page.target), on: { change: choose } }, options));
 }
 
 // ---------------------------------------------------------------- the drawing

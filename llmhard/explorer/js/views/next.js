@@ -22,9 +22,8 @@ const SHOWN = 12;
 export function nextView(page) {
   const candidates = candidatesOf(page);
   return [
-    heading("What comes next?", "After ", h("b", null, page.quoted), ", the model gives each of the ",
-      h("b", null, count(candidates.length, page.unit)), " it knows a probability. ",
-      page.grammar ? "Nobody knows how likely the next word of English is; here we do, because a grammar of a few hundred rules wrote every sentence that the model learned from. The diamonds are this exact truth." : "Nothing else: writing is choosing one of them, again and again."),
+    heading("What comes next?", "After ", h("b", null, page.quoted), ", the model gives each of its ", h("b", null, count(candidates.length, "token")), " a probability. ",
+      page.grammar ? "The diamonds are the truth: a grammar wrote the sentences that the model learned from, so how likely each word really is, is known exactly." : "That is all it does. Writing is choosing one of them, again and again."),
     h("div", { class: "columns", key: "columns" },
       h("div", { key: "left" }, legend(page), bars(page, candidates), rest(page, candidates)),
       h("div", { class: "stack", key: "right" }, truthBox(page), writing(page, candidates), samplingControls(page, candidates))),

@@ -101,7 +101,7 @@ export function nameOfNumber(page, run, index) {
 function nameOfWeight(page, run, index) {
   const [row, col] = [Math.floor(index / run.cols), index % run.cols];
   const isVocabulary = run.rows === page.model.config.vocab_size;
-  return `row ${row}${isVocabulary ? ` (\u201c${page.next(row)}\u201d)` : ""}, column ${col}`;
+  return `row ${isVocabulary ? `\u201c${page.next(row)}\u201d` : row}, column ${col}`;
 }
 
 // ---------------------------------------------------------------- the way here

@@ -244,8 +244,9 @@ export class Page {
   }
 
   #loss() {
-    // On a reading of its own: the losses of other targets do not pile up in the graph.
-    const trace = read(this.model, this.sentence.ids, this.state.changes);
+    const { trace } = this;
+    const end = this.remember("end", `${this.sentence.ids} ${changesToText(this.state.changes)}`, () => trace.graph.runs.length);
+    trace.graph.runs.length = end; // without the loss of another target
     const targets = trace.positions.map((_, i) => (i === this.position ? this.target : null));
     const loss = lossOf(trace, targets);
     trace.graph.backward(loss);
