@@ -1,6 +1,7 @@
 """`explore`: one file, whose parts fit, of any model; what it replaces, what it refuses."""
 
 import json
+import math
 import random
 import re
 import shutil
@@ -8,6 +9,7 @@ import struct
 import webbrowser
 from base64 import b64decode
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -249,28 +251,54 @@ def test_the_policy_lets_nothing_be_fetched(browser, tiny, tmp_path, address):
     page.context.close()
 
 
+@pytest.mark.parametrize("sandbox", ["", 'sandbox="allow-scripts"'])
+def test_it_works_in_a_frame_as_notebooks_have_it(browser, tiny, tmp_path, sandbox):
+    frame = f'<iframe {sandbox} srcdoc="{escape(explorer.html(tiny))}"></iframe>'
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8>{frame}", encoding="utf-8")
+    page = browser.new_page()
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    shown = page.frames[1]
+    shown.locator("#text").fill("the big dog")
+    shown.locator("body", has_text="3 words").wait_for()
+    page.close()
+    assert said == []
+
+
+def visit(browser, saved, folder):
+    """Open a page about a model and look at each of its views; returns what they say."""
+    explorer.write(folder / "page.html", saved)
+    said = []
+    with opened(browser, folder / "page.html") as page:
+        for link in page.locator("nav.views a").all():
+            link.click()
+            said.append(page.locator("main").inner_text())
+    assert len(said) >= 5
+    return said
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 8, 8), (4, 16, 8), (3, 6, 2)])
-def test_any_shape_is_shown(browser, tmp_path, shape):
+@pytest.mark.parametrize("tokenizer", [Tokenizer, CharTokenizer])
+def test_any_shape_is_shown(browser, tmp_path, shape, tokenizer):
     n_layer, n_embd, n_head = shape
-    tokenizer = Tokenizer.from_sentences(SENTENCES)
-    saved = untrained(tokenizer, n_layer=n_layer, n_embd=n_embd, n_head=n_head, block_size=3)
-    explorer.write(tmp_path / "page.html", saved)
-    with opened(browser, tmp_path / "page.html") as page:
-        page.wait_for_timeout(100)
-        assert len(page.evaluate("document.body.innerText")) > 200
+    known = tokenizer.from_sentences(SENTENCES)
+    saved = untrained(known, n_layer=n_layer, n_embd=n_embd, n_head=n_head, block_size=3)
+    assert all(visit(browser, saved, tmp_path))
 
 
-def test_a_model_with_no_words_or_no_finite_numbers_is_shown(browser, tiny, tmp_path):
-    for parameters in (float("nan"), 1e308):
-        model = GPT.initialize(tiny.model.config, random.Random(1))
-        matrix = model.parameters["lm_head.weight"]
-        matrix.data = [[parameters] * matrix.shape[1]] * matrix.shape[0]
-        explorer.write(tmp_path / "page.html", replace(tiny, model=model))
-        with opened(browser, tmp_path / "page.html") as page:
-            page.wait_for_timeout(100)
-    explorer.write(tmp_path / "page.html", untrained(Tokenizer([])))
-    with opened(browser, tmp_path / "page.html") as page:
-        page.wait_for_timeout(100)
+@pytest.mark.parametrize("number", [math.nan, math.inf, 1e308])
+def test_a_model_without_finite_numbers_is_shown(browser, tiny, tmp_path, number):
+    model = GPT.initialize(tiny.model.config, random.Random(1))
+    matrix = model.parameters["lm_head.weight"]
+    matrix.data = [[number] * matrix.shape[1]] * matrix.shape[0]
+    assert all(visit(browser, replace(tiny, model=model), tmp_path))
+
+
+def test_a_model_without_words_is_shown(browser, tmp_path):
+    assert all(visit(browser, untrained(Tokenizer([])), tmp_path))
 
 
 # ---------------------------------------------------------------- the language of a model

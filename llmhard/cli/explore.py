@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +84,16 @@ def run(options: argparse.Namespace) -> None:
     advice = "" if options.open else "; open it in a browser"
     saved_as = f"saved {whole(printable(str(out)))}, {out.stat().st_size:,} bytes{advice}"
     print("\n".join(wrap(saved_as, columns(), rest="  ")))
-    if options.open and not webbrowser.open(out.resolve().as_uri()):
-        raise UsageError(f"no browser can be started from here; open {whole(str(out))} in one")
+    if options.open:
+        _open(out)
+
+
+def _open(page: Path) -> None:
+    """Show the page in the browser. Raises UsageError if there is none."""
+    import webbrowser  # needed only here
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise UsageError(f"no browser can be started from here; open {whole(str(page))} in one")
 
 
 def _model_of(options: argparse.Namespace) -> str:

@@ -6,13 +6,11 @@ import random
 import sys
 
 from llmhard.cli.common import aside
+from llmhard.film import SEEDS, TEMPERATURE
 from llmhard.model import GPT
 from llmhard.sampler import Reader, Sampling, generate
 from llmhard.terminal import columns, wrap
 from llmhard.tokenizer import Tokenizer
-
-SEEDS = (1, 2, 3)  # one for each sentence, the same at every step
-TEMPERATURE = 0.8
 
 
 class Watch:

@@ -3,7 +3,10 @@
 import { Graph, Run } from "./graph.js";
 import { decodeDoubles } from "./numbers.js";
 
-/** @typedef {{vocab_size: number, n_layer: number, n_embd: number, n_head: number, block_size: number}} Config */
+/**
+ * @typedef {{vocab_size: number, n_layer: number, n_embd: number, n_head: number,
+ *   block_size: number}} Config
+ */
 /** @typedef {{rows: number, cols: number, data: Float64Array}} Matrix */
 /** @typedef {{config: Config, parameters: Map<string, Matrix>}} Model */
 
@@ -34,11 +37,15 @@ import { decodeDoubles } from "./numbers.js";
  * One position: `token` and `place` are the rows of the embeddings, `embedding` is their sum after a
  * norm. `lens(layer)` are the probabilities as if the layers from that one on were left out: 0
  * leaves out all of them, n_layer none.
- * @typedef {{token: Run, place: Run, embedding: Run, layers: LayerTrace[], logits: Run, probabilities: Run,
+ * @typedef {{token: Run, place: Run, embedding: Run, layers: LayerTrace[], logits: Run,
+ *   probabilities: Run,
  *   lens: (layer: number) => Float64Array}} PositionTrace
  */
 
-/** @typedef {{tokens: number[], graph: Graph, parameters: Map<string, Run>, positions: PositionTrace[]}} Trace */
+/**
+ * @typedef {{tokens: number[], graph: Graph, parameters: Map<string, Run>,
+ *   positions: PositionTrace[]}} Trace
+ */
 
 /** @returns {Changes} */
 export function noChanges() {
@@ -130,36 +137,43 @@ export class Reader {
   /**
    * @param {Model} model
    * @param {Changes} [changes]
-   * @param {Reader | null} [before] a reader to go on from, which is left as it is
+   * @param {Graph} [graph] that this is recorded in, and the parameters there
+   * @param {Map<string, Run>} [parameters]
    */
-  constructor(model, changes = noChanges(), before = null) {
+  constructor(
+    model,
+    changes = noChanges(),
+    graph = new Graph(),
+    parameters = recorded(graph, model, changes),
+  ) {
     this.model = model;
     this.config = model.config;
     this.changes = changes;
-    /** @type {Graph} */
-    this.graph = before ? before.graph : new Graph();
-    /** @type {Map<string, Run>} */
-    this.parameters = before ? before.parameters : recorded(this.graph, model, changes);
-    const { n_layer } = this.config;
+    this.graph = graph;
+    this.parameters = parameters;
+    const layers = Array(this.config.n_layer).fill(null);
     /** @type {Run[][]} of each layer, one of each token */
-    this.keys = Array.from({ length: n_layer }, (_, layer) => (before ? [...before.keys[layer]] : []));
+    this.keys = layers.map(() => []);
     /** @type {Run[][]} */
-    this.values = Array.from({ length: n_layer }, (_, layer) => (before ? [...before.values[layer]] : []));
-    /** @type {number} */
-    this.position = before ? before.position : -1;
+    this.values = layers.map(() => []);
+    this.position = -1;
   }
 
   /** Return a reader that goes on from here by itself. */
   fork() {
-    return new Reader(this.model, this.changes, this);
+    const other = new Reader(this.model, this.changes, this.graph, this.parameters);
+    other.keys = this.keys.map((keys) => [...keys]);
+    other.values = this.values.map((values) => [...values]);
+    other.position = this.position;
+    return other;
   }
 
   /** @param {number} token @returns {PositionTrace} */
   read(token) {
     this.position += 1;
     const { graph } = this;
-    const [wte, place] = [this.#token(token), this.#place()];
-    const sum = graph.add(wte, place, this.#label("sum of embeddings", "embedding"));
+    const [row, place] = [this.#token(token), this.#place()];
+    const sum = graph.add(row, place, this.#label("sum of embeddings", "embedding"));
     const embedding = graph.rmsnorm(sum, this.#label("embedding", "embedding"));
     /** @type {LayerTrace[]} */
     const layers = [];
@@ -168,11 +182,12 @@ export class Reader {
       layers.push(this.#layer(layer, x));
       x = layers[layer].after;
     }
-    const logits = graph.linear(x, this.#parameter("lm_head.weight"), this.#label("logits", "logits"));
+    const head = this.#parameter("lm_head.weight");
+    const logits = graph.linear(x, head, this.#label("logits", "logits"));
     const probabilities = graph.softmax(logits, this.#label("probabilities", "probabilities"));
     const streams = [embedding, ...layers.map(({ after }) => after)];
     const lens = (/** @type {number} */ layer) => this.#lens(streams[layer]);
-    return { token: wte, place, embedding, layers, logits, probabilities, lens };
+    return { token: row, place, embedding, layers, logits, probabilities, lens };
   }
 
   /** @param {number} layer @param {Run} before @returns {LayerTrace} */
@@ -190,13 +205,16 @@ export class Reader {
   #attention(layer, stream) {
     const { graph } = this;
     const x = graph.rmsnorm(stream, this.#label("norm", "norm", layer));
-    const [q, k, v] = ["q", "k", "v"].map((name) =>
-      graph.linear(x, this.#parameter(`h.${layer}.attn.${name}_proj.weight`), this.#label(name, name, layer)),
-    );
+    const [q, k, v] = ["q", "k", "v"].map((name) => {
+      const matrix = this.#parameter(`h.${layer}.attn.${name}_proj.weight`);
+      return graph.linear(x, matrix, this.#label(name, name, layer));
+    });
     this.keys[layer].push(k);
     this.values[layer].push(v);
-    const heads = Array.from({ length: this.config.n_head }, (_, head) => this.#head(layer, head, q));
-    const mixes = graph.concat(heads.map(({ mix }) => mix), this.#label("mixes", "mix", layer));
+    const numbers = [...Array(this.config.n_head).keys()];
+    const heads = numbers.map((head) => this.#head(layer, head, q));
+    const mixed = heads.map(({ mix }) => mix);
+    const mixes = graph.concat(mixed, this.#label("mixes", "mix", layer));
     const output = this.#parameter(`h.${layer}.attn.o_proj.weight`);
     const attention = graph.linear(mixes, output, this.#label("attention", "attention", layer));
     return { attentionNorm: x, q, k, v, heads, mixes, attention };
@@ -209,7 +227,8 @@ export class Reader {
     const share = { start: head * size, size };
     const label = (/** @type {string} */ part) => this.#label(part, part, layer, head);
     const dots = graph.dots([...this.keys[layer]], q, share, { ...label("scores"), name: "q · k" });
-    let scores = graph.divide(dots, graph.constant([Math.sqrt(size)], "√head_dim"), label("scores"));
+    const root = graph.constant([Math.sqrt(size)], "√head_dim");
+    let scores = graph.divide(dots, root, label("scores"));
     if (changes.attentionTemperature !== 1) {
       const temperature = graph.constant([changes.attentionTemperature], "attention temperature");
       scores = graph.divide(scores, temperature, label("scores"));
@@ -254,8 +273,9 @@ export class Reader {
     const aside = new Graph();
     const { rows, data } = this.#parameter("lm_head.weight");
     const what = { name: "lens", part: "probabilities" };
-    const x = aside.constant(stream.data);
-    return aside.softmax(aside.linear(x, aside.parameter("lm_head.weight", rows, data), what), what).data;
+    const head = aside.parameter("lm_head.weight", rows, data);
+    const logits = aside.linear(aside.constant(stream.data), head, what);
+    return aside.softmax(logits, what).data;
   }
 
   /** @param {string} name @returns {Run} */
@@ -269,7 +289,13 @@ export class Reader {
   }
 }
 
-/** @param {Graph} graph @param {Model} model @param {Changes} changes @returns {Map<string, Run>} */
+/**
+ * Record the parameters with the changes that are made to them.
+ * @param {Graph} graph
+ * @param {Model} model
+ * @param {Changes} changes
+ * @returns {Map<string, Run>}
+ */
 function recorded(graph, model, changes) {
   const parameters = new Map();
   for (const [name, matrix] of model.parameters) {

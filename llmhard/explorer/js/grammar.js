@@ -9,12 +9,19 @@
 /**
  * A derivation of words[from] up to words[to], that one left out: of a word, or of a symbol by one
  * of its alternatives. An `open` one is still to come where the words end.
- * @typedef {{item: string, from: number, to: number, open: boolean, children: Derivation[]}} Derivation
+ * @typedef {{item: string, from: number, to: number, open: boolean,
+ *   children: Derivation[]}} Derivation
  */
 
-/** @typedef {{p: number, children: Derivation[]}} Found a derivation's parts, and its probability */
+/**
+ * The parts of a derivation, and its probability.
+ * @typedef {{p: number, children: Derivation[]}} Found
+ */
 
-/** @typedef {Map<number, Map<string, number>>} Stacks top item -> {the items below it: probability} */
+/**
+ * What is still to come: the top item -> {the items below it: probability}.
+ * @typedef {Map<number, Map<string, number>>} Stacks
+ */
 
 export const END = ".";
 
@@ -83,8 +90,11 @@ export class Grammar {
     const left = this.whereItLeaves(words);
     const right = left ? words.slice(0, left.position) : words;
     const parser = new Parser(this, right.map((word) => this.idOf.get(word) ?? -1));
-    const found = left ? parser.unfinished(this.start, 0) : parser.whole(this.start, 0).get(right.length);
-    return this.derived(this.start, 0, right.length, /** @type {Found} */ (found).children);
+    const end = right.length;
+    const found = left
+      ? parser.unfinished(this.start, 0)
+      : parser.whole(this.start, 0).get(end);
+    return this.derived(this.start, 0, end, /** @type {Found} */ (found).children);
   }
 
   /**
@@ -104,14 +114,19 @@ export class Grammar {
     let beginning = "";
     for (const word of words) {
       beginning += `${word} `;
-      const known = this.#knownStacks.get(beginning) ?? this.#read(stacks, this.idOf.get(word) ?? -1);
-      this.#knownStacks.set(beginning, known);
-      stacks = known;
+      const id = this.idOf.get(word) ?? -1;
+      stacks = this.#knownStacks.get(beginning) ?? this.#read(stacks, id);
+      this.#knownStacks.set(beginning, stacks);
     }
     return stacks;
   }
 
-  /** @param {Stacks} stacks @param {number} word @returns {Stacks} what is left after one more word */
+  /**
+   * Return the stacks that are left when one more word has been read.
+   * @param {Stacks} stacks
+   * @param {number} word
+   * @returns {Stacks}
+   */
   #read(stacks, word) {
     /** @type {Stacks} */
     const left = new Map();
@@ -287,7 +302,14 @@ function keepLikelier(best, key, found) {
   if (found.p > (best.get(key)?.p ?? 0)) best.set(key, found);
 }
 
-/** @template V @param {Map<string, V>} known @param {string} key @param {() => V} compute @returns {V} */
+/**
+ * Return what is known, or compute it and keep it.
+ * @template V
+ * @param {Map<string, V>} known
+ * @param {string} key
+ * @param {() => V} compute
+ * @returns {V}
+ */
 function kept(known, key, compute) {
   if (!known.has(key)) known.set(key, compute());
   return /** @type {V} */ (known.get(key));

@@ -274,7 +274,8 @@ export class Graph {
    */
   mixture(weights, values, head, what) {
     const out = this.#zeros(head.size);
-    values.forEach((value, t) => addScaled(out, 0, weights.data[t], value.data, head.start, head.size));
+    const { start, size } = head;
+    values.forEach((value, t) => addScaled(out, 0, weights.data[t], value.data, start, size));
     return this.#record("mixture", [weights, ...values], out, what, head.start);
   }
 
@@ -378,7 +379,11 @@ export class Graph {
   }
 }
 
-/** @param {string} name @returns {Operation} the row of OPERATIONS that an elementwise operation is */
+/**
+ * Make the row of OPERATIONS for an elementwise operation.
+ * @param {string} name
+ * @returns {Operation}
+ */
 function elementwise(name) {
   const { symbol, locals, formula } = ELEMENTWISE[name];
   return {
@@ -505,7 +510,8 @@ export function number(run, index) {
   const grad = run.grad && run.grad[index];
   const children = childrenOf(run, index, grad);
   const numbers = children.map(({ data }) => inFormula(data));
-  return { run, index, data: run.data[index], grad, op: symbol, formula: formula(numbers), children };
+  const data = run.data[index];
+  return { run, index, data, grad, op: symbol, formula: formula(numbers), children };
 }
 
 /** @param {Run} run @param {number} index @param {number | null} grad @returns {Child[]} */

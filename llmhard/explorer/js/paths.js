@@ -19,7 +19,10 @@ import { number } from "./graph.js";
  * @typedef {{scalar: Scalar, flow: number, measure: number}} Step
  */
 
-/** @typedef {{name: string, row: number, col: number, data: number, grad: number, measure: number}} Weight */
+/**
+ * @typedef {{name: string, row: number, col: number, data: number, grad: number,
+ *   measure: number}} Weight
+ */
 
 const TIE = 1 + 1e-9; // two factors are equal but for rounding
 
@@ -39,7 +42,8 @@ export function pathThatMattered(run, index = 0) {
     const next = mostImportant(above.children);
     if (!next) return path;
     const through = flow * next.local;
-    path.push({ scalar: number(next.run, next.index), flow: through, measure: through * next.data });
+    const scalar = number(next.run, next.index);
+    path.push({ scalar, flow: through, measure: through * next.data });
   }
 }
 

@@ -15,7 +15,8 @@ export function probabilities(logits, { temperature, topK, topP }) {
   const kept = topP < 1 ? nucleus(afterTopK, scaled, topP) : afterTopK;
   const total = kept.reduce((sum, token) => sum + scaled[token], 0);
   const p = new Float64Array(scaled.length);
-  for (const token of kept) p[token] = kept.length < order.length ? scaled[token] / total : scaled[token];
+  const isCut = kept.length < order.length;
+  for (const token of kept) p[token] = isCut ? scaled[token] / total : scaled[token];
   /** @type {("top-k" | "top-p" | null)[]} */
   const cutBy = Array(scaled.length).fill("top-k");
   for (const token of afterTopK) cutBy[token] = "top-p";

@@ -157,7 +157,12 @@ function likeness(a, b) {
   return (2 * inCommon(a, b)) / all;
 }
 
-/** @param {string[]} a @param {string[]} b @returns {number} the longest common part, and around it */
+/**
+ * Count the letters of the longest common part, and of those before and after it.
+ * @param {string[]} a
+ * @param {string[]} b
+ * @returns {number}
+ */
 function inCommon(a, b) {
   const { i, j, size } = longestCommon(a, b);
   if (size === 0) return 0;
@@ -168,7 +173,7 @@ function inCommon(a, b) {
 /** @param {string[]} a @param {string[]} b @returns {{i: number, j: number, size: number}} */
 function longestCommon(a, b) {
   let best = { i: 0, j: 0, size: 0 };
-  let before = new Int32Array(b.length + 1); // before[j + 1]: how long a part ends at a[i - 1], b[j]
+  let before = new Int32Array(b.length + 1); // [j + 1]: how long a part ends at a[i - 1], b[j]
   for (let i = 0; i < a.length; i++) {
     const now = new Int32Array(b.length + 1);
     for (let j = 0; j < b.length; j++) {
