@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from llmhard.autograd import Vector
-from llmhard.drawing import Drawing, heat_map
 from llmhard.model import GPT, KVCache
+
+if TYPE_CHECKING:
+    from llmhard.drawing import Drawing
 
 WIDEST = 10  # characters of a token in a table
 Rows = tuple[tuple[float, ...], ...]
@@ -36,6 +39,8 @@ class Head:
 
     def drawing(self) -> Drawing:
         """Return the weights as a picture: a row for each token, darker where it looks more."""
+        from llmhard.drawing import heat_map  # only here: it takes longer than the answer
+
         n = len(self.tokens)
         padded = [[*row, *[None] * (n - len(row))] for row in self.weights]
         drawing = heat_map(padded, self.tokens, self.tokens)
@@ -78,6 +83,8 @@ class Attention:
         return "\n".join([title, *_table(self.tokens, self._last_rows())])
 
     def _repr_svg_(self) -> str:
+        from llmhard.drawing import heat_map
+
         rows = self._last_rows()
         drawing = heat_map(list(rows.values()), list(rows), self.tokens)
         drawing.title = f"Where {self.tokens[-1]!r}, the last token, looks"

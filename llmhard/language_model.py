@@ -6,7 +6,6 @@ import operator
 import os
 import random
 import warnings
-import webbrowser
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape
@@ -443,6 +442,8 @@ class Explorer:
 
     def open(self, path: str | os.PathLike[str] = "explorer.html", force: bool = False) -> None:
         """Write the page and show it in the browser. Raises as `save` does."""
+        import webbrowser  # only here
+
         self.save(path, force)
         if not webbrowser.open(Path(path).resolve().as_uri()):
             print(f"there is no browser to open; open {path} in one")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
-from llmhard.drawing import Drawing, bars
-
 END = ""  # no word is empty: the key of the end of the sentence
 SHOWN = 10
 
@@ -39,7 +37,9 @@ class NextWords(dict[str, float]):
         return "\n".join([f"after {self.text!r}:", *rows])
 
     def _repr_svg_(self) -> str:
-        drawing: Drawing = bars(self.likeliest(), ".4f")
+        from llmhard.drawing import bars  # only here: it takes longer than the answer
+
+        drawing = bars(self.likeliest(), ".4f")
         drawing.title = f"The likeliest words after {self.text!r}"
         listed = (f"{word} {p:.4f}" for word, p in self.likeliest().items())
         drawing.description = ", ".join(listed)

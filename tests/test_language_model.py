@@ -12,12 +12,14 @@ import subprocess
 import sys
 import types
 import warnings
+import webbrowser
 from dataclasses import fields
 from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from browser import chromium
 from conftest import SENTENCES
 
 import llmhard
@@ -557,10 +559,10 @@ def test_the_explorer_is_shown_saved_and_opened(model, folder, monkeypatch, caps
     assert unescape(source) == html
     assert 'sandbox="allow-scripts"' in frame
     opened = []
-    monkeypatch.setattr(language_model.webbrowser, "open", lambda url: opened.append(url) or True)
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
     page.open()
     assert opened == [(folder / "explorer.html").as_uri()]
-    monkeypatch.setattr(language_model.webbrowser, "open", lambda _: False)
+    monkeypatch.setattr(webbrowser, "open", lambda _: False)
     page.open()
     assert capsys.readouterr().out == "there is no browser to open; open explorer.html in one\n"
 
@@ -697,3 +699,22 @@ def test_an_empty_file_may_be_replaced(tmp_path, model):
     (tmp_path / "empty").write_text("")
     model.save(tmp_path / "empty")
     assert llmhard.load(tmp_path / "empty").records == model.records
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+def test_the_frame_works_in_a_page_of_any_encoding(tmp_path):
+    sentences = ["the café is open", "the naïve cat sat", "a <b>漢</b> </script> ran"] * 2
+    model = llmhard.train(sentences, steps=20, **SMALL)
+    page = model.explore("the café")._repr_html_()
+    (tmp_path / "notebook.html").write_text(f"<p>no encoding is declared</p>{page}", "ascii")
+    with chromium() as browser:
+        tab, wrong = browser.new_page(), []
+        tab.on("console", lambda said: wrong.append(said.text))
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.goto((tmp_path / "notebook.html").as_uri())
+        frame = tab.frame_locator("iframe")
+        frame.get_by_role("heading", name="What comes next?").wait_for()
+        assert frame.locator("input").first.input_value() == "the café"
+        assert wrong == []

@@ -114,10 +114,10 @@ function beginWithKnownWords(page) {
 function start() {
   const data = JSON.parse(document.getElementById("data")?.textContent ?? "");
   const root = /** @type {Element} */ (document.getElementById("page"));
-  const store = new Store(fromHash(location.hash || (data.start ?? "")));
+  const store = new Store(fromHash(location.hash));
   const page = new Page(data, store);
   const fromAddress = () => {
-    const state = fromHash(location.hash);
+    const state = fromHash(location.hash || (data.start ?? ""));
     return { ...state, changes: changesWithin(state.changes, page.model) };
   };
   beginWithKnownWords(page);
