@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llmhard.drawing import Drawing
 
 WIDEST = 10  # characters of a token in a table
+MOST = 40  # tokens that are shown
 Rows = tuple[tuple[float, ...], ...]
 
 
@@ -30,9 +31,13 @@ class Head:
     weights: Rows
 
     def __repr__(self) -> str:
+        left_out, which = _left_out(self.tokens)
         title = f"layer {self.layer}, head {self.head}: what each token takes from those before it"
-        rows = dict(zip(_numbered(self.tokens), self.weights, strict=True))
-        return "\n".join([title, *_table(self.tokens, rows)])
+        rows = {
+            f"{position} {self.tokens[position]}": self.weights[position][left_out:]
+            for position in range(left_out, len(self.tokens))
+        }
+        return "\n".join([title + which, *_table(self.tokens[left_out:], rows)])
 
     def _repr_svg_(self) -> str:
         return self.drawing()._repr_svg_()
@@ -41,14 +46,17 @@ class Head:
         """Return the weights as a picture: a row for each token, darker where it looks more."""
         from llmhard.drawing import heat_map  # only here: it takes longer than the answer
 
-        n = len(self.tokens)
-        padded = [[*row, *[None] * (n - len(row))] for row in self.weights]
-        drawing = heat_map(padded, self.tokens, self.tokens)
-        drawing.title = f"Attention of layer {self.layer}, head {self.head}"
+        left_out, which = _left_out(self.tokens)
+        tokens, rows = self.tokens[left_out:], [row[left_out:] for row in self.weights[left_out:]]
+        padded = [[*row, *[None] * (len(tokens) - len(row))] for row in rows]
+        drawing = heat_map(padded, tokens, tokens)
+        drawing.title = f"Attention of layer {self.layer}, head {self.head}{which}"
         drawing.description = " ".join(
-            f"{token} takes {_listed(self.tokens, row)}."
-            for token, row in zip(self.tokens, self.weights, strict=True)
+            f"{token} takes {_listed(tokens, row)}."
+            for token, row in zip(tokens, rows, strict=True)
         )
+        if which:
+            drawing.caption(drawing.title)
         return drawing
 
 
@@ -79,22 +87,29 @@ class Attention:
                 yield self[layer, head]
 
     def __repr__(self) -> str:
+        left_out, which = _left_out(self.tokens)
         title = f"where {self.tokens[-1]!r}, the last token, looks; [layer, head] has all tokens"
-        return "\n".join([title, *_table(self.tokens, self._last_rows())])
+        return "\n".join([title + which, *_table(self.tokens[left_out:], self._last_rows())])
 
     def _repr_svg_(self) -> str:
         from llmhard.drawing import heat_map
 
-        rows = self._last_rows()
-        drawing = heat_map(list(rows.values()), list(rows), self.tokens)
-        drawing.title = f"Where {self.tokens[-1]!r}, the last token, looks"
+        left_out, which = _left_out(self.tokens)
+        tokens, rows = self.tokens[left_out:], self._last_rows()
+        drawing = heat_map(list(rows.values()), list(rows), tokens)
+        drawing.title = f"Where {tokens[-1]!r}, the last token, looks{which}"
         drawing.description = " ".join(
-            f"{name} takes {_listed(self.tokens, row)}." for name, row in rows.items()
+            f"{name} takes {_listed(tokens, row)}." for name, row in rows.items()
         )
+        if which:
+            drawing.caption(drawing.title)
         return drawing._repr_svg_()
 
     def _last_rows(self) -> dict[str, tuple[float, ...]]:
-        return {f"layer {head.layer}, head {head.head}": head.weights[-1] for head in self}
+        left_out, _ = _left_out(self.tokens)
+        return {
+            f"layer {head.layer}, head {head.head}": head.weights[-1][left_out:] for head in self
+        }
 
 
 def read_attention(model: GPT, tokens: Sequence[int]) -> list[list[Rows]]:
@@ -128,9 +143,10 @@ class _Watching(GPT):
         return gathered
 
 
-def _numbered(tokens: Sequence[str]) -> list[str]:
-    """The tokens with their positions, since the same one may be there twice."""
-    return [f"{position} {token}" for position, token in enumerate(tokens)]
+def _left_out(tokens: Sequence[str]) -> tuple[int, str]:
+    """How many tokens at the beginning are not shown, and how that is said."""
+    left_out = max(0, len(tokens) - MOST)
+    return left_out, f" (the last {MOST} of {len(tokens)} tokens)" if left_out else ""
 
 
 def _table(tokens: Sequence[str], rows: dict[str, tuple[float, ...]]) -> list[str]:

@@ -23,7 +23,7 @@ from llmhard.corpus import is_text
 from llmhard.film import Camera, Film, film_path
 from llmhard.model import GPT
 from llmhard.model_file import CheckpointError, ModelFileError, SavedModel
-from llmhard.next_words import END, NextWords
+from llmhard.next_words import END, NextWords, shown
 from llmhard.preparation import (
     Text,
     changed_recipe,
@@ -337,7 +337,7 @@ class LanguageModel:
             [1, 2, 3]
         """
         tokens = [BOS, *self._encoded(text, "text")]
-        names = ["BOS", *(self.tokenizer.decode([token]) for token in tokens[1:])]
+        names = ["BOS", *(shown(self.tokenizer.words[token - 1]) for token in tokens[1:])]
         return Attention(names, read_attention(self.gpt, tokens))
 
     def loss(self, text: str) -> float:

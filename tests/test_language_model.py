@@ -41,7 +41,7 @@ from llmhard.model import GPT, Config, KVCache
 from llmhard.preparation import prepare, text_of
 from llmhard.recipe import CLASSIC
 from llmhard.sampler import Sampling
-from llmhard.tokenizer import BOS, Tokenizer
+from llmhard.tokenizer import BOS, CharTokenizer, Tokenizer
 from llmhard.trainer import sequence_loss
 
 CHECKOUT = Path(llmhard.__file__).parents[1]
@@ -493,6 +493,25 @@ def test_attention_as_people_see_it(model):
         assert f"{number:.2f} from BOS" in root[1].text
     with pytest.raises(IndexError):
         _ = shown[0, 2]
+
+
+def test_of_a_long_text_the_end_is_shown_and_that_it_is():
+    config = Config(4, n_layer=1, n_embd=2, n_head=1, block_size=200)
+    model = LanguageModel(GPT.initialize(config, random.Random(1)), CharTokenizer("a b"))
+    shown = model.attention("ab a" * 30)
+    assert len(shown.weights[0][0][-1]) == 121
+    said = "(the last 40 of 121 tokens)"
+    for picture in (shown, shown[0, 0]):
+        assert repr(picture).splitlines()[0].endswith(said)
+        assert max(map(len, repr(picture).splitlines())) < 300
+        root = ElementTree.fromstring(picture._repr_svg_())
+        texts = [e.text for e in root.iter() if e.tag.endswith("}text")]
+        assert texts[-1] == root[0].text
+        assert texts[-1].endswith(said)
+        assert texts.count("' '") in (10, 20)
+        assert len(picture._repr_svg_()) < 500_000
+    assert len(repr(shown[0, 0]).splitlines()) == 2 + 40
+    assert repr(shown[0, 0]).splitlines()[-1].split()[:2] == ["120", "a"]
 
 
 def test_the_same_token_twice_has_a_row_each(model):
