@@ -74,7 +74,7 @@ def graph(
         A drawing: a notebook shows it, `save("graph.svg")` writes it, `str` gives the SVG.
 
     Raises:
-        TypeError: If the value has no `data`.
+        TypeError: If it is no Value, and like none.
         ValueError: If a limit is below 0.
 
     Examples:
@@ -93,14 +93,16 @@ def graph(
             raise ValueError(
                 f"a limit is a number of at least 0, or None for no limit, not {limit}"
             )
+    if not hasattr(value, "data") or not set(CHILDREN) & set(dir(value)):
+        kind = type(value).__name__
+        raise TypeError(f"a graph is drawn of a Value, not of a {kind}: {value!r:.40}")
     named = {id(named): name for name, named in (names or {}).items()}
     nodes = _chosen(value, named, depth, size, inputs)
     picture = _drawn(nodes[0], spec)
-    hidden = sum(node.left_out > 0 for node in nodes)
-    if hidden:
+    if hidden := sum(node.left_out > 0 for node in nodes):
+        whose = "1 value has" if hidden == 1 else f"{hidden} values have"
         limits = f"depth={depth}, size={size}, inputs={inputs}"
-        whose = "1 value has inputs" if hidden == 1 else f"{hidden} values have inputs"
-        picture.caption(f"{whose} that are not drawn ({limits})")
+        picture.caption(f"{whose} inputs that are not drawn ({limits})")
     count = "1 value" if len(nodes) == 1 else f"{len(nodes)} values"
     picture.title = f"The graph of {_number(value.data, spec)}: {count}"
     picture.description = " ".join(_said(node, spec) for node in nodes)
@@ -123,8 +125,6 @@ def _chosen(
     most: int | None,
 ) -> list[Node]:
     """The Values to draw, the root first, then those nearest to it."""
-    if not hasattr(root, "data"):
-        raise TypeError(f"a graph is drawn of a Value, not of {type(root).__name__}: {root!r:.40}")
     nodes = {id(root): _node(root, named)}
     known: dict[int, list[tuple[Any, float | None]]] = {}
     level, steps = [root], 0

@@ -1,6 +1,7 @@
 """Drawings and the graphs of Values: what is on them, what is left out, and that they are safe."""
 
 import random
+from array import array
 from xml.etree import ElementTree
 
 import pytest
@@ -307,9 +308,9 @@ def test_values_that_are_equal_are_not_the_same():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("thing", [3.5, "text", None, [1]])
+@pytest.mark.parametrize("thing", [3.5, "text", None, [1], Vector([1.0]), array("d", [1.0])])
 def test_what_is_no_value_is_refused(thing):
-    with pytest.raises(TypeError, match="a graph is drawn of a Value, not of "):
+    with pytest.raises(TypeError, match="a graph is drawn of a Value, not of a "):
         graph(thing)
 
 
