@@ -1,7 +1,6 @@
 """LLMs, the Hard Way: a GPT built from single scalars, and everything below it."""
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from llmhard import starting  # first: from here on it answers Ctrl-C
 from llmhard.level import LevelError
@@ -38,6 +37,7 @@ except (ImportError, TypeError, ValueError) as error:  # the last two: modules t
         raise SystemExit(message) from None
     raise ImportError(message) from None
 
+TYPE_CHECKING = False  # type checkers take it for true; to import typing takes longer than the rest
 if TYPE_CHECKING:
     from llmhard.graphs import graph
     from llmhard.language_model import LanguageModel, load, train
@@ -72,7 +72,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _LATER:
         raise AttributeError(f"module 'llmhard' has no attribute {name!r}")
     from importlib import import_module
