@@ -16,9 +16,8 @@ def _(mo):
     mo.md(r"""
     # A language model, and every number in it
 
-    A small GPT learns 30,000 sentences here, writes some of its own, and lets you look at each of
-    the numbers with which it does so. Run the cells one after the other; training takes some
-    seconds.
+    Here a small GPT learns from 30,000 sentences and writes some of its own, and you can look at
+    every number on the way. Run the cells one after the other; training takes some seconds.
     """)
     return
 
@@ -54,8 +53,8 @@ def _(model):
 def _(mo):
     mo.md(r"""
     A sentence is written word by word. Before each word the model has a probability for every
-    word that it knows. Here are the likeliest after two words, and the rest is a lookup away: it
-    is a dict.
+    word that it knows. Here are the likeliest after two words. It is a dict, so any other word
+    can be looked up.
     """)
     return
 
@@ -78,8 +77,8 @@ def _(mo):
     mo.md(r"""
     ## Where it looks
 
-    To choose a verb after *pond*, the model has to know who did it: the *dog*. How much does each
-    head take from each word?
+    To choose a verb after *pond*, the model has to know that it is the *dog* who does something.
+    How much does each head take from each word?
     """)
     return
 
