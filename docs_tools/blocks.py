@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree
 
-from docs_tools import drawing, graphs
 from docs_tools.compare import EXACT, Tolerance
 from docs_tools.errors import DocsError
+from llmhard import drawing, graphs
 
 if TYPE_CHECKING:
     from docs_tools.session import Session

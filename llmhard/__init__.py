@@ -37,9 +37,26 @@ except (ImportError, TypeError, ValueError) as error:  # the last two: modules t
         raise SystemExit(message) from None
     raise ImportError(message) from None
 
+TYPE_CHECKING = False  # type checkers take it for true; to import typing takes longer than the rest
+if TYPE_CHECKING:
+    from llmhard.graphs import graph
+    from llmhard.language_model import LanguageModel, load, train
+    from llmhard.next_words import END
+
+# What is loaded when it is used first, so that the engine alone is there at once: its module.
+_LATER = {
+    "END": "next_words",
+    "LanguageModel": "language_model",
+    "graph": "graphs",
+    "load": "language_model",
+    "train": "language_model",
+}
+
 __all__ = [
+    "END",
     "DomainError",
     "Index",
+    "LanguageModel",
     "Matrix",
     "Tape",
     "Value",
@@ -48,5 +65,20 @@ __all__ = [
     "adam_update",
     "average_update",
     "concat",
+    "graph",
+    "load",
     "no_grad",
+    "train",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'llmhard' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"llmhard.{_LATER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -201,14 +201,14 @@ class Checkpoint:
         return trainer
 
 
-def record(task: Task, trainer: Trainer, version: str) -> TrainingRecord:
+def record(data: DataRecord, trainer: Trainer, version: str) -> TrainingRecord:
     """The record of a training that is over."""
     kept = best(trainer.curve) if trainer.best else None
     return TrainingRecord(
         trainer.recipe,
         trainer.seed,
         trainer.final_loss(),
-        task.data,
+        data,
         tuple(trainer.curve),
         version,
         kept.step if kept else None,

@@ -24,7 +24,8 @@ MARKS = {  # what a text may begin with to say how it is encoded; the longest fi
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-CONTROL = "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"
+LARGEST_LOOKED_AT = 100_000_000  # bytes that are read to see what a file is
+CONTROL = "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]"
 
 
 class CorpusError(ValueError):
@@ -68,7 +69,11 @@ def read_sentences(path: str | os.PathLike[str]) -> list[str]:
         content = files.read_stream(sys.stdin.buffer, files.LARGEST)
     else:
         raise CorpusError("it is closed")
-    text = _decode(content)
+    return sentences_in(_decode(content))
+
+
+def sentences_in(text: str) -> list[str]:
+    """Return the same of a text that is a string. Raises CorpusError if it has no words."""
     if control := re.search(CONTROL, text):
         raise CorpusError(f"it is not plain text: it has the control character {control[0]!r}")
     sentences = [" ".join(line.split()) for line in clean(text).splitlines() if line.split()]
@@ -111,6 +116,14 @@ def _likely_encoding(content: bytes) -> str | None:
             if sum(map(str.isascii, beginning)) >= half > 0 and not re.search(CONTROL, beginning):
                 return encoding
     return None
+
+
+def is_text(path: str | os.PathLike[str]) -> bool:
+    """Return whether a model could learn from this file."""
+    with suppress(OSError, CorpusError):
+        if Path(path).is_file() and Path(path).stat().st_size <= LARGEST_LOOKED_AT:  # not a pipe
+            return bool(read_sentences(path))
+    return False
 
 
 def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list[str]]:

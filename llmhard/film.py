@@ -18,6 +18,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any, Self
 
 from llmhard import tensor_file
@@ -76,6 +77,11 @@ def fingerprint(model: GPT) -> str:
     for matrix in model.parameters.values():
         content.update(matrix.tobytes())
     return content.hexdigest()
+
+
+def film_path(model: Path) -> Path:
+    """Return where the film of a training run is that saved its model in this file."""
+    return Path(f"{model}.film")
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,15 @@ class Reader:
         return logits
 
 
+def check_room(what: str, length: int, block_size: int) -> None:
+    """Raise ValueError if a text of so many tokens leaves no room for one to follow."""
+    if length >= block_size:
+        raise ValueError(
+            f"the {what} has {length} tokens; with a context of {block_size} tokens it can "
+            f"have at most {block_size - 1}"
+        )
+
+
 class Choice(NamedTuple):
     """A token and the probabilities [vocab_size] that it was drawn with."""
 
@@ -158,11 +167,7 @@ def choices(
     if isinstance(reader, GPT):
         reader = Reader(reader)
     block_size = reader.model.config.block_size
-    if len(prompt) >= block_size:
-        raise ValueError(
-            f"the prompt has {len(prompt)} tokens; with a context of {block_size} tokens it can "
-            f"have at most {block_size - 1}"
-        )
+    check_room("prompt", len(prompt), block_size)
     reader.restart()
     logits = reader.read(BOS)
     for token in prompt:

@@ -340,7 +340,7 @@ def test_the_best_so_far_goes_on(tiny, tmp_path):
             trainer = Checkpoint(tmp_path / "c").trainer(documents, held_out)
         trainer.run()
         ends.append((trainer.curve, [p.tobytes() for p in trainer.parameters]))
-        assert 0 < checkpoint.record(task, trainer, "x").best_step < 100
+        assert 0 < checkpoint.record(task.data, trainer, "x").best_step < 100
     assert ends[0] == ends[1]
 
 

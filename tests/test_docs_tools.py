@@ -6,16 +6,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docs_tools import blocks, drawing, graphs, labs, prompt, session, structure
+from docs_tools import labs, prompt, session, structure
 from docs_tools.compare import EXACT, Tolerance, differences
 from docs_tools.errors import DocsError
-from llmhard import Value
+from llmhard.language_model import LanguageModel
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = '''
@@ -441,109 +440,6 @@ def test_what_a_block_writes_is_no_number_typed_by_hand(checkout):
     assert not any("by hand" in fault for fault in faults)
 
 
-# ---------------------------------------------------------------- figures
-
-
-def boxes_of(svg):
-    return [e for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("rect")][1:]
-
-
-def test_a_graph_has_every_value_once_with_its_numbers():
-    a, b = Value(2.0), Value(-3.0)
-    c = a * b
-    loss = (c + a) * c
-    loss.backward()
-    svg = graphs.graph(loss, {"a": a, "loss": loss}).svg()
-    texts = blocks.labels(svg)
-    assert [texts.count(text) for text in ("a", "loss: *", "*", "+")] == [1, 1, 1, 1]
-    assert f"grad {a.grad:.4g}" in texts
-    assert f"data {loss.data:.4g}" in texts
-    # c is used by the sum and by the product: that arrow has the local gradient c + a.
-    assert f"{c.data + a.data:.4g}" in texts
-    assert texts.count("2") == 1  # d c / d b
-    assert svg == graphs.graph(loss, {"a": a, "loss": loss}).svg()
-    assert len(svg.splitlines()) > len(boxes_of(svg))
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.randoms(use_true_random=False))
-def test_the_boxes_of_a_graph_do_not_overlap(choices, rng):
-    values = [Value(1.5), Value(2.0)]
-    for choice in choices:
-        x, y = rng.choice(values), rng.choice(values)
-        values.append((x + y, x * y, x.tanh(), x - 1)[choice])
-    svg = graphs.graph(values[-1]).svg()
-    outlined = [
-        tuple(float(e.get(k)) for k in ("x", "y", "width", "height"))
-        for e in boxes_of(svg)
-        if e.get("stroke") != "none"
-    ]
-    assert outlined
-    for i, (x1, y1, w1, h1) in enumerate(outlined):
-        for x2, y2, w2, h2 in outlined[:i]:
-            assert x1 >= x2 + w2 or x2 >= x1 + w1 or y1 >= y2 + h2 or y2 >= y1 + h1
-
-
-def test_a_drawing_contains_all_that_is_put_on_it():
-    figure = drawing.Drawing()
-    figure.box(500, -200, "far\naway <&>")
-    figure.label(-300, 40, "left", anchor="end")
-    root = ElementTree.fromstring(figure.svg())
-    left, top, width, height = map(float, root.get("viewBox").split())
-    assert left < -300 - drawing.text_width("left")
-    assert top < -200 - drawing.box_size("a\nb")[1] / 2
-    assert left + width > 500 + drawing.text_width("away <&>") / 2
-    assert top + height > 40
-    assert "away <&>" in blocks.labels(figure.svg())
-
-
-@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-def test_the_ticks_of_a_plot_are_round_and_enclose_the_numbers(low, span):
-    ticks = drawing._ticks(low, low + span)
-    slack = span * 1e-6
-    assert ticks[0] <= low + slack
-    assert ticks[-1] >= low + span - slack
-    assert 2 <= len(ticks) <= 8
-
-
-def test_bars_are_as_long_as_their_numbers():
-    svg = drawing.bars({"a": 4.0, "b": 1.0}).svg()
-    long, short = (float(box.get("width")) for box in boxes_of(svg))
-    assert long == pytest.approx(4 * short)
-
-
-def test_bars_on_a_logarithmic_scale_are_as_long_as_the_powers_of_ten():
-    svg = drawing.bars({"a": 1000.0, "b": 0.1}, ",g", unit=" ms", least=0.01).svg()
-    long, short = (float(box.get("width")) for box in boxes_of(svg))
-    assert long == pytest.approx(5 * short)
-    assert {"1,000 ms", "0.1 ms", "0.01", "0.1", "10", "1,000"} <= set(blocks.labels(svg))
-
-
-def test_a_heat_map_shows_its_numbers_and_leaves_holes():
-    svg = drawing.heat_map([[1.0, None], [0.25, 0.5]], ["r", "s"], ["c", "d"]).svg()
-    assert blocks.labels(svg).count("0.25") == 1
-    assert len(boxes_of(svg)) == 3
-
-
-def test_a_line_plot_draws_its_curves_and_its_floor():
-    curves = {"training": [(0, 6.0), (100, 2.0)], "held out": [(0, 6.0), (100, 3.0)]}
-    svg = drawing.line_plot(curves, "step", "loss", ("floor", 1.5)).svg()
-    texts = blocks.labels(svg)
-    assert {"training", "held out", "floor", "step", "loss"} <= set(texts)
-
-
-def test_a_logarithmic_axis_has_the_powers_of_ten_and_the_last_step():
-    curves = {"loss": [(step, 1.0 + 1 / (step + 1)) for step in (0, 1, 10, 100, 900, 5000)]}
-    labels = blocks.labels(drawing.line_plot(curves, "step", "nats", logarithmic=True).svg())
-    assert {"0", "1", "10", "100", "1,000", "5,000"} <= set(labels)
-
-
-def test_points_that_are_not_joined_are_crosses():
-    curves = {"line": [(0, 0.0), (2, 2.0)], "points": [(0, 1.0), (1, 0.5), (2, 2.0)]}
-    joined = drawing.line_plot(curves, "x", "y").svg().count("<polyline")
-    crosses = drawing.line_plot(curves, "x", "y", apart=["points"]).svg().count("<polyline")
-    assert crosses == joined - 1 + 2 * 3
-
-
 # ---------------------------------------------------------------- the site
 
 
@@ -573,6 +469,11 @@ def test_the_site_has_the_labs_the_readme_and_the_sources_and_fetches_nothing(si
         "<[^>]*>", "", (built / "repository" / "llmhard" / "grammar.py.html").read_text()
     )
     assert 'href="training.html"' in (built / "index.html").read_text()
+    reference = (built / "python.html").read_text()
+    methods = [f"LanguageModel.{name}" for name in vars(LanguageModel) if not name.startswith("_")]
+    assert len(methods) > 6
+    for name in ("train", "load", *methods):
+        assert f'id="llmhard.language_model.{name}"' in reference
     for page in built.rglob("*.html"):
         assert not re.search(r'(src|rel="stylesheet" href)="?https?:', page.read_text()), page
 

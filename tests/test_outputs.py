@@ -150,7 +150,7 @@ def test_what_may_be_replaced(call, refuses, tiny_file, stopped, place, kind, fo
         if kind not in NEVER_REPLACED:
             assert "--force" in line
         if place == "out" and kind in ("text", "UTF-16"):
-            assert f"llmhard train {name};" in line
+            assert f"llmhard train --data {name};" in line
         if kind == "checkpoint" and place != "plot":
             assert f"--resume {name}" in line
         return

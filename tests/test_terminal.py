@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from test_cli import ENV, SMALL, assert_one_line, read_terminal, run
 
-from llmhard import cli, model_file, terminal
-from llmhard.cli import progress
+from llmhard import cli, model_file, progress, terminal
 from llmhard.cli.help import command_lines
 from llmhard.recipe import Recipe
 from llmhard.training_record import CurvePoint

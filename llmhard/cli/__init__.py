@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from llmhard import signals
+from llmhard.advice import typed_in
 from llmhard.cli import (
     check,
     completion,
@@ -19,7 +20,7 @@ from llmhard.cli import (
     train,
     workbook,
 )
-from llmhard.cli.common import Parser, UsageError, complain, program
+from llmhard.cli.common import InShell, Parser, UsageError, complain, program
 from llmhard.engine import LEVEL
 from llmhard.terminal import mute
 from llmhard.version import __version__
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0, 1 if a check fails, 2 for bad input, 130, 143 or 129 for Ctrl-C, SIGTERM or SIGHUP, 141 if
     nobody reads the output any more.
     """
-    with signals.raised():
+    with signals.raised(), typed_in(InShell()):
         try:
             code = _run(arguments)
             if sys.stdout:  # None if it was closed before the start

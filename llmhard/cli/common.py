@@ -7,20 +7,22 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llmhard import corpus, curves, model_file
+from llmhard import advice, corpus, curves, language_model, model_file
+from llmhard.advice import InPython
 from llmhard.cli.help import HelpFormatter
+from llmhard.model_file import SavedModel
+from llmhard.slips import closest, no_such
 from llmhard.terminal import columns, is_terminal, paint, printable, spaced, whole, wrap
 from llmhard.training_record import TrainingRecord
 
 DEFAULT_MODEL = "model.safetensors"
 PREFIX = "llmhard:"  # of what goes to stderr
-LARGEST_TEXT = 100_000_000  # bytes that are read to see what it is that was taken for a model
 
 
 class UsageError(Exception):
@@ -58,12 +60,12 @@ class Parser(argparse.ArgumentParser):
         """Refuse what is none of the choices, and say which one is like it."""
         if action.choices is None or value in action.choices:
             return
-        choices = list(map(str, action.choices))
-        meant = closest(str(value), choices)
-        instead = f"did you mean {meant}?" if meant else f"choose from {', '.join(choices)}"
-        if isinstance(action, argparse._SubParsersAction):
-            self.error(f"there is no command {value!r}; {instead}")
-        raise argparse.ArgumentError(action, f"there is no {value!r}; {instead}")
+        is_command = isinstance(action, argparse._SubParsersAction)
+        kind = "command " if is_command else ""
+        message = no_such(kind, str(value), map(str, action.choices))
+        if is_command:
+            self.error(message)
+        raise argparse.ArgumentError(action, message)
 
 
 # What argparse says of an argument, and how a person would.
@@ -102,13 +104,6 @@ def advised(*words: object) -> str:
     return whole(command_line(*words))
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return what somebody has meant who mistyped it, or None if nothing is like it."""
-    from difflib import get_close_matches  # needed only here
-
-    return next(iter(get_close_matches(word, list(known), n=1)), None)
-
-
 def complain(message: str) -> None:
     """Write an error to stderr, one line whatever it quotes; on a terminal, lines that fit it."""
     _say(message, paint(PREFIX, "red", sys.stderr))
@@ -133,17 +128,50 @@ def aside(message: str) -> None:
             print(message, file=sys.stderr)
 
 
+class InShell(InPython):
+    """How things are typed on the command line; `complain` does not break them into lines."""
+
+    def setting(self, name: str, value: object = None) -> str:
+        option = "--" + name.replace("_", "-")
+        return option if value is None or value is True else f"{option} {value}"
+
+    def settings(self, message: str) -> str:
+        return in_options(message)
+
+    def file(self, path: str | os.PathLike[str]) -> str:
+        return whole(str(path))
+
+    def train(self, data: str | os.PathLike[str] | None = None) -> str:
+        return advised("train", *([] if data is None else ["--data", data]))
+
+    def resume(self, checkpoint: str | os.PathLike[str]) -> str:
+        return advised("train", "--resume", checkpoint)
+
+    def sample(self, prompt: str) -> str:
+        return advised("sample", "--prompt", prompt)
+
+    def make_folder(self, folder: str | os.PathLike[str]) -> str:
+        return whole(shlex.join(["mkdir", "-p", str(folder)]))
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Turn what the package refuses into a UsageError with the same message."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn an error about a file into one line: what failed, and why."""
+    kinds = (corpus.CorpusError, model_file.ModelFileError, curves.PlotError)
     try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{what}: {error.strerror}") from None
-    except RuntimeError as error:  # how Python up to 3.12 says that links lead in a circle
-        raise UsageError(f"{what}: {error}") from None
-    except (corpus.CorpusError, model_file.ModelFileError, curves.PlotError) as error:
-        raise UsageError(f"{what}: {error}") from None
+        with advice.explained(what, *kinds):
+            yield
+    except (OSError, *kinds) as error:
+        raise UsageError(str(error)) from None
 
 
 class Plain(str):
@@ -187,50 +215,10 @@ def add_model_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def read_model(path: str) -> model_file.SavedModel:
+def read_model(path: str) -> SavedModel:
     """The model in a file. Raises UsageError that says what to do if it is none."""
-    what = f"cannot read the model {whole(path)}"
-    with explained(what):
-        try:
-            return model_file.load(path)
-        except FileNotFoundError:
-            raise UsageError(_instead_of(path)) from None
-        except model_file.CheckpointError:
-            go_on = advised("train", "--resume", path)
-            raise UsageError(
-                f"{what}: it is a checkpoint; to go on with the training: {go_on}"
-            ) from None
-        except model_file.ModelFileError:
-            if not is_text(path):
-                raise
-            learn = advised("train", "--data", path)
-            raise UsageError(
-                f"{what}: it is a text, not a safetensors file; to learn from it: {learn}"
-            ) from None
-
-
-def _instead_of(path: str) -> str:
-    """What to say of a model that is not there: what was meant, if one can guess."""
-    if len(path.split()) > 1 and not Path(path).suffix:
-        go_on = advised("sample", "--prompt", path)
-        return f"there is no model {path!r}; to go on with these words: {go_on}"
-    with suppress(OSError):
-        models = {other.stem: other for other in Path(path).parent.glob("*.safetensors")}
-        if meant := closest(Path(path).stem, models):
-            there = whole(shlex.quote(str(models[meant])))
-            return f"there is no model {whole(path)}; did you mean {there}?"
-    advice = f"there is no model {whole(path)}; train one first: {advised('train')}"
-    if path.isalpha():
-        advice += f"; or, to begin with this word: {advised('sample', '--prompt', path)}"
-    return advice
-
-
-def is_text(path: str | os.PathLike[str]) -> bool:
-    """Whether `train` could learn from this file."""
-    with suppress(OSError, corpus.CorpusError):
-        if Path(path).is_file() and Path(path).stat().st_size <= LARGEST_TEXT:  # not a pipe
-            return bool(corpus.read_sentences(path))
-    return False
+    with refused():
+        return language_model.load(path).saved
 
 
 # An ordinary word is the name of a setting only where a message begins with it.

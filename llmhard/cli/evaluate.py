@@ -23,7 +23,7 @@ from llmhard.cli.common import (
     not_negative,
     read_model,
 )
-from llmhard.cli.training import Text, read_text
+from llmhard.cli.training import read_text
 from llmhard.sampler import Sampling
 from llmhard.terminal import console, measure, printable, status, whole, wrap
 from llmhard.version import __version__
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from llmhard.evaluation import Estimate, Evaluation
     from llmhard.mistakes import Mistake
-    from llmhard.model_file import SavedModel
+    from llmhard.preparation import Text
+from llmhard.model_file import SavedModel
 
 DEFAULT_SEED = 42
 DEFAULT_TEMPERATURES = (Sampling.temperature, 1.0)

@@ -17,8 +17,8 @@ from llmhard.cli.common import (
     notify,
     read_model,
 )
-from llmhard.cli.paths import check_collisions, check_page_place, check_room, film_path
-from llmhard.film import Film
+from llmhard.cli.paths import check_collisions, check_page_place, check_room
+from llmhard.film import Film, film_path
 from llmhard.model_file import SavedModel
 from llmhard.terminal import columns, printable, status, whole, wrap
 

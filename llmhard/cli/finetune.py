@@ -9,22 +9,20 @@ from typing import Any
 
 from llmhard import corpus
 from llmhard.checkpoint import Task
-from llmhard.cli.common import UsageError, add_model_option, read_model
+from llmhard.cli.common import UsageError, add_model_option, notify, read_model, refused
 from llmhard.cli.outputs import Outputs
 from llmhard.cli.training import (
     Job,
     add_output_options,
     add_recipe_options,
     changed_recipe,
-    encode,
     fact,
     filming,
-    kept,
     read_text,
     say_what_the_text_is,
     silence,
-    tell_of_long,
 )
+from llmhard.preparation import about_long, encode, what_to_keep
 from llmhard.recipe import FINE_TUNING
 from llmhard.terminal import whole
 from llmhard.trainer import Trainer
@@ -85,15 +83,17 @@ def run(options: argparse.Namespace) -> int:
     tokenizer = saved.tokenizer
     text = read_text(data)
     rng = random.Random(options.seed)
-    encoded = encode(tokenizer, text, rng, options.skip_unknown)
+    with refused():
+        encoded = encode(tokenizer, text, rng, options.skip_unknown)
+        keep = what_to_keep(options.keep, encoded)
     if not encoded.training:
         raise UsageError(f"no {tokenizer.document} of {text.name} is left to train on")
-    keep = kept(options, encoded)
     say("model", f"{whole(options.model)}, {saved.model.config.n_parameters():,} parameters")
     say_what_the_text_is(say, tokenizer, text, encoded)
     if encoded.skipped:
         say("skipped", f"{encoded.skipped:,} with {tokenizer.unit}s that the model does not know")
-    tell_of_long(tokenizer, encoded, saved.model.config.block_size, advice=False)
+    if long := about_long(tokenizer, encoded, saved.model.config.block_size, advice=False):
+        notify(long)
     trainer = Trainer(
         saved.model,
         encoded.training,

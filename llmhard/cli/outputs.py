@@ -23,9 +23,8 @@ from llmhard.cli.paths import (
     check_picture_place,
     check_room,
     checkpoint_path,
-    film_path,
 )
-from llmhard.film import Camera
+from llmhard.film import Camera, film_path
 from llmhard.trainer import Trainer
 
 PICTURE_SIZE = 200_000  # bytes, more than the curves take in any format

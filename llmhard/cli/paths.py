@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 import sys
 import unicodedata
@@ -12,27 +11,20 @@ from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
-from llmhard import curves, files
-from llmhard.cli.common import UsageError, advised, explained, is_text
-from llmhard.film import FILM
-from llmhard.model_file import CHECKPOINT, MODEL
+from llmhard import curves, files, replacing
+from llmhard.cli.common import UsageError, advised, explained, refused
+from llmhard.model_file import CHECKPOINT
+from llmhard.replacing import check_folder, is_there, or_force
 from llmhard.tensor_file import is_kind
-from llmhard.terminal import whole
 
 MODEL_OUT, ITS_CHECKPOINT, PICTURE = "the model (--out)", "its checkpoint", "the picture (--plot)"
 ITS_FILM = "its film (--film)"
 STANDARD_INPUT = "-"
-FORCE = "or replace it with --force"
 
 
 def checkpoint_path(out: Path) -> Path:
     """Return where a run that saves its model in `out` keeps its checkpoint: a name of its own."""
     return Path(f"{out}.checkpoint")
-
-
-def film_path(out: Path) -> Path:
-    """Return where the film of a training run is that saves its model in `out`."""
-    return Path(f"{out}.film")
 
 
 def check_collisions(reads: Mapping[str, str], writes: Mapping[str, Path | None]) -> None:
@@ -95,19 +87,8 @@ def _stream_identity(stream: object) -> set[object]:
 
 def check_model_place(path: Path, force: bool) -> None:
     """Raise UsageError if the model cannot be saved there, or would replace something else."""
-    if not _is_there(path, "--out") or force:
-        return
-    if is_kind(path, CHECKPOINT):
-        raise UsageError(
-            f"{path} is a checkpoint, an interrupted training run; to go on with it: "
-            f"{advised('train', '--resume', path)}; to save a model, choose another --out, {FORCE}"
-        )
-    if not is_kind(path, MODEL):
-        learn = f"to learn from it: {advised('train', path)}; " if is_text(path) else ""
-        raise UsageError(
-            f"{path} is there already, and it is no model; {learn}"
-            f"to save the model, choose another --out, {FORCE}"
-        )
+    with refused():
+        replacing.check_model_place(path, force, "--out")
 
 
 def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
@@ -115,33 +96,35 @@ def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
 
     `resumed` says that the run goes on from what is there.
     """
-    if not _is_there(path, "the checkpoint") or force or resumed:
-        return
+    with refused():
+        if not is_there(path, "the checkpoint") or force or resumed:
+            return
     if is_kind(path, CHECKPOINT):
         raise UsageError(
             f"there is a checkpoint of an interrupted training run, {path}; to go on with it: "
-            f"{advised('train', '--resume', path)}; to begin anew, choose another --out, {FORCE}"
+            f"{advised('train', '--resume', path)}; "
+            f"to begin anew, choose another --out, {or_force()}"
         )
     raise UsageError(
-        f"the checkpoint would replace {path}, which is none; choose another --out, {FORCE}"
+        f"the checkpoint would replace {path}, which is none; choose another --out, {or_force()}"
     )
 
 
 def check_film_place(path: Path, force: bool) -> None:
     """Raise UsageError if the film cannot be kept there, or would replace something else."""
-    if _is_there(path, "--out") and not force and not is_kind(path, FILM):
-        raise UsageError(
-            f"the film would replace {path}, which is none; choose another --out, {FORCE}"
-        )
+    with refused():
+        replacing.check_film_place(path, force, "--out")
 
 
 def check_picture_place(path: Path, force: bool) -> None:
     """Raise UsageError if the curves cannot be drawn there, or would replace something else."""
     with explained(f"cannot draw {path}"):
         curves.check_plot(path)
-    if _is_there(path, "--plot") and not force and not curves.is_plot(path):
+    with refused():
+        there = is_there(path, "--plot")
+    if there and not force and not curves.is_plot(path):
         raise UsageError(
-            f"{path} is there already and not drawn by llmhard; choose another --plot, {FORCE}"
+            f"{path} is there already and not drawn by llmhard; choose another --plot, {or_force()}"
         )
 
 
@@ -149,36 +132,14 @@ def check_page_place(path: Path, force: bool) -> None:
     """Raise UsageError if the page cannot be written there, or would replace something else."""
     from llmhard.explorer.page import MARK  # needed only here
 
-    if not _is_there(path, "--out") or force:
-        return
-    with explained(f"cannot read {path}"):
-        is_page = MARK.encode() in files.read(path)
-    if not is_page:
-        raise UsageError(
-            f"{path} is there already, and explore did not write it; choose another --out, {FORCE}"
-        )
+    with refused():
+        replacing.check_page_place(path, force, "--out", MARK)
 
 
 def check_room(path: Path, size: int) -> None:
     """Raise UsageError if a file of so many bytes cannot be written there."""
+    with refused():
+        check_folder(path)
     with explained(f"cannot write {path}"):
-        if not path.parent.exists():
-            make = whole(shlex.join(["mkdir", "-p", str(path.parent)]))
-            raise UsageError(
-                f"cannot write {path}: there is no folder {path.parent}; to make it: {make}"
-            )
         files.remove_leftovers(path)
         files.check_room(path, size)
-
-
-def _is_there(path: Path, what: str) -> bool:
-    """Whether there is a file that holds something. Raises UsageError if it cannot be replaced."""
-    with explained(f"cannot write {path}"):
-        if not path.exists():
-            return False
-        if not path.is_file():
-            raise UsageError(f"cannot write {path}: it is not a file; choose another {what}")
-        status = path.stat()
-    if not status.st_mode & 0o222:
-        raise UsageError(f"cannot write {path}: it is read-only; choose another {what}")
-    return status.st_size > 0

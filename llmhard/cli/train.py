@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from llmhard.cli.common import (
     add_plain_or_option,
     at_least_one,
     explained,
-    in_options,
     notify,
+    refused,
 )
 from llmhard.cli.outputs import Outputs
 from llmhard.cli.training import (
@@ -26,20 +25,23 @@ from llmhard.cli.training import (
     add_output_options,
     add_recipe_options,
     changed_recipe,
-    encode,
     fact,
     filming,
-    kept,
     read_text,
     say_what_the_text_is,
     silence,
-    tell_of_long,
 )
-from llmhard.model import GPT, Config
+from llmhard.model import Config
+from llmhard.preparation import (
+    DEFAULT_PRESET,
+    DEFAULT_SEED,
+    DEFAULT_TOKENIZER,
+    encode,
+    prepare,
+)
 from llmhard.recipe import PRESETS
 from llmhard.terminal import whole
-from llmhard.tokenizer import TOKENIZERS, Tokenizer
-from llmhard.trainer import Trainer
+from llmhard.tokenizer import TOKENIZERS
 
 SENTENCES = "the sentences (--data)"
 CHANGEABLE = (  # when a run is resumed
@@ -47,12 +49,6 @@ CHANGEABLE = (  # when a run is resumed
     "run",
 )  # fmt: skip
 DEFAULT_OUT = "model.safetensors"
-DEFAULT_PRESET = "thorough"
-DEFAULT_TOKENIZER = "word"
-DEFAULT_SEED = 42
-MAX_PARAMETERS = 100_000_000
-MANY_WORDS = 3000  # a step takes more than twice as long as with 1,000
-FEW_WORDS = 100  # no vocabulary to speak of, however often they occur
 SIZES = {
     "n_layer": "layers",
     "n_embd": "width: numbers that stand for a token",
@@ -136,56 +132,22 @@ def _begun(options: argparse.Namespace) -> Job:
     outputs.check({SENTENCES: options.data or str(corpus.default_path())})
     recipe = changed_recipe(PRESETS[options.preset or DEFAULT_PRESET], options)
     text = read_text(options.data)
-
     kind = TOKENIZERS[options.tokenizer or DEFAULT_TOKENIZER]
-    tokenizer = kind.from_sentences(text.sentences)
-    sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
-    try:
-        config = Config(tokenizer.vocab_size, **sizes)
-    except ValueError as error:
-        raise UsageError(in_options(str(error))) from None
     seed = DEFAULT_SEED if options.seed is None else options.seed
-    rng = random.Random(seed)
-    encoded = encode(tokenizer, text, rng, made_of_it=True)
-    keep = kept(options, encoded)
-    say_what_the_text_is(say, tokenizer, text, encoded)
+    sizes = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
+    with refused():
+        prepared = prepare(text, kind, recipe, seed, options.keep, sizes)
+    tokenizer, config = prepared.tokenizer, prepared.config
+    say_what_the_text_is(say, tokenizer, text, prepared.encoded)
     units = f"{len(tokenizer.words):,} {tokenizer.unit}s"
     say("vocabulary", f"{tokenizer.vocab_size:,} tokens: {units} and BOS")
     say("parameters", f"{config.n_parameters():,}")
-    if config.n_parameters() > MAX_PARAMETERS:
-        raise UsageError(
-            f"a model of {config.n_parameters():,} parameters is too large to train here"
-        )
-    tell_of_many_words(tokenizer, text.sentences)
-    tell_of_long(tokenizer, encoded, config.block_size, advice=True)
-    model = GPT.initialize(config, rng)
-    task = Task(tokenizer, (), encoded.record, text.path, False, out.name)
-    trainer = Trainer(
-        model,
-        encoded.training,
-        recipe,
-        seed,
-        encoded.held_out,
-        keep=keep,
-        threads=options.threads,
-    )
+    for notice in prepared.notices():
+        notify(notice)
+    task = Task(tokenizer, (), prepared.encoded.record, text.path, False, out.name)
+    trainer = prepared.trainer(options.threads)
     camera = filming(options, trainer, tokenizer)
     return Job(task, trainer, outputs, options.quiet, options.watch, camera)
-
-
-def tell_of_many_words(tokenizer: Tokenizer, sentences: list[str]) -> None:
-    """Give advice if there are more words than a small model can learn from these sentences."""
-    words = len(tokenizer.words)
-    if tokenizer.kind != "word" or words < FEW_WORDS:
-        return
-    counts = Counter(word for sentence in sentences for word in tokenizer.split(sentence))
-    once = sum(count == 1 for count in counts.values())
-    if words > MANY_WORDS or 2 * once > words:
-        notify(
-            f"{words:,} different words are many for this text: {once:,} occur only once, and "
-            f"each occurs {counts.total() / words:.1f} times on average; more text, or a larger "
-            f"--n-embd with more --steps, may help; --tokenizer char needs few tokens for any text"
-        )
 
 
 def _resumed(options: argparse.Namespace) -> Job:
@@ -212,7 +174,8 @@ def _resumed(options: argparse.Namespace) -> Job:
             f"say where those are with --data"
         )
     task = replace(task, out=out.name)
-    encoded = encode(task.tokenizer, text, random.Random(checkpoint.seed), task.skip_unknown)
+    with refused():
+        encoded = encode(task.tokenizer, text, random.Random(checkpoint.seed), task.skip_unknown)
     trainer = checkpoint.trainer(encoded.training, encoded.held_out)
     trainer.threads = options.threads
     say = silence if options.quiet else fact

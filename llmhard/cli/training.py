@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from llmhard import checkpoint, corpus, curves, model_file
+from llmhard import checkpoint, corpus, curves, model_file, preparation
 from llmhard.checkpoint import Task
 from llmhard.cli.common import (
     UsageError,
@@ -20,23 +19,24 @@ from llmhard.cli.common import (
     complain,
     explained,
     from_zero,
-    in_options,
     notify,
     positive,
+    refused,
     share,
     what_is_kept,
 )
 from llmhard.cli.outputs import Outputs, Target
-from llmhard.cli.progress import pace, progress
 from llmhard.cli.watch import Watch
 from llmhard.crew import n_cores
 from llmhard.film import FEWEST, MOST, SNAPSHOTS, Camera
+from llmhard.preparation import Encoded, Text
+from llmhard.progress import pace, progress
 from llmhard.recipe import Recipe
 from llmhard.signals import ENDING, Held, Interrupted
 from llmhard.terminal import columns, unfailing_streams, whole, wrap
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import LAST_STEPS, Keep, Trainer
-from llmhard.training_record import CurvePoint, DataRecord, TrainingRecord, rise
+from llmhard.training_record import CurvePoint, TrainingRecord, rise
 from llmhard.version import __version__
 
 Say = Callable[[str, str], None]
@@ -134,23 +134,8 @@ def snapshots(text: str) -> int:
 def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
     """The recipe with what the options say instead."""
     given = {field.name: getattr(options, field.name, None) for field in fields(Recipe)}
-    try:
-        return replace(base, **{name: value for name, value in given.items() if value is not None})
-    except ValueError as error:
-        raise UsageError(in_options(str(error))) from None
-
-
-def kept(options: argparse.Namespace, encoded: Encoded) -> Keep:
-    """What `--keep` says, or what is best. Raises UsageError if there is nothing to judge by."""
-    if options.keep is None:
-        return "best" if encoded.held_out else "last"
-    if options.keep == "best" and not encoded.held_out:
-        raise UsageError(
-            "--keep best needs held-out sentences to find the best step with, and none are held "
-            "out of fewer than ten; leave it out"
-        )
-    keep: Keep = options.keep
-    return keep
+    with refused():
+        return preparation.changed_recipe(base, given)
 
 
 def filming(options: argparse.Namespace, trainer: Trainer, tokenizer: Tokenizer) -> Camera | None:
@@ -163,72 +148,12 @@ def filming(options: argparse.Namespace, trainer: Trainer, tokenizer: Tokenizer)
 # ---------------------------------------------------------------- text
 
 
-@dataclass(frozen=True)
-class Text:
-    """Sentences and where they come from; `path` is None for standard input."""
-
-    sentences: list[str]
-    name: str
-    path: str | None
-
-
 def read_text(path: str | None) -> Text:
     """The sentences of a file, of standard input ("-") or the bundled ones (None)."""
-    source = corpus.default_path() if path is None else path
-    name = "standard input" if source == "-" else str(source)
-    if source == "-" and sys.stdin and sys.stdin.isatty():
+    if path == "-" and sys.stdin and sys.stdin.isatty():
         notify("type the sentences, one a line; Ctrl-D at the beginning of a line ends them")
-    with explained(f"cannot read sentences from {name}"):
-        sentences = corpus.read_sentences(source)
-    if source == "-":
-        return Text(sentences, name, None)
-    return Text(sentences, Path(source).name, str(Path(source).resolve()))
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The documents of a text: those to train on and those held out; what was skipped."""
-
-    training: list[list[int]]
-    held_out: list[list[int]]
-    skipped: int  # sentences, for words that the vocabulary lacks
-    record: DataRecord
-
-
-def encode(
-    tokenizer: Tokenizer,
-    text: Text,
-    rng: random.Random,
-    skip_unknown: bool = False,
-    made_of_it: bool = False,
-) -> Encoded:
-    """Split a text and encode it. Raises UsageError for words that the vocabulary lacks, unless
-    their sentences are to be skipped; a vocabulary made of the text lacks none."""
-    unknown: dict[str, None] = {}
-    parts: list[list[list[int]]] = []
-    skipped = 0
-    split = corpus.split(text.sentences, rng)
-    for sentences in split:
-        documents = []
-        for sentence in sentences:
-            if not made_of_it and (missing := tokenizer.unknown(sentence)):
-                unknown |= dict.fromkeys(missing)
-                skipped += 1
-            else:
-                documents.append(tokenizer.encode_document(sentence))
-        parts.append(documents)
-    if unknown and not skip_unknown:
-        some = ", ".join(f"{word!r:.40}" for word in list(unknown)[:10])
-        more = " ..." if len(unknown) > 10 else ""
-        raise UsageError(
-            f"the model does not know {len(unknown):,} of the {tokenizer.unit}s in {text.name}: "
-            f"{some}{more}; leave out the {tokenizer.document}s with them "
-            f"({skipped:,} of {len(text.sentences):,}) with --skip-unknown"
-        )
-    fingerprint = corpus.fingerprint(text.sentences)
-    record = DataRecord(text.name, fingerprint, len(text.sentences), len(split[1]))
-    training, held_out = parts
-    return Encoded(training, held_out, skipped, record)
+    with refused():
+        return preparation.read_text(path)
 
 
 def say_what_the_text_is(say: Say, tokenizer: Tokenizer, text: Text, encoded: Encoded) -> None:
@@ -246,20 +171,6 @@ def why_none_is_held_out(sentences: Sequence[str], document: str) -> str:
     if len(sentences) < fewest:
         return f"that takes at least {fewest} {document}s"
     return f"each {document} makes up more than a tenth of the text"
-
-
-def tell_of_long(tokenizer: Tokenizer, encoded: Encoded, block_size: int, advice: bool) -> None:
-    """Say how many documents are longer than the context and, as `advice`, which one holds them."""
-    lengths = [len(document) - 1 for document in (*encoded.training, *encoded.held_out)]
-    long = sum(length > block_size for length in lengths)
-    if long:
-        one, many = f"1 {tokenizer.document} is", f"{long:,} {tokenizer.document}s are"
-        message = (
-            f"{one if long == 1 else many} longer than the context of {block_size} tokens; "
-            f"only the beginning is learned"
-        )
-        holds = "it" if long == 1 else "them all"
-        notify(f"{message}; --block-size {max(lengths)} would hold {holds}" if advice else message)
 
 
 # ---------------------------------------------------------------- the training itself
@@ -296,7 +207,7 @@ class Job:
             began = time.perf_counter()
             self._train(watch, state, signals)
             seconds = time.perf_counter() - began
-            record = checkpoint.record(self.task, trainer, __version__)
+            record = checkpoint.record(self.task.data, trainer, __version__)
             records = (*self.task.earlier, record)
             saved = model_file.SavedModel(trainer.model, self.task.tokenizer, records)
             film = self._save_film(saved)  # before the model, whose file says that all is done

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llmhard.cli.common import UsageError, advised, closest, command_line, explained, folder_name
+from llmhard.cli.common import UsageError, advised, command_line, explained, folder_name
+from llmhard.slips import closest
 from llmhard.terminal import measure, whole, wrap
 
 EXAMPLE = "my-gpt"  # a name for advice

@@ -1,6 +1,7 @@
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
+from llmhard.drawing import Drawing
 from llmhard.engine.functions import Functions
 from llmhard.engine.indexing import Index
 
@@ -26,6 +27,16 @@ class Value(Functions[Value]):
     def children(self) -> tuple[Value, ...]: ...
     @property
     def local_grads(self) -> tuple[float, ...]: ...
+    def graph(
+        self,
+        names: Mapping[str, Value] | None = None,
+        *,
+        depth: int | None = 8,
+        size: int | None = 30,
+        inputs: int | None = 4,
+        spec: str = ".4g",
+    ) -> Drawing: ...
+    def _repr_svg_(self) -> str: ...
     @property
     def _backward(self) -> Callable[[], None]: ...
     @property

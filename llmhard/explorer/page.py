@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from llmhard import files
 from llmhard.explorer.data import contents
@@ -34,9 +35,11 @@ def write(
     files.write_atomically(path, html(saved, title, film).encode())
 
 
-def html(saved: SavedModel, title: str = "", film: Film | None = None) -> str:
-    """Return the page about a model, a whole HTML document."""
-    return assemble(script(modules(FOLDER / "js")), contents(saved, title, film), title)
+def html(saved: SavedModel, title: str = "", film: Film | None = None, text: str = "") -> str:
+    """Return the page about a model, a whole HTML document; it shows `text` first."""
+    start = f"#{urlencode({'text': text})}" if text else ""  # what an address may have, too
+    data = contents(saved, title, film) | {"start": start}
+    return assemble(script(modules(FOLDER / "js")), data, title)
 
 
 def assemble(script: str, data: Mapping[str, Any], title: str = "") -> str:

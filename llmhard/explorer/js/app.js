@@ -143,7 +143,7 @@ function start() {
   const store = new Store(fromHash(location.hash));
   const page = new Page(data, store);
   const fromAddress = () => {
-    const state = fromHash(location.hash);
+    const state = fromHash(location.hash || (data.start ?? ""));
     return { ...state, changes: changesWithin(state.changes, page.model) };
   };
   beginWithKnownWords(page);

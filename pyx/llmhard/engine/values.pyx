@@ -381,6 +381,14 @@ cdef class Value(Arithmetic):
         """
         return tuple([local for _, local in children_of(node_of(self))])
 
+    def graph(self, names=None, **limits):
+        """The graph of what it was computed from, as llmhard.graph draws it."""
+        from llmhard.graphs import graph    # only here: numbers are seldom looked at
+        return graph(self, names, **limits)
+
+    def _repr_svg_(self):
+        return self.graph()._repr_svg_()
+
     # The names that micrograd and microgpt use.
 
     label = ""

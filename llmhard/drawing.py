@@ -1,4 +1,4 @@
-"""Figures in one look: SVG that is text, one element a line, and reads well on light and dark.
+"""Pictures in one look: SVG that is text, one element a line, and reads well on light and dark.
 
 A Drawing grows with what is put on it. Points are (x, y) in pixels, y downwards; text is
 monospaced, so that its width is known.
@@ -6,11 +6,16 @@ monospaced, so that its width is known.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, log1p, log10
+from math import ceil, dist, floor, log1p, log10
+from pathlib import Path
 from xml.etree import ElementTree as ET
+
+from llmhard import files
 
 Point = tuple[float, float]
 
@@ -28,6 +33,7 @@ KINDS = {
     "operation": ("#e5f5e8", "#37834a"),
     "loss": ("#fde8e6", "#b93f37"),
 }
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 CURVES = ["#2f6fb7", "#b96e14", "#37834a", "#b93f37", "#7a4fa3"]
 
 
@@ -56,6 +62,11 @@ class Box:
     def bottom(self) -> Point:
         return (self.x, self.y + self.height / 2)
 
+    def overlaps(self, other: Box) -> bool:
+        """Return whether the two have a part of the drawing in common."""
+        beside = abs(self.x - other.x) >= (self.width + other.width) / 2
+        return not beside and abs(self.y - other.y) < (self.height + other.height) / 2
+
 
 def text_width(text: str, size: float = SIZE) -> float:
     return max(map(len, text.split("\n"))) * size * ADVANCE
@@ -66,10 +77,21 @@ def box_size(text: str) -> tuple[float, float]:
     return text_width(text) + 18, (text.count("\n") + 1) * SIZE * LEADING + 10
 
 
-class Drawing:
-    """Boxes, arrows, lines and labels; `svg()` gives the file."""
+def note_box(x: float, y: float, text: str) -> Box:
+    """The box that a note takes."""
+    size = SIZE - 2
+    return Box(x, y, text_width(text, size) + 6, (text.count("\n") + 1) * size * LEADING)
 
-    def __init__(self) -> None:
+
+class Drawing:
+    """Boxes, arrows, lines and labels; a notebook shows it, and `save` writes it.
+
+    `title` and `description` say what it shows to somebody who cannot see it. Text that is put on
+    it stays text, whatever it contains.
+    """
+
+    def __init__(self, title: str = "", description: str = "") -> None:
+        self.title, self.description = title, description
         self._elements: list[ET.Element] = []
         self._low: list[float] = [0.0, 0.0]
         self._high: list[float] = [0.0, 0.0]
@@ -120,38 +142,78 @@ class Drawing:
             baseline = y - half + (number + 0.5) * size * LEADING + size * 0.35
             element = self._add("text", x=x, y=baseline, fill=colour)
             element.attrib |= {"font-size": _number(size), "text-anchor": anchor}
-            element.text = line
+            element.text = _allowed(line)
 
     def line(
-        self, points: Sequence[Point], colour: str = MUTED, width: float = 1.3, dashed: bool = False
-    ) -> ET.Element:
+        self,
+        points: Sequence[Point],
+        colour: str = MUTED,
+        width: float = 1.3,
+        dashed: bool = False,
+        head: bool = False,
+    ) -> None:
+        """A line through the points, with the head of an arrow at the last one if wanted."""
         self._grow(*points)
         path = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
         element = self._add("polyline", points=path, fill="none", stroke=colour)
         element.set("stroke-width", _number(width))
         if dashed:
             element.set("stroke-dasharray", "5 4")
-        return element
+        if head:
+            self._head(*points[-2:])
 
     def arrow(
         self, start: Box | Point, end: Box | Point, text: str = "", dashed: bool = False
     ) -> None:
         """An arrow from a box or point to another, from and to the sides that face each other."""
         points = _facing(start, end)
-        self.line(points, dashed=dashed).set("marker-end", "url(#head)")
+        self.line(points, dashed=dashed, head=True)
         if text:
             (x1, y1), (x2, y2) = points
             self.note((x1 + x2) / 2, (y1 + y2) / 2, text)
 
+    def _head(self, start: Point, end: Point) -> None:
+        """The head of an arrow. A marker would need an id, and a notebook has many drawings."""
+        length = dist(start, end) or 1.0
+        u, v = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+        corners = [(1.0, 0.0), (-8.0, 3.6), (-8.0, -3.6)]  # along the arrow, and beside it
+        places = [(end[0] + a * u - b * v, end[1] + a * v + b * u) for a, b in corners]
+        shown = " ".join(f"{_number(x)},{_number(y)}" for x, y in places)
+        self._add("polygon", points=shown, fill=MUTED)
+
+    def caption(self, text: str) -> None:
+        """A small line below all that is there."""
+        x, y = (self._low[0] + self._high[0]) / 2, self._high[1]
+        self.label(x, y + 22, text, size=SIZE - 2, colour=MUTED)
+
     def note(self, x: float, y: float, text: str) -> None:
         """A small label on top of a line."""
-        size = SIZE - 2
-        width = text_width(text, size) + 6
-        height = (text.count("\n") + 1) * size * LEADING
-        self.rectangle(Box(x, y, width, height), PAPER)
-        self.label(x, y, text, size=size, colour=MUTED)
+        self.rectangle(note_box(x, y, text), PAPER)
+        self.label(x, y, text, size=SIZE - 2, colour=MUTED)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file whose name ends with .svg.
+
+        Raises:
+            ValueError: If the name ends otherwise.
+            OSError: If the file cannot be written.
+        """
+        if Path(path).suffix.lower() != ".svg":
+            raise ValueError(f"a drawing is saved as SVG, in a file such as {Path(path).stem}.svg")
+        files.write_atomically(path, self.svg().encode())
+
+    def __str__(self) -> str:
+        return self.svg()
+
+    def __repr__(self) -> str:
+        return self.title or "A drawing"
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: no wider than there is room."""
+        return self.svg().replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
 
     def svg(self) -> str:
+        """Return the SVG, one element a line."""
         left, top = (low - MARGIN for low in self._low)
         width, height = (
             high - low + 2 * MARGIN for low, high in zip(self._low, self._high, strict=True)
@@ -163,16 +225,10 @@ class Drawing:
             "height": _number(height),
             "font-family": FONT,
         }
-        marker = ET.SubElement(ET.SubElement(root, "defs"), "marker", id="head")
-        marker.attrib |= {
-            "viewBox": "0 0 10 10",
-            "refX": "9",
-            "refY": "5",
-            "markerWidth": "7",
-            "markerHeight": "7",
-            "orient": "auto",
-        }
-        ET.SubElement(marker, "path", d="M0,1 L10,5 L0,9 z", fill=MUTED)
+        if self.title:
+            root.set("role", "img")
+            ET.SubElement(root, "title").text = _allowed(self.title)
+            ET.SubElement(root, "desc").text = _allowed(self.description)
         paper = {"x": left + 1, "y": top + 1, "width": width - 2, "height": height - 2}
         ET.SubElement(
             root,
@@ -199,6 +255,11 @@ class Drawing:
         for point in points:
             self._low = [min(pair) for pair in zip(self._low, point, strict=True)]
             self._high = [max(pair) for pair in zip(self._high, point, strict=True)]
+
+
+def _allowed(text: str) -> str:
+    """The text with what XML cannot contain as \\x.. or \\u...., as Python would show it."""
+    return _NOT_IN_XML.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _number(number: float) -> str:

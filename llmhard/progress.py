@@ -1,4 +1,4 @@
-"""What `train` and `finetune` show while they train: a bar on a terminal, elsewhere some lines."""
+"""What is shown while a model learns: a bar on a terminal or in Jupyter, elsewhere some lines."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from math import ceil
 from typing import TYPE_CHECKING, TextIO
 
-from llmhard.terminal import columns, console, is_live, unfailing
+from llmhard.terminal import COLUMNS, columns, console, is_live, unfailing
 from llmhard.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ OnStep = Callable[[Trainer], None]
 
 @contextmanager
 def progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
-    """What to call after each step: a progress bar on a terminal, else some lines."""
+    """What to call after each step: a bar on a terminal or in Jupyter, else some lines."""
     if quiet or not sys.stderr:
         yield lambda _: None
+    elif in_jupyter():
+        bar = NotebookBar(trainer)
+        yield bar.on_step
+        bar.show()
     elif is_live(sys.stderr):
         with _bar(trainer, unfailing(sys.stderr)):
             yield lambda _: None
@@ -124,6 +129,33 @@ class Lines:
         parts = (done, now.loss(steps), now.validation(), now.left())
         self._stream.write("  ".join(filter(None, parts)) + "\n")
         self._stream.flush()
+
+
+def in_jupyter() -> bool:
+    """Return whether a notebook of Jupyter's shows the output, and can replace it."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+class NotebookBar:
+    """A bar as an output of a cell, replaced while the steps go on; the last one stays."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        display = import_module("IPython.display").display  # a notebook has it
+        self._measured, self._drawn = Measured(trainer), time.monotonic()
+        self._handle = display(self._content(), raw=True, display_id=True)
+
+    def on_step(self, _: Trainer) -> None:
+        if time.monotonic() - self._drawn >= REDRAW:
+            self.show()
+
+    def show(self) -> None:
+        """Replace it by what can be said now."""
+        self._drawn = time.monotonic()
+        self._handle.update(self._content(), raw=True)
+
+    def _content(self) -> dict[str, str]:
+        return {"text/plain": bar_text(self._measured, COLUMNS).plain.rstrip()}
 
 
 @contextmanager
