@@ -1,4 +1,5 @@
-"""Hooks for mkdocs: README.md is the home page, and links out of docs/ lead to pages, too.
+"""Hooks for mkdocs: README.md is the home page, links out of docs/ lead to pages, too, and the
+explorer of the default model is a page.
 
 On GitHub a lab links to `../llmhard/model.py`; on the site there is a page for each file that is
 linked like that.
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import PurePosixPath
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -19,6 +22,7 @@ from docs_tools.blocks import LANGUAGES
 from docs_tools.session import ROOT
 
 HOME = "index.md"
+EXPLORER = "explorer.html"
 SOURCES = "repository"  # the pages of files outside docs/
 NOT_SEARCHED = "---\nsearch: {exclude: true}\n---\n"
 _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
@@ -27,8 +31,10 @@ _FENCE = re.compile(r"^(`{3,}).*?^\1$", re.M | re.S)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the home page and a page for each file outside docs/ that something links to."""
+    """Add the home page, the explorer, and a page for each file outside docs/ that something
+    links to."""
     files.append(File.generated(config, HOME, content=_page("README.md")))
+    files.append(File.generated(config, EXPLORER, abs_src_path=str(_explorer())))
     todo = [
         "README.md",
         *(f"docs/{file.src_uri}" for file in files if file.src_uri.endswith(".md")),
@@ -53,6 +59,21 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     if origin.endswith(".md"):
         markdown = _rewritten(origin, page.file.src_uri, markdown)
     return _COG.sub("", markdown)
+
+
+def _explorer() -> Path:
+    """The explorer of the default model with its film, which is trained if there is none yet."""
+    folder = ROOT / "build" / "explorer"
+    model, page = folder / "model.safetensors", folder / EXPLORER
+    folder.mkdir(parents=True, exist_ok=True)
+    if not model.with_name(model.name + ".film").exists():
+        _run("train", "--film", "--quiet", "--force", "--out", str(model))
+    _run("explore", str(model), "--force", "--out", str(page))
+    return page
+
+
+def _run(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "llmhard", *arguments], cwd=ROOT, check=True)
 
 
 def _page(path: str) -> str:
