@@ -56,8 +56,8 @@ def probabilities(saved, words):
 
 
 def percent(text):
-    """The number in "12.3 %" and "< 0.01 %"."""
-    return float(re.sub(r"[^\d.]", "", text)) / 100
+    """The number in "12.3 %", "< 0.01 %" and "never"."""
+    return 0 if text == "never" else float(re.sub(r"[^\d.]", "", text)) / 100
 
 
 def bars(page):

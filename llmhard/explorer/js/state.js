@@ -107,7 +107,7 @@ export function changesToText(changes) {
  * @param {string} text
  * @returns {Changes}
  */
-export function changesFromText(text) {
+function changesFromText(text) {
   const changes = noChanges();
   for (const part of text.split(",")) readChange(changes, part.split(":"));
   return changes;

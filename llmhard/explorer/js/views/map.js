@@ -79,7 +79,7 @@ function backwardHeading(page) {
  * @param {Page} page
  * @returns {Run | null}
  */
-export function shownRun(page) {
+function shownRun(page) {
   const { run, part } = page.state;
   const { trace } = page.loss;
   if (run >= 0) return trace.graph.runs[run] ?? null;

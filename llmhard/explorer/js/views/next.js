@@ -54,7 +54,7 @@ export function nextView(page) {
  * @param {Page} page
  * @returns {Candidate[]}
  */
-export function candidatesOf(page) {
+function candidatesOf(page) {
   const own = page.here.probabilities.data;
   const { p, cutBy } = probabilities(page.here.logits.data, page.state);
   const truth = page.truth(page.position);
