@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO, TypeGuard, cast
 
@@ -187,3 +187,13 @@ def console(stream: TextIO, width: int | None = None) -> Console:
         markup=False,
         emoji=False,
     )
+
+
+@contextmanager
+def status(doing: str) -> Iterator[Callable[[str], None]]:
+    """What to call with what is done next: on a terminal, stderr shows it until the end."""
+    if not is_live(sys.stderr):
+        yield lambda _: None
+    else:
+        with console(unfailing(sys.stderr)).status(doing) as shown:
+            yield shown.update

@@ -4,10 +4,10 @@ import { number } from "./graph.js";
 import { lossOf, modelFrom, noChanges, read, runAt } from "./gpt.js";
 import { Grammar } from "./grammar.js";
 import { decodeDoubles, format, largest, percent } from "./numbers.js";
-import { pairsRight, prefersGood } from "./pairs.js";
+import { prefersGood } from "./pairs.js";
 import { pathThatMattered, weightsThatMattered } from "./paths.js";
 import { choose, kl, probabilities } from "./sampling.js";
-import { Tokenizer, joinWords } from "./tokenizer.js";
+import { Tokenizer } from "./tokenizer.js";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const model = modelFrom(data);
@@ -146,7 +146,7 @@ function pathOf(document) {
 
 globalThis.llm = {
   ...{ data, model, tokenizer, grammar, read, lossOf, noChanges, number, runAt, Tokenizer },
-  ...{ joinWords, choose, kl, probabilities, decodeDoubles, format, largest, percent },
-  ...{ pairsRight, prefersGood, weightsThatMattered, base64, logits, logitsAndAttentionWeights },
+  ...{ choose, kl, probabilities, decodeDoubles, format, largest, percent },
+  ...{ prefersGood, weightsThatMattered, base64, logits, logitsAndAttentionWeights },
   ...{ lenses, learned, gradients, everyNumber, slopes, formulas, pathOf },
 };

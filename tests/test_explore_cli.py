@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import re
 import shutil
@@ -147,6 +148,15 @@ def test_our_modules_make_one_script_and_all_of_them_are_in_it():
     script = pages.script(sources)
     assert [name for name in sources if f"// {name}\n" not in script] == []
     assert not re.search(r"^\s*(import|export)\b", script, re.MULTILINE)
+
+
+def test_nothing_is_exported_that_no_other_module_imports():
+    sources = pages.modules(pages.FOLDER / "js")
+    imports = re.findall(r"^import \{([^}]*)\}", "\n".join(sources.values()), re.MULTILINE)
+    imported = {name for names in imports for name in re.findall(r"[^\s,]+", names)}
+    exported = [name for text in sources.values() for name in pages._EXPORTED.findall(text)]
+    assert len(exported) > 40
+    assert [name for name in exported if name not in imported] == []
 
 
 # ---------------------------------------------------------------- the file
@@ -307,7 +317,7 @@ def test_a_model_without_words_is_shown(browser, tmp_path):
 def bundled(path, tokenizer=None, held_out=0):
     sentences = corpus.read_sentences(path)
     tokenizer = tokenizer or Tokenizer(grammar.WORDS)
-    return untrained(tokenizer, (record_of(path.name, sentences, held_out),))
+    return untrained(tokenizer, (record_of(path.name, sentences, held_out),), block_size=16)
 
 
 def test_the_bundled_text_has_the_grammar_and_held_out_sentences():
@@ -342,11 +352,31 @@ def test_a_model_tuned_to_questions_has_their_grammar():
 @pytest.mark.parametrize("tokenizer", [Tokenizer, CharTokenizer])
 def test_a_text_of_one_s_own_has_no_truth(tokenizer, folder, sentences_file):
     shutil.copy(sentences_file, folder / "own.txt")
-    saved = untrained(tokenizer.from_sentences(SENTENCES), (record_of("own.txt", SENTENCES),))
+    record = record_of("own.txt", SENTENCES)
+    saved = untrained(tokenizer.from_sentences(SENTENCES), (record,), block_size=40)
     data = contents(saved)
     assert (data["grammar"], data["pairs"]) == (None, None)
     assert sorted(data["sentences"]) == sorted(SENTENCES)
     assert data["tokenizer"]["kind"] == {"word": "words", "char": "characters"}[tokenizer.kind]
+
+
+def test_a_grammar_of_words_that_the_model_does_not_know_is_no_truth(folder):
+    sentences = grammar.corpus(50, seed=1)
+    (folder / "some.txt").write_text("\n".join(sentences) + "\n")
+    saved = untrained(Tokenizer.from_sentences(sentences), (record_of("some.txt", sentences),))
+    assert contents(saved)["grammar"] is None
+    all_words = untrained(Tokenizer(grammar.WORDS), (record_of("some.txt", sentences),))
+    assert contents(all_words)["grammar"] is not None
+
+
+@pytest.mark.parametrize(("tokenizer", "shown"), [(Tokenizer, 7), (CharTokenizer, 13)])
+def test_sentences_are_shown_as_far_as_the_context_goes(folder, tokenizer, shown):
+    lines = ["A B, c d e f g h i j k l m n o p", "what nobody knows", "x"]
+    (folder / "long.txt").write_text("\n".join(lines) + "\n")
+    record = record_of("long.txt", lines)
+    saved = untrained(tokenizer.from_sentences(lines[:1]), (record,), block_size=shown + 1)
+    expected = {Tokenizer: "a b, c d e f", CharTokenizer: "A B, c d e f "}[tokenizer]
+    assert contents(saved)["sentences"] == [expected]
 
 
 def test_characters_of_the_bundled_text_have_no_truth():
@@ -466,6 +496,14 @@ def test_it_replaces_nothing_of_somebody_else_s(call, refuses, content):
 def test_what_it_refuses(refuses, arguments, why):
     Path("text.txt").write_text("the cat sat\n")
     assert why in refuses("explore", *arguments)
+
+
+def test_a_model_may_have_any_name(call, folder, tiny_file):
+    for name in ("my model", "</title>", "\N{OLD PERSIAN NUMBER ONE}", os.fsdecode(b"\xff")):
+        shutil.copy(tiny_file, folder / f"{name.replace('/', '')}.safetensors")
+        code, _, err = call("explore", f"{name.replace('/', '')}.safetensors")
+        assert (code, err) == (0, "")
+        assert data_of("explorer.html")["title"] == name.replace("/", "")
 
 
 @pytest.mark.usefixtures("model")

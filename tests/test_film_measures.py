@@ -18,15 +18,15 @@ from llmhard.trainer import Trainer
 from llmhard.training_record import DataRecord, TrainingRecord
 
 
-def film_of(tokenizer, sentences, recipe, n, **sizes):
+def film_of(tokenizer, sentences, recipe, n, held_out=0, **sizes):
     """The film of a training run."""
     model = GPT.initialize(Config(tokenizer.vocab_size, **sizes), random.Random(5))
     documents = [tokenizer.encode_document(sentence) for sentence in sentences]
-    trainer, camera = Trainer(model, documents, recipe, 5), None
+    trainer = Trainer(model, documents[held_out:], recipe, 5, documents[:held_out])
     camera = Camera(model.config, tokenizer, recipe.steps, n)
     camera.take(trainer)
     trainer.run(camera.take)
-    data = DataRecord("text", corpus.fingerprint(sentences), len(sentences), 0)
+    data = DataRecord("text", corpus.fingerprint(sentences), len(sentences), held_out)
     curve = tuple(trainer.curve)
     record = TrainingRecord(recipe, 5, trainer.final_loss(), data, curve, "0.0.test")
     return camera.film(trainer, SavedModel(model, tokenizer, (record,)))

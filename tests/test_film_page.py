@@ -16,6 +16,7 @@ from llmhard.explorer.film_data import film_contents
 from llmhard.film import Film
 from llmhard.model_file import SavedModel
 from llmhard.recipe import Recipe
+from llmhard.sampler import Reader
 from llmhard.tokenizer import CharTokenizer, Tokenizer
 from llmhard.word_map import classes_of, map_axes, placed
 
@@ -77,12 +78,25 @@ def test_every_parameter_of_every_snapshot_is_pythons_to_the_bit(js, film):
         assert doubles(js(f"llm.base64(llm.film.parametersAt({i}))")) == flat(film.model_at(i))
 
 
+def test_a_validation_loss_says_when_it_was_measured(browser, tmp_path):
+    sentences = [f"the {a} {b}" for a in ("cat", "dog", "cow") for b in ("sat", "ran", "sang")]
+    recipe = Recipe(steps=40)
+    film = film_of(Tokenizer.from_sentences(sentences), sentences, recipe, 9, held_out=3, n_layer=1)
+    measured = [point.step for point in film.records[-1].curve]
+    with opened(browser, page_of(film, tmp_path)) as page:
+        found = page.evaluate("llm.film.snapshots")
+    assert [said["validation"] for said in found] == [
+        pytest.approx(snapshot.validation, abs=1e-4) for snapshot in film.snapshots
+    ]
+    for said in found:
+        assert said["validatedAt"] == max(step for step in measured if step <= said["step"])
+    assert any(said["validatedAt"] < said["step"] for said in found)
+
+
 def test_a_snapshots_model_reads(js, film):
     document = film.tokenizer.encode_document("the cats sleep")
     for i in (0, 4):
         model = SavedModel(film.model_at(i), film.tokenizer, ())
-        from llmhard.sampler import Reader
-
         reader = Reader(model.model)
         expected = [reader.read(token).data[:] for token in document[:-1]]
         found = js(
@@ -102,7 +116,7 @@ def test_what_is_said_of_the_snapshots(js, film):
         assert said["step"] == kept.step
         assert said["sentences"] == list(kept.sentences)
         assert said["training"] == pytest.approx(kept.training, abs=1e-4)
-        assert said["validation"] is None
+        assert said["validation"] is said["validatedAt"] is None
         assert said["gap"] == data["measures"]["gap"][i]
         assert said["pairs"] == {k: v[i] for k, v in data["measures"]["pairs"].items()}
 

@@ -6,8 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -26,7 +25,7 @@ from llmhard.cli.common import (
 )
 from llmhard.cli.training import read_text
 from llmhard.sampler import Sampling
-from llmhard.terminal import console, is_live, measure, printable, unfailing, whole, wrap
+from llmhard.terminal import console, measure, printable, status, whole, wrap
 from llmhard.version import __version__
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
     saved = read_model(options.model)
     text = read_text(options.data) if options.data else _text_of(saved, options.model)
     try:
-        with _status() as tell:
+        with status("evaluating") as tell:
             evaluation = evaluate(
                 saved,
                 text.sentences,
@@ -120,16 +119,6 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(about | {"seed": options.seed} | asdict(evaluation), indent=2))
     else:
         print(_report(options.model, text, evaluation), end="")
-
-
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """What to call with what is done next: on a terminal, stderr shows it until the end."""
-    if not is_live(sys.stderr):
-        yield lambda _: None
-    else:
-        with console(unfailing(sys.stderr)).status("evaluating") as status:
-            yield status.update
 
 
 def _text_of(saved: SavedModel, model: str) -> Text:

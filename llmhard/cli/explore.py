@@ -20,7 +20,7 @@ from llmhard.cli.common import (
 from llmhard.cli.paths import check_collisions, check_page_place, check_room
 from llmhard.film import Film, film_path
 from llmhard.model_file import SavedModel
-from llmhard.terminal import columns, printable, whole, wrap
+from llmhard.terminal import columns, printable, status, whole, wrap
 
 PAGE = "explorer.html"
 ITS_MODEL = "mine.safetensors"  # the file in which a workbook's gpt.py saves its model
@@ -77,15 +77,20 @@ def run(options: argparse.Namespace) -> None:
     check_room(out, 0)
     saved = read_model(model)
     film = read_film(film_file, saved) if options.film else _film_beside(film_file, saved)
-    from llmhard import explorer  # only here: it takes the grammar
-
-    with explained(f"cannot write {whole(str(out))}"):
-        explorer.write(out, saved, title=Path(model).stem, film=film)
+    _write(out, saved, Path(model).stem, film)
     advice = "" if options.open else "; open it in a browser"
     saved_as = f"saved {whole(printable(str(out)))}, {out.stat().st_size:,} bytes{advice}"
     print("\n".join(wrap(saved_as, columns(), rest="  ")))
     if options.open:
         _open(out)
+
+
+def _write(out: Path, saved: SavedModel, title: str, film: Film | None) -> None:
+    from llmhard import explorer  # only here: it takes the grammar
+
+    doing = "measuring the film" if film else "writing the page"
+    with explained(f"cannot write {whole(str(out))}"), status(doing):
+        explorer.write(out, saved, title, film)
 
 
 def _open(page: Path) -> None:

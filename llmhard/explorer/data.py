@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from llmhard import corpus, grammar
@@ -20,7 +21,7 @@ from llmhard.model import GPT
 from llmhard.model_file import SavedModel
 from llmhard.pcfg import Grammar
 from llmhard.sampler import Reader, generate
-from llmhard.tokenizer import Tokenizer
+from llmhard.tokenizer import Tokenizer, UnknownWordError
 from llmhard.version import __version__
 
 BOS_TEXT = "BOS"
@@ -87,12 +88,15 @@ def _text_of(saved: SavedModel) -> list[str] | None:
 
 
 def _language_of(saved: SavedModel, text: Sequence[str] | None) -> Grammar | None:
-    """The grammar that has written the text; of a model whose training is unknown, the one whose
-    words it has."""
+    """The grammar that has written the text, if the model knows all its words.
+
+    Of a model whose training is unknown, it is the one with the same words.
+    """
     if saved.tokenizer.kind != "word":
         return None
     for language in (grammar.SENTENCES, grammar.QUESTION_SENTENCES):
-        if text and all(map(language.accepts, text[:: 1 + len(text) // TRIED])):
+        is_known = set(language.words) <= set(saved.tokenizer.words)
+        if is_known and text and all(map(language.accepts, text[:: 1 + len(text) // TRIED])):
             return language
         if not saved.records and saved.tokenizer.words == language.words:
             return language
@@ -117,7 +121,17 @@ def _sentences(saved: SavedModel, text: Sequence[str] | None) -> list[str]:
     with suppress(ValueError):  # this version of llmhard holds others out
         learned, held_out = split_as_trained(text, saved.records) or (learned, [])
     chosen = list(dict.fromkeys(held_out or learned))
-    return rng.sample(chosen, min(SENTENCES, len(chosen)))
+    rng.shuffle(chosen)
+    readable = (_beginning(saved, sentence) for sentence in chosen)
+    return list(islice(filter(None, readable), SENTENCES))
+
+
+def _beginning(saved: SavedModel, sentence: str) -> str:
+    """As much of a sentence as the model's context holds; "" if it does not know its words."""
+    with suppress(UnknownWordError):
+        ids = saved.tokenizer.encode(sentence)
+        return saved.tokenizer.decode(ids[: saved.model.config.block_size - 1])
+    return ""
 
 
 def _samples(saved: SavedModel, rng: random.Random) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def assemble(script: str, data: Mapping[str, Any], title: str = "") -> str:
     style = (FOLDER / "style.css").read_text(encoding="utf-8")
     parts = {
         "policy": _policy(script, style),
-        "title": escape(title),
+        "title": escape(title).encode(errors="replace").decode(),  # a file may have any name
         "style": style,
         "data": _json(data),
         "script": script,
@@ -100,29 +100,34 @@ def script(sources: Mapping[str, str], entry: str = ENTRY) -> str:
     Raises ModuleError for a module that is missing, imports in a circle, or says what this cannot
     translate.
     """
-    ordered = list(_in_order(sources, entry, ()))
+    ordered: dict[str, None] = {}
+    _put_in_order(sources, entry, (), ordered)
     names: dict[str, str] = {}
-    for path in dict.fromkeys(ordered):
+    for path in ordered:
         for name in _NAME.findall(_EXPORT.sub("", sources[path])):
             if name in names:
                 raise ModuleError(f"{names[name]} and {path} both have a {name}")
             names[name] = path
-    return "\n".join(f"// {path}\n{_plain(path, sources)}" for path in dict.fromkeys(ordered))
+    return "\n".join(f"// {path}\n{_plain(path, sources)}" for path in ordered)
 
 
-def _in_order(sources: Mapping[str, str], path: str, above: tuple[str, ...]) -> Iterator[str]:
-    """A module after all that it imports; some come several times."""
+def _put_in_order(
+    sources: Mapping[str, str], path: str, above: tuple[str, ...], ordered: dict[str, None]
+) -> None:
+    """Add a module to those in order, after all that it imports; `above` are importing it."""
     if path in above:
         raise ModuleError(f"{path} imports itself: {' -> '.join([*above, path])}")
     if path not in sources:
         raise ModuleError(f"there is no module {path}, which {above[-1]} imports")
+    if path in ordered:
+        return
     for names, other in _IMPORT.findall(sources[path]):
         module = _beside(path, other)
-        yield from _in_order(sources, module, (*above, path))
+        _put_in_order(sources, module, (*above, path), ordered)
         exported = _EXPORTED.findall(sources[module])
         if missing := [name for name in re.findall(r"[^\s,]+", names) if name not in exported]:
             raise ModuleError(f"{module} exports no {missing[0]}, which {path} imports")
-    yield path
+    ordered[path] = None
 
 
 def _beside(path: str, other: str) -> str:

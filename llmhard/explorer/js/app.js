@@ -17,13 +17,13 @@ import { truthView } from "./views/truth.js";
 /**
  * @typedef {import("./views/dom.js").VNode} VNode
  * @typedef {import("./views/dom.js").Child} Child
- * @typedef {{name: string, title: string, view: (page: Page) => Child[]}} View
+ * @typedef {{name: string, title: string, view: (page: Page) => Child[], needsTruth?: boolean}} View
  */
 
 /** @type {View[]} */
 const VIEWS = [
   { name: "next", title: "Next word", view: nextView },
-  { name: "truth", title: "Truth", view: truthView },
+  { name: "truth", title: "Truth", view: truthView, needsTruth: true },
   { name: "attention", title: "Attention", view: attentionView },
   { name: "map", title: "Every number", view: mapView },
   { name: "lens", title: "Layer by layer", view: lensView },
@@ -38,19 +38,35 @@ function everything(page) {
     top(page),
     sentenceView(page),
     navigation(page, view),
-    h("main", { key: view.name, id: "view", tabindex: -1, "aria-label": view.title }, ...view.view(page)),
+    h(
+      "main",
+      { key: view.name, id: "view", tabindex: -1, "aria-label": view.title },
+      ...view.view(page),
+    ),
     tourCard(page),
   ];
 }
 
 /** @param {Page} page */
 function top(page) {
-  const numbers = page.remember("size", "", () => [...page.model.parameters.values()].reduce((n, { data }) => n + data.length, 0));
-  return h("header", { class: "top", key: "top" },
-    h("h1", null, "See inside a GPT"),
-    h("p", { class: "facts" }, `A language model of ${numbers.toLocaleString("en")} numbers, at work in this page. See and change every one.`),
+  const numbers = page.remember("size", "", () =>
+    [...page.model.parameters.values()].reduce((n, { data }) => n + data.length, 0),
+  );
+  return h(
+    "header.top",
+    { key: "top" },
+    h("h1", "See inside a GPT"),
+    h(
+      "p.facts",
+      `A language model of ${numbers.toLocaleString("en")} numbers, at work in this page. See and change every one.`,
+    ),
     tourButton(page),
-    button([THEME_SIGNS[themeNow()], h("span", { class: "theme-name" }, ` ${themeNow()}`)], () => page.redraw(nextTheme()), { class: "plain", "aria-label": `Colours: ${themeNow()}`, key: "theme" }));
+    button(
+      [THEME_SIGNS[themeNow()], h("span.theme-name", ` ${themeNow()}`)],
+      () => page.redraw(nextTheme()),
+      { class: "plain", "aria-label": `Colours: ${themeNow()}`, key: "theme" },
+    ),
+  );
 }
 
 /** @type {("auto" | "light" | "dark")[]} */
@@ -59,7 +75,9 @@ const THEMES = ["auto", "light", "dark"];
 const THEME_SIGNS = { auto: "\u25d0", light: "\u25cb", dark: "\u25cf" };
 
 function themeNow() {
-  return /** @type {"auto" | "light" | "dark"} */ (document.documentElement.dataset.theme ?? "auto");
+  return /** @type {"auto" | "light" | "dark"} */ (
+    document.documentElement.dataset.theme ?? "auto"
+  );
 }
 
 function nextTheme() {
@@ -72,8 +90,16 @@ function nextTheme() {
  * @param {View} now
  */
 function navigation(page, now) {
-  return h("nav", { class: "views", "aria-label": "Views", key: "views", draw: keepingInView("[aria-current]", now.name) }, VIEWS.map(({ name, title }) =>
-    linkTo(page, { view: name }, title, { key: name, "aria-current": name === now.name ? "page" : null })));
+  return h(
+    "nav.views",
+    { "aria-label": "Views", key: "views", draw: keepingInView("[aria-current]", now.name) },
+    VIEWS.filter(({ needsTruth }) => page.grammar || !needsTruth).map(({ name, title }) =>
+      linkTo(page, { view: name }, title, {
+        key: name,
+        "aria-current": name === now.name ? "page" : null,
+      }),
+    ),
+  );
 }
 
 const PAUSE = 200; // milliseconds; browsers refuse to write the address at each key

@@ -38,7 +38,11 @@ import { decodeBytes } from "./numbers.js";
  * @property {Record<string, number | null>} learned the step of the first snapshot from which on a kind is right
  */
 
-/** What a snapshot is like, its model apart. @typedef {{step: number, training: number | null, validation: number | null, sentences: string[], gap: number | null, pairs: Record<string, number>}} Snapshot */
+/**
+ * What a snapshot is like, its model apart. The validation loss is the latest one, measured after step `validatedAt`.
+ * @typedef {{step: number, training: number | null, validation: number | null, validatedAt: number | null,
+ *   sentences: string[], gap: number | null, pairs: Record<string, number>}} Snapshot
+ */
 
 /** A word on the map. @typedef {{token: number, x: number, y: number, kind: string | null}} Place */
 
@@ -124,12 +128,13 @@ export class Film {
    * @returns {Snapshot}
    */
   snapshot(i) {
-    const { steps, training, validation, sentences, measures } = this.data;
+    const { steps, training, validation, sentences, measures, curve } = this.data;
     const pairs = Object.entries(measures?.pairs ?? {}).map(([kind, shares]) => [kind, shares[i]]);
     return {
       step: steps[i],
       training: training[i],
       validation: validation[i],
+      validatedAt: curve.findLast(([step, , loss]) => loss !== null && step <= steps[i])?.[0] ?? null,
       sentences: sentences[i],
       gap: measures ? measures.gap[i] : null,
       pairs: Object.fromEntries(pairs),

@@ -3,26 +3,6 @@
 import { Reader } from "./gpt.js";
 import { BOS, Tokenizer } from "./tokenizer.js";
 
-/** @typedef {{kind: string, good: string, bad: string}} Pair */
-
-/**
- * Return of each kind of pairs how many there are, and in how many the model prefers the good one.
- * @param {import("./gpt.js").Model} model
- * @param {Tokenizer} tokenizer
- * @param {Pair[]} pairs
- * @param {import("./gpt.js").Changes} [changes]
- * @returns {Map<string, {right: number, all: number}>}
- */
-export function pairsRight(model, tokenizer, pairs, changes) {
-  const found = new Map();
-  for (const pair of pairs) {
-    const { right, all } = found.get(pair.kind) ?? { right: 0, all: 0 };
-    const isRight = prefersGood(model, tokenizer, pair, changes);
-    found.set(pair.kind, { right: right + Number(isRight), all: all + 1 });
-  }
-  return found;
-}
-
 /**
  * Tell whether the model finds the good sentence more likely than the bad one.
  * @param {import("./gpt.js").Model} model

@@ -82,7 +82,9 @@ export function changesWithin(changes, { config, parameters }) {
  */
 export function countChanges(changes) {
   const { heads, mlps, weights, positions, attentionTemperature } = changes;
-  return heads.size + mlps.size + weights.size + Number(positions) + Number(attentionTemperature !== 1);
+  return (
+    heads.size + mlps.size + weights.size + Number(positions) + Number(attentionTemperature !== 1)
+  );
 }
 
 /**
@@ -92,7 +94,10 @@ export function countChanges(changes) {
  */
 export function changesToText(changes) {
   const { heads, mlps, weights, positions, attentionTemperature } = changes;
-  const parts = [...[...heads].map((head) => `head:${head}`), ...[...mlps].map((layer) => `mlp:${layer}`)];
+  const parts = [
+    ...[...heads].map((head) => `head:${head}`),
+    ...[...mlps].map((layer) => `mlp:${layer}`),
+  ];
   if (positions) parts.push("positions");
   if (attentionTemperature !== 1) parts.push(`temperature:${attentionTemperature}`);
   return [...parts, ...[...weights].map(([name, x]) => `weight:${name}:${x}`)].join(",");
@@ -118,8 +123,10 @@ function readChange(changes, [kind, name = "", value = ""]) {
   if (kind === "head" && /^\d+\.\d+$/.test(name)) changes.heads.add(name);
   if (kind === "mlp" && /^\d+$/.test(name)) changes.mlps.add(Number(name));
   if (kind === "positions") changes.positions = true;
-  if (kind === "temperature" && Number(name) > 0.01 && Number(name) < 1000) changes.attentionTemperature = Number(name);
-  if (kind === "weight" && value !== "" && Number.isFinite(Number(value))) changes.weights.set(name, Number(value));
+  if (kind === "temperature" && Number(name) > 0.01 && Number(name) < 1000)
+    changes.attentionTemperature = Number(name);
+  if (kind === "weight" && value !== "" && Number.isFinite(Number(value)))
+    changes.weights.set(name, Number(value));
 }
 
 /**
@@ -207,7 +214,8 @@ export class Store {
 
   /** @param {Partial<State>} part */
   set(part) {
-    if (part.changes && changesToText(part.changes) !== changesToText(this.state.changes)) this.past.push(this.state.changes);
+    if (part.changes && changesToText(part.changes) !== changesToText(this.state.changes))
+      this.past.push(this.state.changes);
     this.state = { ...this.state, ...part };
     this.subscriber(this.state);
   }

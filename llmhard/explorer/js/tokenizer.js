@@ -84,7 +84,7 @@ const QUOTES = new Set("'\"");
  * @param {string} text
  * @returns {string[]}
  */
-export function splitWords(text) {
+function splitWords(text) {
   const straight = straightened(clean(clean(text).toLowerCase()));
   const dashed = straight.replace(/–|—|―|--+/gu, "—");
   const dotted = dashed.replace(new RegExp(`\\.(?:[${SPACE}]*\\.)+`, "gu"), "…");
@@ -95,7 +95,7 @@ export function splitWords(text) {
  * Return the text that has these words, with spaces where print has them.
  * @param {string[]} words
  */
-export function joinWords(words) {
+function joinWords(words) {
   const open = new Set();
   let text = "";
   let attached = true; // to what came before

@@ -20,12 +20,33 @@ import { arc, cells } from "./svg.js";
 export function attentionView(page) {
   const { layer, head } = chosenHead(page);
   return [
-    heading("Which words does it look at?", "To guess what follows ", wordOf(page.token(page.position)), ", the model may look back at every word before it. Each of its ", h("b", null, `${heads(page).length} heads`), " shares out 100\u00a0% of its attention: choose a word to see where that goes."),
+    heading(
+      "Which words does it look at?",
+      "To guess what follows ",
+      wordOf(page.token(page.position)),
+      ", the model may look back at every word before it. Each of its ",
+      h("b", `${heads(page).length} heads`),
+      " shares out 100\u00a0% of its attention: choose a word to see where that goes.",
+    ),
     gallery(page),
-    h("section", { key: "arcs", "aria-label": "Attention on the words" }, h("h3", null, `Head ${head + 1} of layer ${layer + 1}`), story(page), arcs(page)),
-    h("div", { class: "columns even", key: "columns" },
-      h("section", { key: "matrix", "aria-label": "Attention as a matrix" }, matrixTitle(page), matrix(page)),
-      arithmetic(page)),
+    h(
+      "section",
+      { key: "arcs", "aria-label": "Attention on the words" },
+      h("h3", `Head ${head + 1} of layer ${layer + 1}`),
+      story(page),
+      arcs(page),
+    ),
+    h(
+      "div.columns.even",
+      { key: "columns" },
+      h(
+        "section",
+        { key: "matrix", "aria-label": "Attention as a matrix" },
+        matrixTitle(page),
+        matrix(page),
+      ),
+      arithmetic(page),
+    ),
   ];
 }
 
@@ -36,7 +57,10 @@ export function attentionView(page) {
  */
 export function chosenHead(page) {
   const { n_layer, n_head } = page.model.config;
-  return { layer: Math.min(page.state.layer, n_layer - 1), head: Math.min(page.state.head, n_head - 1) };
+  return {
+    layer: Math.min(page.state.layer, n_layer - 1),
+    head: Math.min(page.state.head, n_head - 1),
+  };
 }
 
 /**
@@ -46,7 +70,10 @@ export function chosenHead(page) {
  */
 function heads(page) {
   const { n_layer, n_head } = page.model.config;
-  return Array.from({ length: n_layer * n_head }, (_, i) => ({ layer: Math.floor(i / n_head), head: i % n_head }));
+  return Array.from({ length: n_layer * n_head }, (_, i) => ({
+    layer: Math.floor(i / n_head),
+    head: i % n_head,
+  }));
 }
 
 /**
@@ -64,12 +91,29 @@ function gallery(page) {
   const now = chosenHead(page);
   const { n_layer, n_head } = page.model.config;
   const style = { "--columns": n_head, "--all": n_head * n_layer > 8 ? n_head : n_head * n_layer };
-  return h("div", { class: "gallery", key: "gallery", role: "group", "aria-label": "Heads", style, on: { keydown: roving("button", n_head) } },
+  return h(
+    "div.gallery",
+    {
+      key: "gallery",
+      role: "group",
+      "aria-label": "Heads",
+      style,
+      on: { keydown: roving("button", n_head) },
+    },
     heads(page).map(({ layer, head }) => {
       const chosen = layer === now.layer && head === now.head;
-      return button([thumbnail(page, layer, head), h("span", null, `Layer ${layer + 1}, head ${head + 1}`)], () => page.set({ layer, head, number: -1 }),
-        { key: `${layer}.${head}`, "aria-pressed": String(chosen), tabindex: chosen ? 0 : -1, "aria-label": `Layer ${layer + 1}, head ${head + 1}: ${looks(page, page.position, layer, head)}` });
-    }));
+      return button(
+        [thumbnail(page, layer, head), h("span", `Layer ${layer + 1}, head ${head + 1}`)],
+        () => page.set({ layer, head, number: -1 }),
+        {
+          key: `${layer}.${head}`,
+          "aria-pressed": String(chosen),
+          tabindex: chosen ? 0 : -1,
+          "aria-label": `Layer ${layer + 1}, head ${head + 1}: ${looks(page, page.position, layer, head)}`,
+        },
+      );
+    }),
+  );
 }
 
 /**
@@ -80,7 +124,9 @@ function gallery(page) {
 function thumbnail(page, layer, head) {
   const n = page.trace.positions.length;
   const data = new Float64Array(n * n);
-  page.trace.positions.forEach(({ layers }, row) => data.set(layers[layer].heads[head].weights.data, row * n));
+  page.trace.positions.forEach(({ layers }, row) =>
+    data.set(layers[layer].heads[head].weights.data, row * n),
+  );
   return cells({ key: "thumbnail", says: "", data, cols: n, most: 1, share: true });
 }
 
@@ -118,10 +164,25 @@ function arcs(page) {
   const height = 30 + 24 * Math.min(n, 7);
   const { layer, head } = chosenHead(page);
   const says = `From ${page.token(page.position)}: ${looks(page, page.position, layer, head)}`;
-  return figure(says, { class: "scroll", draw: keepingInView("[aria-pressed=true]", `${page.position} of ${n}`) },
-    h("div", { class: "arcs", style: { width: `${width}px` } },
-      h("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" }, fainter(page, height), strong(page, height)),
-      h("div", { class: "arc-words", on: { keydown: roving("button") } }, page.tokens.map((token, at) => arcWord(page, token, at)))));
+  return figure(
+    says,
+    { class: "scroll", draw: keepingInView("[aria-pressed=true]", `${page.position} of ${n}`) },
+    h(
+      "div.arcs",
+      { style: { width: `${width}px` } },
+      h(
+        "svg",
+        { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" },
+        fainter(page, height),
+        strong(page, height),
+      ),
+      h(
+        "div.arc-words",
+        { on: { keydown: roving("button") } },
+        page.tokens.map((token, at) => arcWord(page, token, at)),
+      ),
+    ),
+  );
 }
 
 /**
@@ -139,7 +200,9 @@ function middleOf(page, at) {
  * @param {number} base
  */
 function fainter(page, base) {
-  return page.trace.positions.flatMap((_, from) => from === page.position ? [] : curves(page, from, base, 0.14));
+  return page.trace.positions.flatMap((_, from) =>
+    from === page.position ? [] : curves(page, from, base, 0.14),
+  );
 }
 
 /**
@@ -158,7 +221,18 @@ function strong(page, base) {
  */
 function curves(page, from, base, opacity) {
   return [...headAt(page, from).weights.data].map((weight, to) =>
-    h("path", { key: `${from} ${to}`, d: arc(middleOf(page, from), middleOf(page, to), base, 34 + 32 * Math.min(from - to, 6)), fill: "none", "stroke-linecap": "round", style: { stroke: to ? hue(to) : "var(--soft)", "stroke-width": `${(14 * weight).toFixed(2)}px`, opacity: weight < 0.005 ? 0 : opacity } }));
+    h("path", {
+      key: `${from} ${to}`,
+      d: arc(middleOf(page, from), middleOf(page, to), base, 34 + 32 * Math.min(from - to, 6)),
+      fill: "none",
+      "stroke-linecap": "round",
+      style: {
+        stroke: to ? hue(to) : "var(--soft)",
+        "stroke-width": `${(14 * weight).toFixed(2)}px`,
+        opacity: weight < 0.005 ? 0 : opacity,
+      },
+    }),
+  );
 }
 
 /**
@@ -169,17 +243,32 @@ function curves(page, from, base, opacity) {
 function arcWord(page, token, at) {
   const weight = headAt(page).weights.data[at];
   const chosen = at === page.position;
-  return button([h("span", null, token), h("span", { class: "number small" }, at > page.position ? "unseen" : roughly(weight))],
+  return button(
+    [h("span", token), h("span.number.small", at > page.position ? "unseen" : roughly(weight))],
     () => page.set({ position: at, number: -1 }),
-    { key: `word ${at}`, class: at > page.position ? "later" : "", "aria-pressed": String(chosen), tabindex: chosen ? 0 : -1, style: { width: `${wordWidth(page) - 8}px`, "--hue": at ? hue(at) : "var(--soft)" } });
+    {
+      key: `word ${at}`,
+      class: at > page.position ? "later" : "",
+      "aria-pressed": String(chosen),
+      tabindex: chosen ? 0 : -1,
+      style: { width: `${wordWidth(page) - 8}px`, "--hue": at ? hue(at) : "var(--soft)" },
+    },
+  );
 }
 
 /** @param {Page} page */
 function story(page) {
   const { layer, head } = chosenHead(page);
-  return h("p", { class: "soft" }, "At ", wordOf(page.token(page.position)), " this head puts ", h("b", null, looks(page, page.position, layer, head)), ". ",
+  return h(
+    "p.soft",
+    "At ",
+    wordOf(page.token(page.position)),
+    " this head puts ",
+    h("b", looks(page, page.position, layer, head)),
+    ". ",
     page.position < page.trace.positions.length - 1 ? "It cannot see the words after it. " : "",
-    linkTo(page, { view: "change" }, "What if this head were off?"));
+    linkTo(page, { view: "change" }, "What if this head were off?"),
+  );
 }
 
 // ---------------------------------------------------------------- the matrix
@@ -191,17 +280,23 @@ const SHOWS = /** @type {const} */ ([
 ]);
 
 const EXPLAINED = {
-  weights: "Each row is a word that looks, each column a word looked at. A row adds up to 100\u00a0%.",
-  scores: "Before softmax: how well the looking word\u2019s query fits the other\u2019s key. Any number; the largest wins.",
-  mixture: "What each word takes with it: the others\u2019 values, mixed by the weights of its row.",
+  weights:
+    "Each row is a word that looks, each column a word looked at. A row adds up to 100\u00a0%.",
+  scores:
+    "Before softmax: how well the looking word\u2019s query fits the other\u2019s key. Any number; the largest wins.",
+  mixture:
+    "What each word takes with it: the others\u2019 values, mixed by the weights of its row.",
 };
 
 /** @param {Page} page */
 function matrixTitle(page) {
   const { show } = page.state;
-  return h("div", { key: "title" },
+  return h(
+    "div",
+    { key: "title" },
     choices("What the matrix shows", [...SHOWS], show, (show) => page.set({ show })),
-    h("p", { class: "soft small says" }, EXPLAINED[show] ?? ""));
+    h("p.soft.small.says", EXPLAINED[show] ?? ""),
+  );
 }
 
 /** @param {Page} page */
@@ -216,11 +311,30 @@ function matrix(page) {
 function table(page, show) {
   const n = page.trace.positions.length;
   const { layer, head } = chosenHead(page);
-  return h("div", { class: "scroll", key: "table" },
-    h("table", { class: `matrix${n > 8 ? " dense" : ""}`, on: { keydown: alongMatrix } },
-      h("caption", { class: "unseen" }, `Attention ${show} of head ${head + 1} of layer ${layer + 1}; rows look at columns`),
-      h("thead", null, h("tr", null, h("td", null), page.tokens.map((token, at) => h("th", { scope: "col", key: `${at}` }, token)))),
-      h("tbody", null, page.tokens.map((token, row) => matrixRow(page, token, row, show)))));
+  return h(
+    "div.scroll",
+    { key: "table" },
+    h(
+      "table",
+      { class: `matrix${n > 8 ? " dense" : ""}`, on: { keydown: alongMatrix } },
+      h(
+        "caption.unseen",
+        `Attention ${show} of head ${head + 1} of layer ${layer + 1}; rows look at columns`,
+      ),
+      h(
+        "thead",
+        h(
+          "tr",
+          h("td"),
+          page.tokens.map((token, at) => h("th", { scope: "col", key: `${at}` }, token)),
+        ),
+      ),
+      h(
+        "tbody",
+        page.tokens.map((token, row) => matrixRow(page, token, row, show)),
+      ),
+    ),
+  );
 }
 
 /**
@@ -234,7 +348,12 @@ function alongMatrix(event) {
   if (!cell || !row) return;
   const at = [...row.children].indexOf(cell);
   const rows = { ArrowUp: row.previousElementSibling, ArrowDown: row.nextElementSibling };
-  const places = { ArrowLeft: cell.previousElementSibling, ArrowRight: cell.nextElementSibling, ArrowUp: rows.ArrowUp?.children[at], ArrowDown: rows.ArrowDown?.children[at] };
+  const places = {
+    ArrowLeft: cell.previousElementSibling,
+    ArrowRight: cell.nextElementSibling,
+    ArrowUp: rows.ArrowUp?.children[at],
+    ArrowDown: rows.ArrowDown?.children[at],
+  };
   const next = places[/** @type {keyof places} */ (event.key)]?.querySelector("button");
   if (!next) return;
   event.preventDefault();
@@ -249,11 +368,20 @@ function alongMatrix(event) {
  */
 function matrixRow(page, token, row, show) {
   const data = headAt(page, row)[show].data;
-  return h("tr", { key: `${row}`, class: row === page.position ? "now" : "" },
+  return h(
+    "tr",
+    { key: `${row}`, class: row === page.position ? "now" : "" },
     h("th", { scope: "row" }, token),
-    page.tokens.map((_, col) => col > row
-      ? h("td", { key: `${col}`, class: "masked", title: "Masked: this word comes later" }, h("span", { class: "unseen" }, "masked"))
-      : h("td", { key: `${col}` }, cell(page, row, col, data[col], show))));
+    page.tokens.map((_, col) =>
+      col > row
+        ? h(
+            "td",
+            { key: `${col}`, class: "masked", title: "Masked: this word comes later" },
+            h("span.unseen", "masked"),
+          )
+        : h("td", { key: `${col}` }, cell(page, row, col, data[col], show)),
+    ),
+  );
 }
 
 /**
@@ -269,7 +397,9 @@ function cell(page, row, col, x, show) {
   const text = show === "weights" ? (100 * x).toFixed(0) : fixed(x, 1);
   const tone = share < 0 ? "--low" : show === "weights" ? "--model" : "--high";
   return button(text, () => page.set({ position: row, number: col }), {
-    class: "cell", "aria-pressed": String(chosen), tabindex: chosen ? 0 : -1,
+    class: "cell",
+    "aria-pressed": String(chosen),
+    tabindex: chosen ? 0 : -1,
     style: { "--tone": `var(${tone})`, "--share": `${Math.round(85 * Math.abs(share))}%` },
     "aria-label": `${page.token(row)} looks at ${page.token(col)}: ${show === "weights" ? percent(x) : fixed(x, 2)}`,
   });
@@ -282,7 +412,9 @@ function cell(page, row, col, x, show) {
  */
 function lookedAt(page) {
   const { number, view } = page.state;
-  return number >= 0 && number <= page.position && view === "attention" ? number : largest(headAt(page).weights.data);
+  return number >= 0 && number <= page.position && view === "attention"
+    ? number
+    : largest(headAt(page).weights.data);
 }
 
 /** @param {Page} page */
@@ -290,9 +422,24 @@ function mixtures(page) {
   const size = page.model.config.n_embd / page.model.config.n_head;
   const rows = page.trace.positions.map((_, at) => headAt(page, at).mix);
   const most = Math.max(...rows.flatMap(({ data }) => [...data].map(Math.abs)));
-  return h("div", { class: "mixtures", key: "mixtures" }, rows.map((run, at) =>
-    h("div", { class: "labelled", key: `${at}` }, h("span", null, page.token(at)),
-      cells({ key: "cells", says: `What ${page.token(at)} takes with it: ${size} numbers`, data: run.data, cols: size, most }))));
+  return h(
+    "div.mixtures",
+    { key: "mixtures" },
+    rows.map((run, at) =>
+      h(
+        "div.labelled",
+        { key: `${at}` },
+        h("span", page.token(at)),
+        cells({
+          key: "cells",
+          says: `What ${page.token(at)} takes with it: ${size} numbers`,
+          data: run.data,
+          cols: size,
+          most,
+        }),
+      ),
+    ),
+  );
 }
 
 // ---------------------------------------------------------------- one weight, in numbers
@@ -305,15 +452,45 @@ function arithmetic(page) {
   const size = page.model.config.n_embd / page.model.config.n_head;
   const from = page.token(page.position);
   const to = page.token(at);
-  const share = (/** @type {import("../graph.js").Run} */ run) => run.data.subarray(head * size, (head + 1) * size);
+  const share = (/** @type {import("../graph.js").Run} */ run) =>
+    run.data.subarray(head * size, (head + 1) * size);
   const { q } = page.here.layers[layer];
   const { k } = page.trace.positions[at].layers[layer];
   const total = [...scores.data].reduce((sum, x) => sum + Math.exp(x), 0);
-  return h("section", { class: "card arithmetic", key: "arithmetic", "aria-label": "One weight in numbers" },
-    h("h3", null, `Why ${percent(weights.data[at])} from \u201c${from}\u201d to \u201c${to}\u201d?`),
-    h("div", { class: "labelled" }, h("span", null, `query of ${from}`), cells({ key: "q", says: `query: ${size} numbers`, data: share(q), cols: size })),
-    h("div", { class: "labelled" }, h("span", null, `key of ${to}`), cells({ key: "k", says: `key: ${size} numbers`, data: share(k), cols: size })),
-    h("p", null, "Multiply the two number by number, add up, divide by \u221a", size, ": the score is ", h("b", { class: "number" }, fixed(scores.data[at], 3)), "."),
-    h("p", null, "Softmax makes shares of the scores of this row: e", h("sup", null, fixed(scores.data[at], 2)), " = ", h("span", { class: "number" }, fixed(Math.exp(scores.data[at]), 3)), " of ", h("span", { class: "number" }, fixed(total, 3)), " is ", h("b", null, percent(weights.data[at])), "."),
-    linkTo(page, { view: "map", run: weights.id, number: at }, "Open this number"));
+  return h(
+    "section.card.arithmetic",
+    { key: "arithmetic", "aria-label": "One weight in numbers" },
+    h("h3", `Why ${percent(weights.data[at])} from \u201c${from}\u201d to \u201c${to}\u201d?`),
+    h(
+      "div.labelled",
+      h("span", `query of ${from}`),
+      cells({ key: "q", says: `query: ${size} numbers`, data: share(q), cols: size }),
+    ),
+    h(
+      "div.labelled",
+      h("span", `key of ${to}`),
+      cells({ key: "k", says: `key: ${size} numbers`, data: share(k), cols: size }),
+    ),
+    h(
+      "p",
+      "Multiply the two number by number, add up, divide by \u221a",
+      size,
+      ": the score is ",
+      h("b.number", fixed(scores.data[at], 3)),
+      ".",
+    ),
+    h(
+      "p",
+      "Softmax makes shares of the scores of this row: e",
+      h("sup", fixed(scores.data[at], 2)),
+      " = ",
+      h("span.number", fixed(Math.exp(scores.data[at]), 3)),
+      " of ",
+      h("span.number", fixed(total, 3)),
+      " is ",
+      h("b", percent(weights.data[at])),
+      ".",
+    ),
+    linkTo(page, { view: "map", run: weights.id, number: at }, "Open this number"),
+  );
 }

@@ -23,7 +23,8 @@ const SHOWN_WEIGHTS = 8;
  */
 export function pathOf(page) {
   const { loss } = page.loss;
-  if (page.memory.pathOf !== loss) Object.assign(page.memory, { pathOf: loss, path: pathThatMattered(loss) });
+  if (page.memory.pathOf !== loss)
+    Object.assign(page.memory, { pathOf: loss, path: pathThatMattered(loss) });
   return page.memory.path;
 }
 
@@ -32,15 +33,33 @@ export function pathOf(page) {
  * @returns {VNode}
  */
 export function blame(page) {
-  return h("div", { class: "columns even", key: "blame" },
-    h("section", { key: "path", "aria-label": "The path that mattered most" },
-      h("h3", null, "The path that mattered most"),
-      h("p", { class: "soft small" }, "From the loss down, at each number to the one below that matters most to it. The measure: by how much the loss would fall or rise, in proportion, if this number shrank."),
-      h("ol", { class: "path" }, stations(page).map((step, i) => station(page, step, i)))),
-    h("section", { key: "weights", "aria-label": "The weights that mattered most" },
-      h("h3", null, "The weights that mattered most"),
-      h("p", { class: "soft small" }, "Of all weights of the model, those with the largest gradient \u00d7 value for this one guess."),
-      weightTable(page)));
+  return h(
+    "div.columns.even",
+    { key: "blame" },
+    h(
+      "section",
+      { key: "path", "aria-label": "The path that mattered most" },
+      h("h3", "The path that mattered most"),
+      h(
+        "p.soft.small",
+        "From the loss down, at each number to the one below that matters most to it. The measure: by how much the loss would fall or rise, in proportion, if this number shrank.",
+      ),
+      h(
+        "ol.path",
+        stations(page).map((step, i) => station(page, step, i)),
+      ),
+    ),
+    h(
+      "section",
+      { key: "weights", "aria-label": "The weights that mattered most" },
+      h("h3", "The weights that mattered most"),
+      h(
+        "p.soft.small",
+        "Of all weights of the model, those with the largest gradient \u00d7 value for this one guess.",
+      ),
+      weightTable(page),
+    ),
+  );
 }
 
 /**
@@ -51,12 +70,17 @@ export function blame(page) {
 function stations(page) {
   // Softmax's and the norms' own steps are left out; every number shown can be opened down to them.
   const parts = pathOf(page).filter(({ scalar }) => !scalar.run.what.name.includes(": "));
-  return parts.filter(({ scalar }, i, path) => i === path.length - 1 || placeOf(scalar.run) !== placeOf(path[i + 1].scalar.run));
+  return parts.filter(
+    ({ scalar }, i, path) =>
+      i === path.length - 1 || placeOf(scalar.run) !== placeOf(path[i + 1].scalar.run),
+  );
 }
 
 /** @param {Run} run */
 function placeOf({ what, op }) {
-  return op === "parameter" ? what.name : `${what.part} ${what.position} ${what.layer} ${what.head}`;
+  return op === "parameter"
+    ? what.name
+    : `${what.part} ${what.position} ${what.layer} ${what.head}`;
 }
 
 /**
@@ -67,18 +91,44 @@ function placeOf({ what, op }) {
 function station(page, { scalar, measure }, i) {
   const { run, index } = scalar;
   const name = `${nameOfRun(page, run)}${run.data.length > 1 ? `: ${nameOfNumber(page, run, index)}` : ""}`;
-  return h("li", { key: `${i}` },
-    linkTo(page, { run: run.id, number: index }, name), " ",
-    h("span", { class: "number soft" }, `${format(scalar.data)} (measure ${format(measure, 3)})`));
+  return h(
+    "li",
+    { key: `${i}` },
+    linkTo(page, { run: run.id, number: index }, name),
+    " ",
+    h("span.number.soft", `${format(scalar.data)} (measure ${format(measure, 3)})`),
+  );
 }
 
 /** @param {Page} page */
 function weightTable(page) {
   const { trace, loss } = page.loss;
-  if (page.memory.weightsOf !== loss) Object.assign(page.memory, { weightsOf: loss, heavy: weightsThatMattered(trace.parameters, SHOWN_WEIGHTS) });
-  return h("div", { class: "scroll" }, h("table", { class: "children-table" },
-    h("thead", null, h("tr", null, ["weight", "value", "gradient", "measure"].map((name) => h("th", { scope: "col", key: name }, name)))),
-    h("tbody", null, page.memory.heavy.map((/** @type {import("../paths.js").Weight} */ weight) => weightRow(page, weight)))));
+  if (page.memory.weightsOf !== loss)
+    Object.assign(page.memory, {
+      weightsOf: loss,
+      heavy: weightsThatMattered(trace.parameters, SHOWN_WEIGHTS),
+    });
+  return h(
+    "div.scroll",
+    h(
+      "table.children-table",
+      h(
+        "thead",
+        h(
+          "tr",
+          ["weight", "value", "gradient", "measure"].map((name) =>
+            h("th", { scope: "col", key: name }, name),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        page.memory.heavy.map((/** @type {import("../paths.js").Weight} */ weight) =>
+          weightRow(page, weight),
+        ),
+      ),
+    ),
+  );
 }
 
 /**
@@ -88,7 +138,14 @@ function weightTable(page) {
 function weightRow(page, { name, row, col, data, grad, measure }) {
   const run = /** @type {Run} */ (page.loss.trace.parameters.get(name));
   const index = row * run.cols + col;
-  return h("tr", { key: weightName(run, index) },
-    h("th", { scope: "row" }, linkTo(page, { run: run.id, number: index }, `${name}, ${nameOfNumber(page, run, index)}`)),
-    [data, grad, measure].map((x, i) => h("td", { class: "number", key: `${i}` }, format(x))));
+  return h(
+    "tr",
+    { key: weightName(run, index) },
+    h(
+      "th",
+      { scope: "row" },
+      linkTo(page, { run: run.id, number: index }, `${name}, ${nameOfNumber(page, run, index)}`),
+    ),
+    [data, grad, measure].map((x, i) => h("td.number", { key: `${i}` }, format(x))),
+  );
 }

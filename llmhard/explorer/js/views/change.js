@@ -25,11 +25,31 @@ import { weightPicker, weightShown } from "./weights.js";
  */
 export function changeView(page) {
   return [
-    heading("What if a part were missing?", "Switch a part off, or change a number, and see what the model can no longer do. That is how one finds out what a part is for. Nothing breaks: everything can be undone."),
+    heading(
+      "What if a part were missing?",
+      "Switch a part off, or change a number, and see what the model can no longer do. That is how one finds out what a part is for. Nothing breaks: everything can be undone.",
+    ),
     measures(page),
-    h("div", { class: "columns wide-right", key: "columns" },
-      h("div", { class: "stack", key: "controls" }, experiments(page), headSwitches(page), layerSwitches(page), temperature(page), weightEditor(page), undoing(page)),
-      h("div", { class: "stack", key: "effects", "aria-live": "off" }, beforeAndAfter(page), pairsBoard(page))),
+    h(
+      "div.columns.wide-right",
+      { key: "columns" },
+      h(
+        "div.stack",
+        { key: "controls" },
+        experiments(page),
+        headSwitches(page),
+        layerSwitches(page),
+        temperature(page),
+        weightEditor(page),
+        undoing(page),
+      ),
+      h(
+        "div.stack",
+        { key: "effects", "aria-live": "off" },
+        beforeAndAfter(page),
+        pairsBoard(page),
+      ),
+    ),
   ];
 }
 
@@ -60,14 +80,26 @@ function toggled(set, element) {
 function experiments(page) {
   const { n_layer, n_head } = page.model.config;
   const lastMlp = n_layer - 1;
-  const all = new Set(Array.from({ length: n_layer * n_head }, (_, i) => `${Math.floor(i / n_head)}.${i % n_head}`));
+  const all = new Set(
+    Array.from({ length: n_layer * n_head }, (_, i) => `${Math.floor(i / n_head)}.${i % n_head}`),
+  );
   const { changes } = page.state;
-  return h("div", { key: "experiments" }, h("h3", null, "Try"),
-    h("div", { class: "choices" },
+  return h(
+    "div",
+    { key: "experiments" },
+    h("h3", "Try"),
+    h(
+      "div.choices",
       button("No positions", () => change(page, { positions: !changes.positions })),
-      button("No attention at all", () => change(page, { heads: changes.heads.size === all.size ? new Set() : all })),
-      button(`No MLP in layer ${lastMlp + 1}`, () => change(page, { mlps: toggled(changes.mlps, lastMlp) })),
-      button("Blurred attention", () => change(page, { attentionTemperature: 4 }))));
+      button("No attention at all", () =>
+        change(page, { heads: changes.heads.size === all.size ? new Set() : all }),
+      ),
+      button(`No MLP in layer ${lastMlp + 1}`, () =>
+        change(page, { mlps: toggled(changes.mlps, lastMlp) }),
+      ),
+      button("Blurred attention", () => change(page, { attentionTemperature: 4 })),
+    ),
+  );
 }
 
 /**
@@ -81,18 +113,54 @@ function experiments(page) {
  * @param {number} [tabindex]
  */
 function switchOf(key, name, says, isOn, click, tabindex = 0) {
-  return button([...name, h("span", { class: "state", "aria-hidden": "true" }, isOn ? "on" : "off")], click, { key, class: `switch${isOn ? "" : " off"}`, role: "switch", "aria-checked": String(isOn), "aria-label": says, tabindex });
+  return button([...name, h("span.state", { "aria-hidden": "true" }, isOn ? "on" : "off")], click, {
+    key,
+    class: `switch${isOn ? "" : " off"}`,
+    role: "switch",
+    "aria-checked": String(isOn),
+    "aria-label": says,
+    tabindex,
+  });
 }
 
 /** @param {Page} page */
 function headSwitches(page) {
   const { n_layer, n_head } = page.model.config;
   const { heads } = page.state.changes;
-  const names = Array.from({ length: n_layer * n_head }, (_, i) => `${Math.floor(i / n_head)}.${i % n_head}`);
-  return h("div", { key: "heads" }, h("h3", null, "Heads of attention"),
-    h("div", { class: "switches", style: { "--columns": n_head }, role: "group", "aria-label": "Heads", on: { keydown: roving("button", n_head) } },
-      names.map((name, i) => switchOf(name, [headPicture(page, name), `${i % n_head + 1}`], headName(name), !heads.has(name), () => change(page, { heads: toggled(heads, name) }), i ? -1 : 0))),
-    h("p", { class: "soft small" }, n_layer > 1 ? `One row for each layer; the pictures are where each head looks in \u201c${page.join(page.sentence.read)}\u201d.` : ""));
+  const names = Array.from(
+    { length: n_layer * n_head },
+    (_, i) => `${Math.floor(i / n_head)}.${i % n_head}`,
+  );
+  return h(
+    "div",
+    { key: "heads" },
+    h("h3", "Heads of attention"),
+    h(
+      "div.switches",
+      {
+        style: { "--columns": n_head },
+        role: "group",
+        "aria-label": "Heads",
+        on: { keydown: roving("button", n_head) },
+      },
+      names.map((name, i) =>
+        switchOf(
+          name,
+          [headPicture(page, name), `${(i % n_head) + 1}`],
+          headName(name),
+          !heads.has(name),
+          () => change(page, { heads: toggled(heads, name) }),
+          i ? -1 : 0,
+        ),
+      ),
+    ),
+    h(
+      "p.soft.small",
+      n_layer > 1
+        ? `One row for each layer; the pictures are where each head looks in \u201c${page.join(page.sentence.read)}\u201d.`
+        : "",
+    ),
+  );
 }
 
 /**
@@ -103,24 +171,56 @@ function headPicture(page, name) {
   const [layer, head] = name.split(".").map(Number);
   const n = page.original.positions.length;
   const data = new Float64Array(n * n);
-  page.original.positions.forEach(({ layers }, row) => data.set(layers[layer].heads[head].weights.data, row * n));
+  page.original.positions.forEach(({ layers }, row) =>
+    data.set(layers[layer].heads[head].weights.data, row * n),
+  );
   return cells({ key: "picture", says: "", data, cols: n, most: 1, share: true });
 }
 
 /** @param {Page} page */
 function layerSwitches(page) {
   const { mlps, positions } = page.state.changes;
-  return h("div", { key: "layers" }, h("h3", null, "MLPs and positions"),
-    h("div", { class: "row" },
-      Array.from({ length: page.model.config.n_layer }, (_, layer) => switchOf(`mlp ${layer}`, [`MLP ${layer + 1} `], `MLP of layer ${layer + 1}`, !mlps.has(layer), () => change(page, { mlps: toggled(mlps, layer) }))),
-      switchOf("positions", ["Positions "], "Positions", !positions, () => change(page, { positions: !positions }))));
+  return h(
+    "div",
+    { key: "layers" },
+    h("h3", "MLPs and positions"),
+    h(
+      "div.row",
+      Array.from({ length: page.model.config.n_layer }, (_, layer) =>
+        switchOf(
+          `mlp ${layer}`,
+          [`MLP ${layer + 1} `],
+          `MLP of layer ${layer + 1}`,
+          !mlps.has(layer),
+          () => change(page, { mlps: toggled(mlps, layer) }),
+        ),
+      ),
+      switchOf("positions", ["Positions "], "Positions", !positions, () =>
+        change(page, { positions: !positions }),
+      ),
+    ),
+  );
 }
 
 /** @param {Page} page */
 function temperature(page) {
   const value = page.state.changes.attentionTemperature;
-  const says = value === 1 ? "As trained." : value < 1 ? "Sharper: each head looks at fewer words." : "Blurred: each head looks at more words.";
-  return slider({ name: "Temperature of attention", value: Math.log2(value), shown: fixed(value, 2), min: -3, max: 4, step: 0.25, says, set: (x) => change(page, { attentionTemperature: Number((2 ** x).toFixed(3)) }) });
+  const says =
+    value === 1
+      ? "As trained."
+      : value < 1
+        ? "Sharper: each head looks at fewer words."
+        : "Blurred: each head looks at more words.";
+  return slider({
+    name: "Temperature of attention",
+    value: Math.log2(value),
+    shown: fixed(value, 2),
+    min: -3,
+    max: 4,
+    step: 0.25,
+    says,
+    set: (x) => change(page, { attentionTemperature: Number((2 ** x).toFixed(3)) }),
+  });
 }
 
 /** @param {Page} page */
@@ -129,11 +229,39 @@ function weightEditor(page) {
   const key = `${name}[${row}][${col}]`;
   const trained = matrix.data[row * matrix.cols + col];
   const now = page.state.changes.weights.get(key) ?? trained;
-  const edit = (/** @type {any} */ event) => Number.isFinite(event.target.valueAsNumber) && editWeight(page, key, event.target.valueAsNumber);
-  return h("div", { key: "weight" }, h("h3", null, "One weight"),
-    weightPicker(page, { name, row, col }, h("label", { class: "small", key: "value" }, "value", h("input", { type: "number", step: "any", value: String(Number(now.toPrecision(6))), on: { change: edit } }))),
-    h("p", { class: "soft small" }, `The training made it ${format(trained)}. `, now === trained ? "" : button("As trained", () => editWeight(page, key, trained), { class: "plain" })),
-    button("The weight that matters most here", () => page.set({ weight: heaviest(page) }), { class: "small" }));
+  const edit = (/** @type {any} */ event) =>
+    Number.isFinite(event.target.valueAsNumber) &&
+    editWeight(page, key, event.target.valueAsNumber);
+  return h(
+    "div",
+    { key: "weight" },
+    h("h3", "One weight"),
+    weightPicker(
+      page,
+      { name, row, col },
+      h(
+        "label.small",
+        { key: "value" },
+        "value",
+        h("input", {
+          type: "number",
+          step: "any",
+          value: String(Number(now.toPrecision(6))),
+          on: { change: edit },
+        }),
+      ),
+    ),
+    h(
+      "p.soft.small",
+      `The training made it ${format(trained)}. `,
+      now === trained
+        ? ""
+        : button("As trained", () => editWeight(page, key, trained), { class: "plain" }),
+    ),
+    button("The weight that matters most here", () => page.set({ weight: heaviest(page) }), {
+      class: "small",
+    }),
+  );
 }
 
 /**
@@ -162,9 +290,15 @@ function heaviest(page) {
 /** @param {Page} page */
 function undoing(page) {
   const n = countChanges(page.state.changes);
-  return h("div", { class: "row", key: "undoing" },
-    button("Undo", () => page.store.undo(), { disabled: page.store.past.length === 0, title: "Ctrl+Z" }),
-    button("Put everything back", () => page.putBack(), { disabled: n === 0 }));
+  return h(
+    "div.row",
+    { key: "undoing" },
+    button("Undo", () => page.store.undo(), {
+      disabled: page.store.past.length === 0,
+      title: "Ctrl+Z",
+    }),
+    button("Put everything back", () => page.putBack(), { disabled: n === 0 }),
+  );
 }
 
 // ---------------------------------------------------------------- what it does
@@ -172,11 +306,38 @@ function undoing(page) {
 /** @param {Page} page */
 function measures(page) {
   const [before, after] = [effectsOf(page), effectsOf(page, page.state.changes)];
-  const right = (/** @type {import("./effects.js").Effects | null} */ effects) => effects && effects.pairs.length ? effects.pairs.filter(({ right }) => right).length : null;
-  return h("div", { class: "measures", key: "measures" },
-    measure("Loss of this sentence", "nats a word; lower is better", meanLoss(page, page.original), meanLoss(page, page.trace), 1),
-    page.grammar ? measure("Distance from the truth", `nats a word, on ${count(page.data.sentences.length, "other sentence")}`, before && before.gap, after && after.gap, 1) : null,
-    page.data.pairs ? measure("Minimal pairs right", `of ${page.data.pairs.length}`, right(before), right(after), -1, 0) : null);
+  const right = (/** @type {import("./effects.js").Effects | null} */ effects) =>
+    effects && effects.pairs.length ? effects.pairs.filter(({ right }) => right).length : null;
+  return h(
+    "div.measures",
+    { key: "measures" },
+    measure(
+      "Loss of this sentence",
+      "nats a word; lower is better",
+      meanLoss(page, page.original),
+      meanLoss(page, page.trace),
+      1,
+    ),
+    page.grammar
+      ? measure(
+          "Distance from the truth",
+          `nats a word, on ${count(page.data.sentences.length, "other sentence")}`,
+          before && before.gap,
+          after && after.gap,
+          1,
+        )
+      : null,
+    page.data.pairs
+      ? measure(
+          "Minimal pairs right",
+          `of ${page.data.pairs.length}`,
+          right(before),
+          right(after),
+          -1,
+          0,
+        )
+      : null,
+  );
 }
 
 /**
@@ -202,27 +363,69 @@ function meanLoss(page, trace) {
  */
 function measure(name, unit, before, after, worse, digits = 3) {
   const difference = before === null || after === null ? 0 : after - before;
-  const sign = Math.abs(difference) < 0.5 * 10 ** -digits ? "" : difference * worse > 0 ? "of-wrong" : "of-better";
-  return h("div", { class: "card", key: name },
-    h("p", { class: "small soft" }, name),
-    h("p", { class: "big", role: "status" }, after === null ? "\u2026" : fixed(after, digits), h("span", { class: `difference ${sign}` }, sign ? ` ${signed(difference, digits)}` : "")),
-    h("p", { class: "small soft" }, unit, before === null ? "" : `; as trained ${fixed(before, digits)}`));
+  const sign =
+    Math.abs(difference) < 0.5 * 10 ** -digits
+      ? ""
+      : difference * worse > 0
+        ? "of-wrong"
+        : "of-better";
+  return h(
+    "div.card",
+    { key: name },
+    h("p.small.soft", name),
+    h(
+      "p.big",
+      { role: "status" },
+      after === null ? "\u2026" : fixed(after, digits),
+      h("span", { class: `difference ${sign}` }, sign ? ` ${signed(difference, digits)}` : ""),
+    ),
+    h("p.small.soft", unit, before === null ? "" : `; as trained ${fixed(before, digits)}`),
+  );
 }
 
 /** @param {Page} page */
 function beforeAndAfter(page) {
   const before = page.original.positions[page.position].probabilities.data;
   const after = page.here.probabilities.data;
-  const order = [...after.keys()].sort((a, b) => Math.max(after[b], before[b]) - Math.max(after[a], before[a])).slice(0, 8);
+  const order = [...after.keys()]
+    .sort((a, b) => Math.max(after[b], before[b]) - Math.max(after[a], before[a]))
+    .slice(0, 8);
   const most = Math.max(...order.map((id) => Math.max(before[id], after[id])));
   const width = (/** @type {number} */ p) => `${(100 * p) / most}%`;
-  return h("div", { key: "bars", "data-tour": "after", role: "group", "aria-label": `Next word after ${page.quoted}, with the changes and as trained` },
-    h("h3", null, `After ${page.quoted}`),
-    h("div", { class: "legend", "aria-hidden": "true" }, h("span", null, "with your changes"), h("span", { class: "pale" }, "as trained")),
-    order.map((id) => h("div", { class: "mini wide", key: `${id}` },
-      h("span", { class: "name" }, page.next(id)),
-      h("span", { class: "track", "aria-hidden": "true" }, h("i", { class: "own", style: { width: width(before[id]) } }), h("i", { class: "now", style: { width: width(after[id]) } })),
-      h("span", { class: "small" }, percent(after[id]), h("span", { class: "unseen" }, `, as trained ${percent(before[id])}`)))));
+  return h(
+    "div",
+    {
+      key: "bars",
+      "data-tour": "after",
+      role: "group",
+      "aria-label": `Next word after ${page.quoted}, with the changes and as trained`,
+    },
+    h("h3", `After ${page.quoted}`),
+    h(
+      "div.legend",
+      { "aria-hidden": "true" },
+      h("span", "with your changes"),
+      h("span.pale", "as trained"),
+    ),
+    order.map((id) =>
+      h(
+        "div.mini.wide",
+        { key: `${id}` },
+        h("span.name", page.next(id)),
+        h(
+          "span.track",
+          { "aria-hidden": "true" },
+          h("i.own", { style: { width: width(before[id]) } }),
+          h("i.now", { style: { width: width(after[id]) } }),
+        ),
+        h(
+          "span.small",
+          percent(after[id]),
+          h("span.unseen", `, as trained ${percent(before[id])}`),
+        ),
+      ),
+    ),
+  );
 }
 
 /** @param {Page} page */
@@ -230,9 +433,24 @@ function pairsBoard(page) {
   const effects = effectsOf(page, page.state.changes) ?? effectsOf(page);
   if (!effects || !effects.pairs.length) return null;
   const kinds = [...new Set(effects.pairs.map(({ kind }) => kind))];
-  return h("div", { key: "pairs" }, h("h3", null, "What it still knows"),
-    h("p", { class: "soft small" }, "Each dot is a pair of sentences, a right one and one with a single mistake. A full dot: the model finds the right one likelier."),
-    h("div", { class: "kinds" }, kinds.map((kind) => kindRow(kind, effects.pairs.filter((pair) => pair.kind === kind)))));
+  return h(
+    "div",
+    { key: "pairs" },
+    h("h3", "What it still knows"),
+    h(
+      "p.soft.small",
+      "Each dot is a pair of sentences, a right one and one with a single mistake. A full dot: the model finds the right one likelier.",
+    ),
+    h(
+      "div.kinds",
+      kinds.map((kind) =>
+        kindRow(
+          kind,
+          effects.pairs.filter((pair) => pair.kind === kind),
+        ),
+      ),
+    ),
+  );
 }
 
 /**
@@ -242,8 +460,16 @@ function pairsBoard(page) {
 function kindRow(kind, pairs) {
   const right = pairs.filter((pair) => pair.right).length;
   const example = `\u201c${pairs[0].good}\u201d, not \u201c${pairs[0].bad}\u201d`;
-  return h("div", { class: "kind", key: kind, role: "img", "aria-label": `${kind}: ${right} of ${pairs.length} right` },
+  return h(
+    "div.kind",
+    { key: kind, role: "img", "aria-label": `${kind}: ${right} of ${pairs.length} right` },
     h("span", { title: example }, kind),
-    h("span", { class: "dots" }, pairs.map(({ good, bad, right }, i) => h("i", { key: `${i}`, class: right ? "right" : "wrong", title: `${good} / ${bad}` }))),
-    h("span", { class: "small soft" }, example));
+    h(
+      "span.dots",
+      pairs.map(({ good, bad, right }, i) =>
+        h("i", { key: `${i}`, class: right ? "right" : "wrong", title: `${good} / ${bad}` }),
+      ),
+    ),
+    h("span.small.soft", example),
+  );
 }

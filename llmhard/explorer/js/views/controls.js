@@ -17,10 +17,22 @@ import { toHash } from "../state.js";
  */
 export function slider({ name, value, shown, says, min, max, step, set }) {
   const on = { input: (/** @type {any} */ event) => set(Number(event.target.value)) };
-  return h("label", { class: "slider", key: name },
-    h("span", { class: "row" }, h("span", null, name), h("output", null, shown)),
-    h("input", { type: "range", min, max, step, value: String(value), on, "aria-valuetext": shown, "data-name": name }),
-    h("span", { class: "says" }, says));
+  return h(
+    "label.slider",
+    { key: name },
+    h("span.row", h("span", name), h("span.shown", shown)),
+    h("input", {
+      type: "range",
+      min,
+      max,
+      step,
+      value: String(value),
+      on,
+      "aria-valuetext": shown,
+      "data-name": name,
+    }),
+    h("span.says", says),
+  );
 }
 
 /**
@@ -34,9 +46,22 @@ export function slider({ name, value, shown, says, min, max, step, set }) {
  * @returns {VNode}
  */
 export function choices(label, options, chosen, choose) {
-  return h("div", { class: "choices", role: "group", "aria-label": label },
+  return h(
+    "div.choices",
+    { role: "group", "aria-label": label },
     options.map(({ value, name }) =>
-      h("button", { type: "button", key: name, "aria-pressed": String(value === chosen), on: { click: () => choose(value) } }, name)));
+      h(
+        "button",
+        {
+          type: "button",
+          key: name,
+          "aria-pressed": String(value === chosen),
+          on: { click: () => choose(value) },
+        },
+        name,
+      ),
+    ),
+  );
 }
 
 /**
@@ -66,7 +91,11 @@ export function linkTo(page, part, text, props = {}) {
     event.preventDefault();
     page.set(part);
   };
-  return h("a", { ...props, href: `#${toHash({ ...page.state, ...part })}`, on: { click } }, ...[text].flat());
+  return h(
+    "a",
+    { ...props, href: `#${toHash({ ...page.state, ...part })}`, on: { click } },
+    ...[text].flat(),
+  );
 }
 
 /**
@@ -77,7 +106,7 @@ export function linkTo(page, part, text, props = {}) {
  * @returns {VNode}
  */
 export function heading(title, ...lead) {
-  return h("header", { key: "heading" }, h("h2", null, title), h("p", { class: "lead" }, ...lead));
+  return h("header", { key: "heading" }, h("h2", title), h("p.lead", ...lead));
 }
 
 /**
@@ -87,7 +116,7 @@ export function heading(title, ...lead) {
  * @returns {VNode}
  */
 export function wordOf(word) {
-  return h("span", { class: "word" }, word);
+  return h("span.word", word);
 }
 
 /**

@@ -20,15 +20,37 @@ const PROPERTIES = new Set(["value", "checked", "disabled", "open"]);
 const shown = new WeakMap();
 
 /**
- * Describe an element.
+ * Describe an element: its tag, with classes as in "div.card.small", its attributes if it has any,
+ * and its children.
  *
  * @param {string} tag
- * @param {Props | null} [props]
- * @param {...Children} children
+ * @param {...(Props | Children)} rest
  * @returns {VNode}
  */
-export function h(tag, props, ...children) {
-  return { tag, props: props ?? {}, children: children.flat().filter(isShown) };
+export function h(tag, ...rest) {
+  const [name, ...classes] = tag.split(".");
+  const [first] = rest;
+  const props = isProps(first) ? withClasses(first, classes) : withClasses({}, classes);
+  const children = /** @type {Children[]} */ (isProps(first) ? rest.slice(1) : rest);
+  return { tag: name, props, children: children.flat().filter(isShown) };
+}
+
+/**
+ * @param {Props | Children} value
+ * @returns {value is Props}
+ */
+function isProps(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !("tag" in value);
+}
+
+/**
+ * @param {Props} props
+ * @param {string[]} classes
+ * @returns {Props}
+ */
+function withClasses(props, classes) {
+  if (!classes.length) return props;
+  return { ...props, class: [...classes, props.class].filter(Boolean).join(" ") };
 }
 
 /** @param {Child} child */
@@ -50,7 +72,8 @@ export function render(parent, children) {
 
 /** @param {HTMLElement | SVGElement} element */
 function refocus(element) {
-  if (element.isConnected && document.activeElement !== element) element.focus({ preventScroll: true });
+  if (element.isConnected && document.activeElement !== element)
+    element.focus({ preventScroll: true });
 }
 
 /**
@@ -114,8 +137,11 @@ function take(old, child) {
  */
 function create(child, parent) {
   if (!isElement(child)) return document.createTextNode(String(child));
-  const inSvg = child.tag === "svg" || (parent.namespaceURI === SVG && parent.tagName !== "foreignObject");
-  const element = inSvg ? document.createElementNS(SVG, child.tag) : document.createElement(child.tag);
+  const inSvg =
+    child.tag === "svg" || (parent.namespaceURI === SVG && parent.tagName !== "foreignObject");
+  const element = inSvg
+    ? document.createElementNS(SVG, child.tag)
+    : document.createElement(child.tag);
   return update(element, child);
 }
 
@@ -147,7 +173,8 @@ function update(node, child) {
  * @param {Props} props
  */
 function updateAttributes(element, before, props) {
-  for (const name in before) if (!(name in props) && !SPECIAL.has(name)) element.removeAttribute(name);
+  for (const name in before)
+    if (!(name in props) && !SPECIAL.has(name)) element.removeAttribute(name);
   for (const [name, value] of Object.entries(props)) {
     if (PROPERTIES.has(name)) setProperty(element, name, value);
     else if (!SPECIAL.has(name) && value !== before[name]) setAttribute(element, name, value);
@@ -215,7 +242,9 @@ export function keepingInView(selector, chosen) {
     requestAnimationFrame(() => {
       const child = container.querySelector(selector)?.getBoundingClientRect();
       const box = container.getBoundingClientRect();
-      if (child) container.scrollLeft += Math.max(0, child.right - box.right) + Math.min(0, child.left - box.left);
+      if (child)
+        container.scrollLeft +=
+          Math.max(0, child.right - box.right) + Math.min(0, child.left - box.left);
     });
   };
 }

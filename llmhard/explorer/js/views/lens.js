@@ -17,11 +17,20 @@ import { listed, roughly } from "./format.js";
  */
 export function lensView(page) {
   return [
-    heading("What would it say half-way?", "A guess is not made all at once: each layer adds to what the layers before have found. Here the model is made to speak early, after each of them. Read a column downward to see a guess take shape."),
+    heading(
+      "What would it say half-way?",
+      "A guess is not made all at once: each layer adds to what the layers before have found. Here the model is made to speak early, after each of them. Read a column downward to see a guess take shape.",
+    ),
     lensTable(page),
-    h("section", { key: "here", "aria-label": "The guesses at the chosen word" },
-      h("h3", null, "After ", wordOf(page.token(page.position))),
-      h("div", { class: "stages" }, stages(page).map((stage) => stageBars(page, stage)))),
+    h(
+      "section",
+      { key: "here", "aria-label": "The guesses at the chosen word" },
+      h("h3", "After ", wordOf(page.token(page.position))),
+      h(
+        "div.stages",
+        stages(page).map((stage) => stageBars(page, stage)),
+      ),
+    ),
   ];
 }
 
@@ -32,7 +41,10 @@ export function lensView(page) {
  */
 function stages(page) {
   const { n_layer } = page.model.config;
-  return Array.from({ length: n_layer + 1 }, (_, layer) => ({ layer, name: stageName(layer, n_layer) }));
+  return Array.from({ length: n_layer + 1 }, (_, layer) => ({
+    layer,
+    name: stageName(layer, n_layer),
+  }));
 }
 
 /**
@@ -66,10 +78,36 @@ function lensAt(page, position, layer) {
 
 /** @param {Page} page */
 function lensTable(page) {
-  return h("div", { class: "scroll", key: "table", draw: keepingInView("[aria-pressed=true]", `${page.position} of ${page.tokens.length}`) }, h("table", { class: "lens" },
-    h("caption", { class: "unseen" }, "The likeliest next word after each word, as each layer would have it"),
-    h("thead", null, h("tr", null, h("td", null), page.tokens.map((token, at) => h("th", { scope: "col", key: `${at}`, class: at === page.position ? "now" : "" }, `${token} \u2026`)))),
-    h("tbody", null, stages(page).map((stage) => lensRow(page, stage)), truthRow(page))));
+  return h(
+    "div.scroll",
+    {
+      key: "table",
+      draw: keepingInView("[aria-pressed=true]", `${page.position} of ${page.tokens.length}`),
+    },
+    h(
+      "table.lens",
+      h("caption.unseen", "The likeliest next word after each word, as each layer would have it"),
+      h(
+        "thead",
+        h(
+          "tr",
+          h("td"),
+          page.tokens.map((token, at) =>
+            h(
+              "th",
+              { scope: "col", key: `${at}`, class: at === page.position ? "now" : "" },
+              `${token} \u2026`,
+            ),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        stages(page).map((stage) => lensRow(page, stage)),
+        truthRow(page),
+      ),
+    ),
+  );
 }
 
 /**
@@ -77,16 +115,30 @@ function lensTable(page) {
  * @param {{layer: number, name: string}} stage
  */
 function lensRow(page, { layer, name }) {
-  return h("tr", { key: `${layer}` }, h("th", { scope: "row" }, name), page.tokens.map((_, position) => lensCell(page, position, lensAt(page, position, layer), "--model")));
+  return h(
+    "tr",
+    { key: `${layer}` },
+    h("th", { scope: "row" }, name),
+    page.tokens.map((_, position) =>
+      lensCell(page, position, lensAt(page, position, layer), "--model"),
+    ),
+  );
 }
 
 /** @param {Page} page */
 function truthRow(page) {
   if (!page.grammar) return null;
-  return h("tr", { key: "truth", class: "truth" }, h("th", { scope: "row" }, "the truth"), page.tokens.map((_, position) => {
-    const truth = page.truth(position);
-    return truth ? lensCell(page, position, truth, "--truth") : h("td", { key: `${position}`, class: "soft small" }, "outside");
-  }));
+  return h(
+    "tr",
+    { key: "truth", class: "truth" },
+    h("th", { scope: "row" }, "the truth"),
+    page.tokens.map((_, position) => {
+      const truth = page.truth(position);
+      return truth
+        ? lensCell(page, position, truth, "--truth")
+        : h("td", { key: `${position}`, class: "soft small" }, "outside");
+    }),
+  );
 }
 
 /**
@@ -98,7 +150,20 @@ function truthRow(page) {
 function lensCell(page, position, p, tone) {
   const id = largest(p);
   const style = { "--tone": `var(${tone})`, "--share": `${Math.round(8 + 52 * p[id])}%` };
-  return h("td", { key: `${position}` }, button([h("span", null, page.next(id)), h("span", { class: "small" }, roughly(p[id]))], () => page.set({ position }), { class: "guess", style, tabindex: position === page.position ? 0 : -1, "aria-pressed": String(position === page.position) }));
+  return h(
+    "td",
+    { key: `${position}` },
+    button(
+      [h("span", page.next(id)), h("span.small", roughly(p[id]))],
+      () => page.set({ position }),
+      {
+        class: "guess",
+        style,
+        tabindex: position === page.position ? 0 : -1,
+        "aria-pressed": String(position === page.position),
+      },
+    ),
+  );
 }
 
 /**
@@ -109,6 +174,18 @@ function stageBars(page, { layer, name }) {
   const p = lensAt(page, page.position, layer);
   const order = [...p.keys()].sort((a, b) => p[b] - p[a]).slice(0, 6);
   const says = `${name}: ${listed(order.map((id) => `${page.next(id)} ${percent(p[id])}`))}`;
-  return h("div", { key: `${layer}`, role: "group", "aria-label": says }, h("p", { class: "soft small" }, name),
-    order.map((id) => h("div", { class: "mini", key: `${id}`, "aria-hidden": "true" }, h("span", { class: "name" }, page.next(id)), h("span", { class: "track" }, h("i", { class: "now", style: { width: `${100 * p[id]}%` } })), h("span", { class: "small" }, roughly(p[id])))));
+  return h(
+    "div",
+    { key: `${layer}`, role: "group", "aria-label": says },
+    h("p.soft.small", name),
+    order.map((id) =>
+      h(
+        "div.mini",
+        { key: `${id}`, "aria-hidden": "true" },
+        h("span.name", page.next(id)),
+        h("span.track", h("i.now", { style: { width: `${100 * p[id]}%` } })),
+        h("span.small", roughly(p[id])),
+      ),
+    ),
+  );
 }

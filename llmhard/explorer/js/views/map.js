@@ -28,23 +28,49 @@ export function mapView(page) {
   const run = shownRun(page);
   return [
     backward ? backwardHeading(page) : forwardHeading(page),
-    h("div", { class: "row spread", key: "levels" }, levels(page), choices("Direction", DIRECTIONS, backward, (backward) => page.set({ backward }))),
+    h(
+      "div.row.spread",
+      { key: "levels" },
+      levels(page),
+      choices("Direction", DIRECTIONS, backward, (backward) => page.set({ backward })),
+    ),
     backward ? targetChoice(page) : null,
     drawing(page),
-    run ? inspector(page, run) : backward ? blame(page) : h("p", { class: "soft", key: "inspector" }, "Choose a box to see the numbers in it."),
+    run
+      ? inspector(page, run)
+      : backward
+        ? blame(page)
+        : h("p.soft", { key: "inspector" }, "Choose a box to see the numbers in it."),
   ];
 }
 
-const DIRECTIONS = [{ value: false, name: "Forward: numbers" }, { value: true, name: "Backward: gradients" }];
+const DIRECTIONS = [
+  { value: false, name: "Forward: numbers" },
+  { value: true, name: "Backward: gradients" },
+];
 
 /** @param {Page} page */
 function forwardHeading(page) {
-  return heading("How a word becomes a guess", "The numbers of ", wordOf(page.token(page.position)), " pass through these boxes. Attention adds what earlier words have to say, the MLP what the model makes of it. Open a box, then choose ", h("b", null, "one number"), ": it tells you how it was computed.");
+  return heading(
+    "How a word becomes a guess",
+    "The numbers of ",
+    wordOf(page.token(page.position)),
+    " pass through these boxes. Attention adds what earlier words have to say, the MLP what the model makes of it. Open a box, then choose ",
+    h("b", "one number"),
+    ": it tells you how it was computed.",
+  );
 }
 
 /** @param {Page} page */
 function backwardHeading(page) {
-  return heading("Who is to blame?", "Suppose the right next word is ", wordOf(page.next(page.target)), ". The loss says how surprised the model is: ", h("b", { class: "number" }, fixed(page.loss.loss.data[0])), ". Going backward, every number learns how the loss would change if it changed: its gradient. Training moves each weight a little against it.");
+  return heading(
+    "Who is to blame?",
+    "Suppose the right next word is ",
+    wordOf(page.next(page.target)),
+    ". The loss says how surprised the model is: ",
+    h("b.number", fixed(page.loss.loss.data[0])),
+    ". Going backward, every number learns how the loss would change if it changed: its gradient. Training moves each weight a little against it.",
+  );
 }
 
 /**
@@ -96,8 +122,17 @@ function levels(page) {
   const names = { model: "The whole model", layer: `Layer ${layer + 1}`, head: `Head ${head + 1}` };
   const order = /** @type {("model" | "layer" | "head")[]} */ (["model", "layer", "head"]);
   const shown = order.slice(0, order.indexOf(level) + 1);
-  return h("nav", { class: "row levels", "aria-label": "Levels of the map" },
-    shown.map((name) => button(names[name], () => openLevel(page, { level: name }), { class: "plain", key: name, "aria-current": name === level ? "true" : null })));
+  return h(
+    "nav.row.levels",
+    { "aria-label": "Levels of the map" },
+    shown.map((name) =>
+      button(names[name], () => openLevel(page, { level: name }), {
+        class: "plain",
+        key: name,
+        "aria-current": name === level ? "true" : null,
+      }),
+    ),
+  );
 }
 
 /**
@@ -111,11 +146,18 @@ function openLevel(page, part) {
 
 /** @param {Page} page */
 function targetChoice(page) {
-  const options = page.remember("options", "", () => page.data.tokenizer.tokens.map((/** @type {string} */ _, /** @type {number} */ id) => h("option", { key: `${id}`, value: page.next(id) }, page.next(id))));
+  const options = page.remember("options", "", () =>
+    page.data.tokenizer.tokens.map((/** @type {string} */ _, /** @type {number} */ id) =>
+      h("option", { key: `${id}`, value: page.next(id) }, page.next(id)),
+    ),
+  );
   const choose = (/** @type {any} */ event) => page.set({ target: event.target.value, run: -1 });
-  return h("div", { class: "row", key: "target" },
+  return h(
+    "div.row",
+    { key: "target" },
     h("label", { for: "target" }, `After ${page.quoted}, the right word is`),
-    h("select", { id: "target", value: page.next(page.target), on: { change: choose } }, options));
+    h("select", { id: "target", value: page.next(page.target), on: { change: choose } }, options),
+  );
 }
 
 // ---------------------------------------------------------------- the drawing
@@ -129,9 +171,29 @@ function drawing(page) {
   const sizes = sizesOf(page, level);
   const path = page.state.backward ? onPath(page, level) : new Set();
   const most = Math.max(1e-300, ...sizes.values());
-  return figure(mapSays(page, level), { class: `map ${style}`, key: `map ${style} ${page.state.level}`, style: { "aspect-ratio": `${width} / ${level.height}` }, on: { keydown: roving("button") } },
-    h("svg", { viewBox: `0 0 ${width} ${level.height}`, "aria-hidden": "true" }, level.connections.map((line) => connection(page, line, sizes, most))),
-    level.boxes.map((box, i) => boxButton(page, box, { i, isOnPath: path.has(box.id), share: (sizes.get(box.id) ?? 0) / most, width, height: level.height })));
+  return figure(
+    mapSays(page, level),
+    {
+      class: `map ${style}`,
+      key: `map ${style} ${page.state.level}`,
+      style: { "aspect-ratio": `${width} / ${level.height}` },
+      on: { keydown: roving("button") },
+    },
+    h(
+      "svg",
+      { viewBox: `0 0 ${width} ${level.height}`, "aria-hidden": "true" },
+      level.connections.map((line) => connection(page, line, sizes, most)),
+    ),
+    level.boxes.map((box, i) =>
+      boxButton(page, box, {
+        i,
+        isOnPath: path.has(box.id),
+        share: (sizes.get(box.id) ?? 0) / most,
+        width,
+        height: level.height,
+      }),
+    ),
+  );
 }
 
 /**
@@ -154,7 +216,9 @@ function sizesOf(page, level) {
  */
 function onPath(page, level) {
   const runs = pathOf(page).map(({ scalar }) => scalar.run);
-  const isOn = (/** @type {Box} */ { path, opens }) => runs.includes(/** @type {Run} */ (runOf(page, path))) || (opens !== null && runs.some(({ what }) => what[opens.level] === opens.number));
+  const isOn = (/** @type {Box} */ { path, opens }) =>
+    runs.includes(/** @type {Run} */ (runOf(page, path))) ||
+    (opens !== null && runs.some(({ what }) => what[opens.level] === opens.number));
   return new Set(level.boxes.filter(isOn).map(({ id }) => id));
 }
 
@@ -177,7 +241,9 @@ function shownData(page, box) {
   const data = (page.state.backward ? run?.grad : run?.data) ?? new Float64Array(1);
   const size = page.model.config.n_embd / page.model.config.n_head;
   const { head } = chosenHead(page);
-  return page.state.level === "head" && "qkv".includes(box.id) ? data.subarray(head * size, (head + 1) * size) : data;
+  return page.state.level === "head" && "qkv".includes(box.id)
+    ? data.subarray(head * size, (head + 1) * size)
+    : data;
 }
 
 /**
@@ -188,7 +254,12 @@ function shownData(page, box) {
  */
 function connection({ state }, { from, to, path }, sizes, most) {
   const share = state.backward ? Math.min(sizes.get(from) ?? 0, sizes.get(to) ?? 0) / most : 0;
-  return h("path", { key: `${from} ${to}`, d: path, class: state.backward ? "flow backward" : "flow", style: { "--share": share.toFixed(3) } });
+  return h("path", {
+    key: `${from} ${to}`,
+    d: path,
+    class: state.backward ? "flow backward" : "flow",
+    style: { "--share": share.toFixed(3) },
+  });
 }
 
 /**
@@ -198,20 +269,40 @@ function connection({ state }, { from, to, path }, sizes, most) {
  */
 function boxButton(page, box, { i, isOnPath, share, ...of }) {
   const data = shownData(page, box);
-  const place = { left: `${(100 * box.x) / of.width}%`, top: `${(100 * box.y) / of.height}%`, width: `${(100 * box.w) / of.width}%`, height: `${(100 * box.h) / of.height}%`, "--share": `${Math.round(60 * share)}%` };
+  const place = {
+    left: `${(100 * box.x) / of.width}%`,
+    top: `${(100 * box.y) / of.height}%`,
+    width: `${(100 * box.w) / of.width}%`,
+    height: `${(100 * box.h) / of.height}%`,
+    "--share": `${Math.round(60 * share)}%`,
+  };
   const chosen = page.state.part === box.path && page.state.run < 0;
-  return button([h("span", null, boxLabel(box)), strip(data)], () => openBox(page, box),
-    { key: box.id, class: `box${box.opens ? " opens" : ""}${page.state.backward ? " backward" : ""}${isOnPath ? " on-path" : ""}`, title: isOnPath ? "On the path that mattered most" : null, style: place, tabindex: i ? -1 : 0, "aria-pressed": String(chosen), "aria-label": boxSays(page, box, data) });
+  return button([h("span", boxLabel(box)), strip(data)], () => openBox(page, box), {
+    key: box.id,
+    class: `box${box.opens ? " opens" : ""}${page.state.backward ? " backward" : ""}${isOnPath ? " on-path" : ""}`,
+    title: isOnPath ? "On the path that mattered most" : null,
+    style: place,
+    tabindex: i ? -1 : 0,
+    "aria-pressed": String(chosen),
+    "aria-label": boxSays(page, box, data),
+  });
 }
 
 /** @param {Float64Array} data */
 function strip(data) {
-  return cells({ key: "strip", class: "strip", says: "", data: data.length > 64 ? data.subarray(0, 64) : data, cols: Math.min(64, data.length), most: largestSize(data) });
+  return cells({
+    key: "strip",
+    class: "strip",
+    says: "",
+    data: data.length > 64 ? data.subarray(0, 64) : data,
+    cols: Math.min(64, data.length),
+    most: largestSize(data),
+  });
 }
 
 /** @param {Box} box */
 function boxLabel({ label, opens }) {
-  return opens ? `${opens.level} ${opens.number + 1}` : LABELS[label] ?? label;
+  return opens ? `${opens.level} ${opens.number + 1}` : (LABELS[label] ?? label);
 }
 
 /** Shorter labels. @type {Record<string, string>} */

@@ -22,11 +22,29 @@ const SHOWN = 12;
 export function nextView(page) {
   const candidates = candidatesOf(page);
   return [
-    heading("What comes next?", "After ", h("b", null, page.quoted), ", the model gives each of its ", h("b", null, count(candidates.length, "token")), " a probability. ",
-      page.grammar ? "The diamonds are the truth: a grammar wrote the sentences that the model learned from, so how likely each word really is, is known exactly." : "That is all it does. Writing is choosing one of them, again and again."),
-    h("div", { class: "columns", key: "columns" },
+    heading(
+      "What comes next?",
+      "After ",
+      h("b", page.quoted),
+      ", the model gives each of its ",
+      h("b", count(candidates.length, "token")),
+      " a probability. ",
+      page.grammar
+        ? "The diamonds are the truth: a grammar wrote the sentences that the model learned from, so how likely each word really is, is known exactly."
+        : "That is all it does. Writing is choosing one of them, again and again.",
+    ),
+    h(
+      "div.columns",
+      { key: "columns" },
       h("div", { key: "left" }, legend(page), bars(page, candidates), rest(page, candidates)),
-      h("div", { class: "stack", key: "right" }, truthBox(page), writing(page, candidates), samplingControls(page, candidates))),
+      h(
+        "div.stack",
+        { key: "right" },
+        truthBox(page),
+        writing(page, candidates),
+        samplingControls(page, candidates),
+      ),
+    ),
   ];
 }
 
@@ -41,7 +59,12 @@ export function candidatesOf(page) {
   const { p, cutBy } = probabilities(page.here.logits.data, page.state);
   const truth = page.truth(page.position);
   const all = [...own.keys()].map((id) => ({
-    id, name: page.next(id), own: own[id], now: p[id], cutBy: cutBy[id], truth: truth && truth[id],
+    id,
+    name: page.next(id),
+    own: own[id],
+    now: p[id],
+    cutBy: cutBy[id],
+    truth: truth && truth[id],
   }));
   return all.sort((a, b) => b.own - a.own);
 }
@@ -49,10 +72,13 @@ export function candidatesOf(page) {
 /** @param {Page} page */
 function legend(page) {
   const changed = isSampled(page);
-  return h("div", { class: "legend", "aria-hidden": "true", key: "legend" },
-    h("span", null, changed ? "with your settings" : "model"),
-    changed ? h("span", { class: "pale" }, "the model itself") : null,
-    page.grammar ? h("span", { class: "truth" }, "truth") : null);
+  return h(
+    "div.legend",
+    { "aria-hidden": "true", key: "legend" },
+    h("span", changed ? "with your settings" : "model"),
+    changed ? h("span.pale", "the model itself") : null,
+    page.grammar ? h("span.truth", "truth") : null,
+  );
 }
 
 /** @param {Page} page */
@@ -68,10 +94,23 @@ function bars(page, candidates) {
   const shown = shownOf(page, candidates);
   const most = Math.max(...shown.map(({ own, now, truth }) => Math.max(own, now, truth ?? 0)));
   const hasTruth = page.grammar !== null;
-  return figure(barsSay(page, candidates), { key: "bars", on: { keydown: roving("button.bar") } },
-    h("div", { class: `bars${hasTruth ? "" : " no-truth"}` },
-      h("div", { class: "bar heading", "aria-hidden": "true", key: "heading" }, h("span", null, "next"), h("span", null, ""), h("span", { class: "figure" }, "model"), hasTruth ? h("span", { class: "figure" }, "truth") : null),
-      shown.map((candidate, i) => bar(page, candidate, most, i === 0))));
+  return figure(
+    barsSay(page, candidates),
+    { key: "bars", on: { keydown: roving("button.bar") } },
+    h(
+      "div",
+      { class: `bars${hasTruth ? "" : " no-truth"}` },
+      h(
+        "div.bar.heading",
+        { "aria-hidden": "true", key: "heading" },
+        h("span", "next"),
+        h("span", ""),
+        h("span.figure", "model"),
+        hasTruth ? h("span.figure", "truth") : null,
+      ),
+      shown.map((candidate, i) => bar(page, candidate, most, i === 0)),
+    ),
+  );
 }
 
 /**
@@ -82,7 +121,9 @@ function bars(page, candidates) {
  */
 function shownOf(page, candidates) {
   const n = page.memory.moreBars ? 48 : SHOWN;
-  const byEither = [...candidates].sort((a, b) => Math.max(b.own, b.truth ?? 0) - Math.max(a.own, a.truth ?? 0));
+  const byEither = [...candidates].sort(
+    (a, b) => Math.max(b.own, b.truth ?? 0) - Math.max(a.own, a.truth ?? 0),
+  );
   return byEither.slice(0, n).sort((a, b) => b.own - a.own);
 }
 
@@ -96,22 +137,29 @@ function bar(page, candidate, most, first) {
   const { id, name, own, now, cutBy, truth } = candidate;
   const width = (/** @type {number} */ p) => `${(100 * p) / most}%`;
   const actual = page.sentence.ids[page.position + 1] === id;
-  return button([
-    h("span", { class: "name" }, name),
-    h("span", { class: "track", "aria-hidden": "true" },
-      h("i", { class: "own", style: { width: width(own) } }),
-      h("i", { class: "now", style: { width: width(now) } }),
-      truth === null ? null : h("i", { class: "mark", style: { left: width(truth) } }),
-      cutBy ? h("span", { class: "cut-by" }, `cut by ${cutBy}`) : null),
-    h("span", { class: "figure of-model" }, percent(cutBy ? own : now)),
-    page.grammar ? h("span", { class: "figure of-truth" }, truth === null ? "\u2013" : percent(truth)) : null,
-  ], () => goOn(page, id), {
-    key: `bar ${id}`,
-    class: `bar${cutBy ? " cut" : ""}${actual ? " actual" : ""}`,
-    tabindex: first ? 0 : -1,
-    "aria-label": barSays(candidate),
-    title: actual ? "The word in your sentence" : "Go on with this word",
-  });
+  return button(
+    [
+      h("span.name", name),
+      h(
+        "span.track",
+        { "aria-hidden": "true" },
+        h("i.own", { style: { width: width(own) } }),
+        h("i.now", { style: { width: width(now) } }),
+        truth === null ? null : h("i.mark", { style: { left: width(truth) } }),
+        cutBy ? h("span.cut-by", `cut by ${cutBy}`) : null,
+      ),
+      h("span.figure.of-model", percent(cutBy ? own : now)),
+      page.grammar ? h("span.figure.of-truth", truth === null ? "\u2013" : percent(truth)) : null,
+    ],
+    () => goOn(page, id),
+    {
+      key: `bar ${id}`,
+      class: `bar${cutBy ? " cut" : ""}${actual ? " actual" : ""}`,
+      tabindex: first ? 0 : -1,
+      "aria-label": barSays(candidate),
+      title: actual ? "The word in your sentence" : "Go on with this word",
+    },
+  );
 }
 
 /** @param {Candidate} candidate */
@@ -125,7 +173,12 @@ function barSays({ name, now, own, cutBy, truth }) {
  * @param {Candidate[]} candidates
  */
 function barsSay(page, candidates) {
-  const first = candidates.slice(0, 5).map(({ name, own, truth }) => `${name} ${percent(own)}${truth === null ? "" : ` (truth ${percent(truth)})`}`);
+  const first = candidates
+    .slice(0, 5)
+    .map(
+      ({ name, own, truth }) =>
+        `${name} ${percent(own)}${truth === null ? "" : ` (truth ${percent(truth)})`}`,
+    );
   return `Probabilities after ${page.quoted}: ${listed(first)}, and ${candidates.length - 5} others`;
 }
 
@@ -138,26 +191,40 @@ function rest(page, candidates) {
   const left = candidates.filter((candidate) => !shown.has(candidate));
   const total = left.reduce((sum, { own }) => sum + own, 0);
   const toggle = () => page.redraw({ moreBars: !page.memory.moreBars });
-  return h("p", { class: "soft small row", key: "rest" },
-    h("span", null, `The other ${left.length} share ${percent(total)}.`),
-    button(page.memory.moreBars ? "Show fewer" : "Show more", toggle, { class: "plain" }));
+  return h(
+    "p.soft.small.row",
+    { key: "rest" },
+    h("span", `The other ${left.length} share ${percent(total)}.`),
+    button(page.memory.moreBars ? "Show fewer" : "Show more", toggle, { class: "plain" }),
+  );
 }
 
 /** @param {Page} page */
 function truthBox(page) {
   if (!page.grammar) return null;
   const gap = page.gap(page.position);
-  if (gap === null) return h("div", { class: "card", key: "truth" }, outside(page));
-  return h("div", { class: "card", key: "truth" },
-    h("div", { class: "measure" }, h("span", { class: "big" }, fixed(gap)), h("span", null, "nats from the truth")),
-    h("p", { class: "small soft" }, "The Kullback\u2013Leibler divergence: 0 would mean that all bars end at their diamonds. ",
-      linkTo(page, { view: "truth" }, "Word by word")));
+  if (gap === null) return h("div.card", { key: "truth" }, outside(page));
+  return h(
+    "div.card",
+    { key: "truth" },
+    h("div.measure", h("span.big", fixed(gap)), h("span", "nats from the truth")),
+    h(
+      "p.small.soft",
+      "The Kullback\u2013Leibler divergence: 0 would mean that all bars end at their diamonds. ",
+      linkTo(page, { view: "truth" }, "Word by word"),
+    ),
+  );
 }
 
 /** @param {Page} page */
 function outside(page) {
   return [
-    h("p", null, "No sentence of the language begins with ", h("b", null, page.quoted), ", so there is no truth to compare with. The model guesses all the same."),
+    h(
+      "p",
+      "No sentence of the language begins with ",
+      h("b", page.quoted),
+      ", so there is no truth to compare with. The model guesses all the same.",
+    ),
     linkTo(page, { view: "truth" }, "Where it went wrong"),
   ];
 }
@@ -168,17 +235,43 @@ function outside(page) {
  */
 function writing(page, candidates) {
   const { ended, written = [] } = page.memory;
-  const full = page.sentence.read.length >= page.model.config.block_size - 1 && page.position === page.sentence.read.length;
+  const full =
+    page.sentence.read.length >= page.model.config.block_size - 1 &&
+    page.position === page.sentence.read.length;
   const isEnd = ended === page.state.text;
-  return h("div", { key: "writing" },
-    h("h3", null, "Let it write"),
-    h("div", { class: "row" },
+  return h(
+    "div",
+    { key: "writing" },
+    h("h3", "Let it write"),
+    h(
+      "div.row",
       button("Draw a word", () => draw(page), { class: "main", disabled: full || isEnd }),
       button("Write to the end", () => writeOn(page), { disabled: full || isEnd }),
-      button("Take back", () => takeBack(page), { disabled: page.position === 0 && !isEnd })),
+      button("Take back", () => takeBack(page), { disabled: page.position === 0 && !isEnd }),
+    ),
     die(page, candidates),
-    isEnd ? h("p", { role: "status" }, "The model chose ", h("b", null, "the end"), ": the sentence is done. ", button("Begin a new one", () => startOver(page, ""))) : null,
-    written.length ? h("ul", { class: "small soft", "aria-label": "Sentences written so far" }, written.slice(-4).map((/** @type {string} */ text, /** @type {number} */ i) => h("li", { key: `${i} ${text}` }, text))) : null);
+    isEnd
+      ? h(
+          "p",
+          { role: "status" },
+          "The model chose ",
+          h("b", "the end"),
+          ": the sentence is done. ",
+          button("Begin a new one", () => startOver(page, "")),
+        )
+      : null,
+    written.length
+      ? h(
+          "ul.small.soft",
+          { "aria-label": "Sentences written so far" },
+          written
+            .slice(-4)
+            .map((/** @type {string} */ text, /** @type {number} */ i) =>
+              h("li", { key: `${i} ${text}` }, text),
+            ),
+        )
+      : null,
+  );
 }
 
 /**
@@ -191,13 +284,37 @@ function die(page, candidates) {
   const { drawn } = page.memory;
   /** @type {{name: string, p: number}[]} */
   const strip = drawn?.strip ?? stripOf(candidates);
-  return h("div", { key: "die" },
-    h("div", { class: "pointer", "aria-hidden": "true" }, drawn ? h("i", { style: { left: `${100 * drawn.at}%` } }) : null),
-    h("div", { class: "die", "aria-hidden": "true" }, strip.map(({ name, p }, i) =>
-      h("i", { class: name === drawn?.name ? "hit" : "", key: `${i}`, style: { width: `${100 * p}%` } }, p > 0.09 ? name : ""))),
-    h("p", { class: "small soft", role: "status" }, drawn
-      ? `The random number ${fixed(drawn.at)} fell on \u201c${drawn.name}\u201d, after \u201c${drawn.after}\u201d.`
-      : "All probabilities side by side. A random number between 0 and 1 points at one."));
+  return h(
+    "div",
+    { key: "die" },
+    h(
+      "div.pointer",
+      { "aria-hidden": "true" },
+      drawn ? h("i", { style: { left: `${100 * drawn.at}%` } }) : null,
+    ),
+    h(
+      "div.die",
+      { "aria-hidden": "true" },
+      strip.map(({ name, p }, i) =>
+        h(
+          "i",
+          {
+            class: name === drawn?.name ? "hit" : "",
+            key: `${i}`,
+            style: { width: `${100 * p}%` },
+          },
+          p > 0.09 ? name : "",
+        ),
+      ),
+    ),
+    h(
+      "p.small.soft",
+      { role: "status" },
+      drawn
+        ? `The random number ${fixed(drawn.at)} fell on \u201c${drawn.name}\u201d, after \u201c${drawn.after}\u201d.`
+        : "All probabilities side by side. A random number between 0 and 1 points at one.",
+    ),
+  );
 }
 
 /**
@@ -213,8 +330,19 @@ function stripOf(candidates) {
 function draw(page) {
   const candidates = candidatesOf(page);
   const at = Math.random();
-  const chosen = candidates[choose(candidates.map(({ now }) => now), () => at)];
-  page.memory.drawn = { at, name: chosen.name, after: page.token(page.position), strip: stripOf(candidates) };
+  const chosen =
+    candidates[
+      choose(
+        candidates.map(({ now }) => now),
+        () => at,
+      )
+    ];
+  page.memory.drawn = {
+    at,
+    name: chosen.name,
+    after: page.token(page.position),
+    strip: stripOf(candidates),
+  };
   goOn(page, chosen.id);
 }
 
@@ -252,7 +380,8 @@ function end(page, words) {
 /** @param {Page} page */
 function takeBack(page) {
   const { ended, written = [] } = page.memory;
-  if (ended === page.state.text) return page.redraw({ ended: undefined, written: written.slice(0, -1) });
+  if (ended === page.state.text)
+    return page.redraw({ ended: undefined, written: written.slice(0, -1) });
   startOver(page, page.join(page.beginning.slice(0, -1)));
 }
 
@@ -272,19 +401,58 @@ function startOver(page, text) {
 function samplingControls(page, candidates) {
   const { temperature, topK, topP } = page.state;
   const n = candidates.length;
-  return h("div", { key: "sampling" },
-    h("h3", null, "How it chooses"),
-    slider({ name: "Temperature", value: temperature, shown: fixed(temperature, 2), min: 0, max: 2, step: 0.05, says: temperatureSays(temperature), set: (x) => page.set({ temperature: x }) }),
-    slider({ name: "Top-k", value: topK || 51, shown: topK ? String(topK) : "all", min: 1, max: 51, step: 1, says: topK ? `Only the ${topK} likeliest stay: ${count(cutCount(candidates, "top-k"), page.unit)} cut.` : `All ${n} stay.`, set: (x) => page.set({ topK: x > 50 ? 0 : x }) }),
-    slider({ name: "Top-p", value: topP, shown: fixed(topP, 2), min: 0.05, max: 1, step: 0.05, says: topP < 1 ? `The likeliest that make up ${percent(topP)} stay: ${count(cutCount(candidates, "top-p"), page.unit)} cut.` : "All of the probability stays.", set: (x) => page.set({ topP: x }) }),
-    isSampled(page) ? button("Back to the model itself", () => page.set({ temperature: 1, topK: 0, topP: 1 })) : null);
+  return h(
+    "div",
+    { key: "sampling" },
+    h("h3", "How it chooses"),
+    slider({
+      name: "Temperature",
+      value: temperature,
+      shown: fixed(temperature, 2),
+      min: 0,
+      max: 2,
+      step: 0.05,
+      says: temperatureSays(temperature),
+      set: (x) => page.set({ temperature: x }),
+    }),
+    slider({
+      name: "Top-k",
+      value: topK || 51,
+      shown: topK ? String(topK) : "all",
+      min: 1,
+      max: 51,
+      step: 1,
+      says: topK
+        ? `Only the ${topK} likeliest stay: ${count(cutCount(candidates, "top-k"), page.unit)} cut.`
+        : `All ${n} stay.`,
+      set: (x) => page.set({ topK: x > 50 ? 0 : x }),
+    }),
+    slider({
+      name: "Top-p",
+      value: topP,
+      shown: fixed(topP, 2),
+      min: 0.05,
+      max: 1,
+      step: 0.05,
+      says:
+        topP < 1
+          ? `The likeliest that make up ${percent(topP)} stay: ${count(cutCount(candidates, "top-p"), page.unit)} cut.`
+          : "All of the probability stays.",
+      set: (x) => page.set({ topP: x }),
+    }),
+    isSampled(page)
+      ? button("Back to the model itself", () => page.set({ temperature: 1, topK: 0, topP: 1 }))
+      : null,
+  );
 }
 
 /** @param {number} temperature */
 function temperatureSays(temperature) {
   if (temperature === 0) return "Always the likeliest.";
   if (temperature === 1) return "The model's own probabilities.";
-  return temperature < 1 ? "Likely words become likelier: it plays safe." : "Unlikely words get a chance: it dares more.";
+  return temperature < 1
+    ? "Likely words become likelier: it plays safe."
+    : "Unlikely words get a chance: it dares more.";
 }
 
 /**

@@ -28,11 +28,22 @@ const SHOWN_ROWS = 32;
 export function inspector(page, run) {
   const chosen = page.state.number;
   const at = chosen >= 0 && chosen < run.data.length ? chosen : -1;
-  return h("section", { class: "inspector", key: "inspector", "aria-label": nameOfRun(page, run) },
+  return h(
+    "section.inspector",
+    { key: "inspector", "aria-label": nameOfRun(page, run) },
     trail(page, run, at),
-    h("div", { class: "columns even" },
+    h(
+      "div.columns.even",
       h("div", { key: "run" }, ...vector(page, run, at)),
-      at < 0 ? h("p", { class: "soft", key: "hint" }, "Choose a number, by mouse or with the arrow keys, to see how it was computed.") : h("div", { class: "card", key: "number" }, oneNumber(page, run, at))));
+      at < 0
+        ? h(
+            "p.soft",
+            { key: "hint" },
+            "Choose a number, by mouse or with the arrow keys, to see how it was computed.",
+          )
+        : h("div.card", { key: "number" }, oneNumber(page, run, at)),
+    ),
+  );
 }
 
 /**
@@ -44,17 +55,33 @@ export function inspector(page, run) {
 export function nameOfRun(page, run) {
   const { name, part, position, layer, head } = run.what;
   if (part === "parameter" || part === "constant") return name;
-  const where = [head === undefined ? "" : `head ${head + 1}`, layer === undefined ? "" : `layer ${layer + 1}`].filter(Boolean).join(", ");
+  const where = [
+    head === undefined ? "" : `head ${head + 1}`,
+    layer === undefined ? "" : `layer ${layer + 1}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
   const at = position === undefined ? "" : ` at \u201c${page.token(position)}\u201d`;
   return `${PART_NAMES[name] ?? name}${where ? ` (${where})` : ""}${at}`;
 }
 
 /** What the parts are called in sentences. @type {Record<string, string>} */
-const PART_NAMES = { q: "query", k: "key", v: "value", weights: "attention weights", scores: "attention scores", mix: "mixture", mlp: "output of the MLP", attention: "output of attention", hidden: "hidden units" };
+const PART_NAMES = {
+  q: "query",
+  k: "key",
+  v: "value",
+  weights: "attention weights",
+  scores: "attention scores",
+  mix: "mixture",
+  mlp: "output of the MLP",
+  attention: "output of attention",
+  hidden: "hidden units",
+};
 
 /** What the parts are for. @type {Record<string, string>} */
 const EXPLAINED_PARTS = {
-  "token's embedding": "What the model knows of this word before it has read any other: its row in a table.",
+  "token's embedding":
+    "What the model knows of this word before it has read any other: its row in a table.",
   "position's embedding": "That it stands at this place in the sentence: a row of another table.",
   embedding: "Word and place, added up and scaled.",
   norm: "The same numbers, scaled so that they are neither large nor small on average.",
@@ -63,12 +90,14 @@ const EXPLAINED_PARTS = {
   v: "The value: what others take with them when they look at this word.",
   "q \u00b7 k": "How well the query fits each key: multiplied number by number, added up.",
   scores: "The same, made smaller by the square root of how many numbers a key has.",
-  weights: "Softmax turned the scores into shares of 100\u00a0%: how much this head looks at each word.",
+  weights:
+    "Softmax turned the scores into shares of 100\u00a0%: how much this head looks at each word.",
   mix: "The values of the words looked at, in these shares: what the head has found.",
   mixes: "What all heads have found, side by side.",
   attention: "What attention adds to the stream: a blend of what all heads have found.",
   "residual stream": "All that is known so far. Layers only ever add to it.",
-  "hidden before relu": "Each unit asks one question of the stream: a dot product with its weights.",
+  "hidden before relu":
+    "Each unit asks one question of the stream: a dot product with its weights.",
   hidden: "Of the MLP\u2019s units, those above zero speak; the others are 0.",
   mlp: "What the speaking units add to the stream.",
   logits: "A score for each word that could come next.",
@@ -114,10 +143,17 @@ function nameOfWeight(page, run, index) {
 function trail(page, run, at) {
   const before = (page.memory.trail ?? []).slice(-3);
   const index = at < 0 ? "" : nameOfNumber(page, run, at);
-  return h("nav", { class: "trail", "aria-label": "The way to this number" },
+  return h(
+    "nav.trail",
+    { "aria-label": "The way to this number" },
     before.map((/** @type {{run: Run, index: number}} */ step, /** @type {number} */ i) =>
-      button([nameOfRun(page, step.run), " \u2190"], () => goBackTo(page, step), { class: "plain small", key: `${i}` })),
-    h("h3", { tabindex: -1 }, nameOfRun(page, run), index ? `: ${index}` : ""));
+      button([nameOfRun(page, step.run), " \u2190"], () => goBackTo(page, step), {
+        class: "plain small",
+        key: `${i}`,
+      }),
+    ),
+    h("h3", { tabindex: -1 }, nameOfRun(page, run), index ? `: ${index}` : ""),
+  );
 }
 
 /**
@@ -169,8 +205,17 @@ function vector(page, run, at) {
   const what = page.state.backward && run.grad ? "gradient" : "number";
   const [low, high] = [Math.min(...data), Math.max(...data)];
   return [
-    EXPLAINED_PARTS[run.what.name] ? h("p", null, EXPLAINED_PARTS[run.what.name]) : null,
-    h("p", { class: "soft small" }, sizeOf(run), ", ", `each a ${what} from `, h("span", { class: "number" }, format(low)), " to ", h("span", { class: "number" }, format(high)), ". Green is above 0, purple below."),
+    EXPLAINED_PARTS[run.what.name] ? h("p", EXPLAINED_PARTS[run.what.name]) : null,
+    h(
+      "p.soft.small",
+      sizeOf(run),
+      ", ",
+      `each a ${what} from `,
+      h("span.number", format(low)),
+      " to ",
+      h("span.number", format(high)),
+      ". Green is above 0, purple below.",
+    ),
     ...(run.rows > 1 ? matrixCells(page, run, data, at) : [vectorCells(page, run, data, at)]),
     made(page, run),
   ];
@@ -190,7 +235,16 @@ function sizeOf(run) {
 function vectorCells(page, run, data, at) {
   const n = data.length;
   const cols = n <= 16 ? n : n <= 64 ? Math.ceil(n / 2) : n <= 160 ? 16 : 32;
-  return cells({ key: "cells", class: "large", says: `${nameOfRun(page, run)}: ${n} numbers`, data, cols, chosen: at, choose: (index) => page.set({ number: index }), name: (index) => nameOfNumber(page, run, index) });
+  return cells({
+    key: "cells",
+    class: "large",
+    says: `${nameOfRun(page, run)}: ${n} numbers`,
+    data,
+    cols,
+    chosen: at,
+    choose: (index) => page.set({ number: index }),
+    name: (index) => nameOfNumber(page, run, index),
+  });
 }
 
 /**
@@ -209,7 +263,17 @@ function matrixCells(page, run, data, at) {
   const choose = (/** @type {number} */ index) => page.set({ number: start + index });
   return [
     rows < run.rows ? rowInput(page, run, row, at) : null,
-    cells({ key: "cells", class: "large", says: `${run.what.name}: rows ${first} to ${first + rows - 1}`, data: data.subarray(start, start + rows * run.cols), cols: run.cols, most: largestSize(data), chosen: at < 0 ? -1 : at - start, choose, name: (index) => nameOfWeight(page, run, start + index) }),
+    cells({
+      key: "cells",
+      class: "large",
+      says: `${run.what.name}: rows ${first} to ${first + rows - 1}`,
+      data: data.subarray(start, start + rows * run.cols),
+      cols: run.cols,
+      most: largestSize(data),
+      chosen: at < 0 ? -1 : at - start,
+      choose,
+      name: (index) => nameOfWeight(page, run, start + index),
+    }),
   ];
 }
 
@@ -221,9 +285,23 @@ function matrixCells(page, run, data, at) {
  */
 function rowInput(page, run, row, at) {
   const col = Math.max(0, at) % run.cols;
-  const go = (/** @type {any} */ event) => page.set({ number: Math.max(0, Math.min(run.rows - 1, Number(event.target.value) || 0)) * run.cols + col });
-  return h("label", { class: "row small", key: "row" }, "Row ",
-    h("input", { type: "number", min: 0, max: run.rows - 1, value: String(row), on: { change: go } }), ` of ${run.rows}; the rows around it are shown.`);
+  const go = (/** @type {any} */ event) =>
+    page.set({
+      number: Math.max(0, Math.min(run.rows - 1, Number(event.target.value) || 0)) * run.cols + col,
+    });
+  return h(
+    "label.row.small",
+    { key: "row" },
+    "Row ",
+    h("input", {
+      type: "number",
+      min: 0,
+      max: run.rows - 1,
+      value: String(row),
+      on: { change: go },
+    }),
+    ` of ${run.rows}; the rows around it are shown.`,
+  );
 }
 
 /**
@@ -235,14 +313,37 @@ function rowInput(page, run, row, at) {
 function made(page, run) {
   const inputs = [...new Set(run.inputs)].filter((input) => input.what.part !== "constant");
   if (!inputs.length) return null;
-  return h("p", { class: "small made" }, "Made from ", inputs.slice(0, 6).map((input, i) => [i ? ", " : "", linkTo(page, { run: input.id, number: -1 }, nameOfRun(page, input), { key: `${input.id}` })]).flat(), inputs.length > 6 ? ` and ${inputs.length - 6} more` : "", ".");
+  return h(
+    "p.small.made",
+    "Made from ",
+    inputs
+      .slice(0, 6)
+      .map((input, i) => [
+        i ? ", " : "",
+        linkTo(page, { run: input.id, number: -1 }, nameOfRun(page, input), { key: `${input.id}` }),
+      ])
+      .flat(),
+    inputs.length > 6 ? ` and ${inputs.length - 6} more` : "",
+    ".",
+  );
 }
 
 // ---------------------------------------------------------------- one number
 
 /** What an operation does, in words. @type {Record<string, string>} */
 const OPERATION_NAMES = {
-  dot: "a dot product: multiply in pairs, add up", "+": "a sum of two", "\u2212": "a difference", "\u00d7": "a product", "/": "a quotient", "**": "a power", exp: "an exponential", log: "a logarithm", relu: "relu: what is below zero becomes 0", sum: "a sum", copy: "a copy, put beside others", "": "a number that nothing was computed from",
+  dot: "a dot product: multiply in pairs, add up",
+  "+": "a sum of two",
+  "\u2212": "a difference",
+  "\u00d7": "a product",
+  "/": "a quotient",
+  "**": "a power",
+  exp: "an exponential",
+  log: "a logarithm",
+  relu: "relu: what is below zero becomes 0",
+  sum: "a sum",
+  copy: "a copy, put beside others",
+  "": "a number that nothing was computed from",
 };
 
 /**
@@ -255,11 +356,20 @@ function oneNumber(page, run, at) {
   const scalar = number(run, at);
   const isWeight = scalar.run.what.part === "parameter";
   return [
-    h("p", { class: "value" }, h("span", { class: "big number" }, format(scalar.data, 6)), " "),
-    h("p", { class: "soft" }, isWeight ? "A weight: the training found it." : OPERATION_NAMES[scalar.op] ?? scalar.op),
+    h("p.value", h("span.big.number", format(scalar.data, 6)), " "),
+    h(
+      "p.soft",
+      isWeight ? "A weight: the training found it." : (OPERATION_NAMES[scalar.op] ?? scalar.op),
+    ),
     scalar.formula ? formula(page, scalar) : null,
     gradientSays(page, scalar.grad),
-    isWeight ? linkTo(page, { view: "change", weight: weightName(scalar.run, scalar.index) }, "Change this weight") : children(page, { run, index: at }, scalar.children),
+    isWeight
+      ? linkTo(
+          page,
+          { view: "change", weight: weightName(scalar.run, scalar.index) },
+          "Change this weight",
+        )
+      : children(page, { run, index: at }, scalar.children),
   ];
 }
 
@@ -279,10 +389,18 @@ export function weightName(run, index) {
  */
 function formula(page, scalar) {
   const isLong = scalar.formula.length > 180;
-  const shown = isLong && !page.memory.wholeFormula ? `${scalar.formula.slice(0, 140)} \u2026` : scalar.formula;
+  const shown =
+    isLong && !page.memory.wholeFormula ? `${scalar.formula.slice(0, 140)} \u2026` : scalar.formula;
   const toggle = () => page.redraw({ wholeFormula: !page.memory.wholeFormula });
-  return h("div", { class: "formula" }, h("p", { class: "number" }, `${format(scalar.data, 6)} = ${shown}`),
-    isLong ? button(page.memory.wholeFormula ? "Shorter" : "The whole formula", toggle, { class: "plain small" }) : null);
+  return h(
+    "div.formula",
+    h("p.number", `${format(scalar.data, 6)} = ${shown}`),
+    isLong
+      ? button(page.memory.wholeFormula ? "Shorter" : "The whole formula", toggle, {
+          class: "plain small",
+        })
+      : null,
+  );
 }
 
 /**
@@ -291,7 +409,17 @@ function formula(page, scalar) {
  */
 function gradientSays(page, grad) {
   if (grad === null) return null;
-  return h("p", null, "Gradient ", h("b", { class: "number" }, format(grad)), h("span", { class: "soft" }, `: if this number were 0.01 larger, the loss of \u201c${page.next(page.target)}\u201d would change by about `, h("span", { class: "number" }, signed(grad * 0.01, 6)), "."));
+  return h(
+    "p",
+    "Gradient ",
+    h("b.number", format(grad)),
+    h(
+      "span.soft",
+      `: if this number were 0.01 larger, the loss of \u201c${page.next(page.target)}\u201d would change by about `,
+      h("span.number", signed(grad * 0.01, 6)),
+      ".",
+    ),
+  );
 }
 
 /**
@@ -304,12 +432,44 @@ function children(page, parent, all) {
   const sorted = [...all].sort((a, b) => size(b) - size(a));
   const shown = page.memory.allChildren ? sorted : sorted.slice(0, SHOWN_CHILDREN);
   const toggle = () => page.redraw({ allChildren: !page.memory.allChildren });
-  return h("div", { class: "scroll" },
-    h("table", { class: "children-table", on: { keydown: roving("button") } },
-      h("caption", null, `Computed from ${count(all.length, "number")}${all.length > SHOWN_CHILDREN ? ", those that matter most first" : ""}`),
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, "number"), h("th", { scope: "col" }, "data"), h("th", { scope: "col", title: "how much the result grows when this number grows by 1" }, "local gradient"), h("th", { scope: "col", title: "gradient of the result times the local gradient" }, "passes on"))),
-      h("tbody", null, shown.map((child, i) => childRow(page, parent, child, i)))),
-    all.length > SHOWN_CHILDREN ? button(page.memory.allChildren ? "Show fewer" : `Show all ${all.length}`, toggle, { class: "plain small" }) : null);
+  return h(
+    "div.scroll",
+    h(
+      "table.children-table",
+      { on: { keydown: roving("button") } },
+      h(
+        "caption",
+        `Computed from ${count(all.length, "number")}${all.length > SHOWN_CHILDREN ? ", those that matter most first" : ""}`,
+      ),
+      h(
+        "thead",
+        h(
+          "tr",
+          h("th", { scope: "col" }, "number"),
+          h("th", { scope: "col" }, "data"),
+          h(
+            "th",
+            { scope: "col", title: "how much the result grows when this number grows by 1" },
+            "local gradient",
+          ),
+          h(
+            "th",
+            { scope: "col", title: "gradient of the result times the local gradient" },
+            "passes on",
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        shown.map((child, i) => childRow(page, parent, child, i)),
+      ),
+    ),
+    all.length > SHOWN_CHILDREN
+      ? button(page.memory.allChildren ? "Show fewer" : `Show all ${all.length}`, toggle, {
+          class: "plain small",
+        })
+      : null,
+  );
 }
 
 /**
@@ -321,9 +481,16 @@ function children(page, parent, all) {
 function childRow(page, parent, child, i) {
   const index = nameOfNumber(page, child.run, child.index);
   const name = `${nameOfRun(page, child.run)}${index ? `: ${index}` : ""}`;
-  return h("tr", { key: `${i}` },
-    h("th", { scope: "row" }, button(name, () => open(page, parent, child), { class: "plain link", tabindex: i ? -1 : 0 })),
-    h("td", { class: "number" }, format(child.data)),
-    h("td", { class: "number" }, format(child.local)),
-    h("td", { class: "number" }, child.flows === null ? "" : format(child.flows)));
+  return h(
+    "tr",
+    { key: `${i}` },
+    h(
+      "th",
+      { scope: "row" },
+      button(name, () => open(page, parent, child), { class: "plain link", tabindex: i ? -1 : 0 }),
+    ),
+    h("td.number", format(child.data)),
+    h("td.number", format(child.local)),
+    h("td.number", child.flows === null ? "" : format(child.flows)),
+  );
 }

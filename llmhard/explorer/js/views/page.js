@@ -17,7 +17,6 @@ import { BOS, Tokenizer } from "../tokenizer.js";
  *   `read` are the words that the model reads: those before the first unknown one, as many as fit
  */
 
-
 /** The page's data and all that follows from the state; what is expensive is remembered. */
 export class Page {
   /**
@@ -76,11 +75,15 @@ export class Page {
 
   /** @returns {Sentence} */
   get sentence() {
-    return this.remember("sentence", this.state.text, () => this.#sentence());
+    return this.remember("sentence", this.state.text, () => this.sentenceOf(this.state.text));
   }
 
-  #sentence() {
-    const { words, unknown } = this.tokenizer.encode(this.state.text);
+  /**
+   * @param {string} text
+   * @returns {Sentence}
+   */
+  sentenceOf(text) {
+    const { words, unknown } = this.tokenizer.encode(text);
     const room = this.model.config.block_size - 1;
     const end = Math.min(unknown.length ? unknown[0].index : words.length, room);
     const read = words.slice(0, end);
@@ -98,13 +101,13 @@ export class Page {
   }
 
   /**
-   * Read other tokens with the model as it was trained.
+   * Read another text with the model as it was trained.
    *
-   * @param {number[]} ids
+   * @param {string} text
    * @returns {Trace}
    */
-  readingOf(ids) {
-    return this.remember("other", String(ids), () => read(this.model, ids));
+  readingOf(text) {
+    return this.remember("other", text, () => read(this.model, this.sentenceOf(text).ids));
   }
 
   /**
@@ -234,7 +237,9 @@ export class Page {
     const id = target ? this.data.tokenizer.tokens.indexOf(target) : -1;
     if (target === "the end") return BOS;
     const actual = this.sentence.ids[this.position + 1];
-    return id >= 0 ? id : actual ?? largest(this.truth(this.position) ?? this.here.probabilities.data);
+    return id >= 0
+      ? id
+      : (actual ?? largest(this.truth(this.position) ?? this.here.probabilities.data));
   }
 
   /** The loss of the target after the position looked at, gone backward. */
@@ -245,7 +250,11 @@ export class Page {
 
   #loss() {
     const { trace } = this;
-    const end = this.remember("end", `${this.sentence.ids} ${changesToText(this.state.changes)}`, () => trace.graph.runs.length);
+    const end = this.remember(
+      "end",
+      `${this.sentence.ids} ${changesToText(this.state.changes)}`,
+      () => trace.graph.runs.length,
+    );
     trace.graph.runs.length = end; // without the loss of another target
     const targets = trace.positions.map((_, i) => (i === this.position ? this.target : null));
     const loss = lossOf(trace, targets);
@@ -260,7 +269,9 @@ export class Page {
       ...[...heads].map((name) => `${headName(name)} is off`),
       ...[...mlps].map((layer) => `the MLP of layer ${layer + 1} is off`),
       ...(positions ? ["it does not know positions"] : []),
-      ...(attentionTemperature === 1 ? [] : [`the temperature of attention is ${attentionTemperature}`]),
+      ...(attentionTemperature === 1
+        ? []
+        : [`the temperature of attention is ${attentionTemperature}`]),
       ...[...weights].map(([name, x]) => `${name} is ${format(x)}`),
     ];
   }

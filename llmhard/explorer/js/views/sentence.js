@@ -16,12 +16,26 @@ import { hue, visible } from "./page.js";
  */
 export function sentenceView(page) {
   const on = { input: (/** @type {any} */ event) => typed(page, event.target.value) };
-  return h("section", { key: "sentence", "aria-label": "The sentence" },
-    h("label", { class: "soft small", for: "text" }, "Type the beginning of a sentence"),
-    h("input", { id: "text", class: "input", type: "text", value: page.state.text, on, autocomplete: "off", autocapitalize: "off", spellcheck: "false", maxlength: "400", "aria-describedby": "tokens-say" }),
+  return h(
+    "section",
+    { key: "sentence", "aria-label": "The sentence" },
+    h("label.soft.small", { for: "text" }, "Type the beginning of a sentence"),
+    h("input", {
+      id: "text",
+      class: "input",
+      type: "text",
+      value: page.state.text,
+      on,
+      autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: "false",
+      maxlength: "400",
+      "aria-describedby": "tokens-say",
+    }),
     tokens(page),
     ...notices(page),
-    examples(page));
+    examples(page),
+  );
 }
 
 /**
@@ -37,14 +51,29 @@ function tokens(page) {
   const { words, unknown, read } = page.sentence;
   const unknownAt = new Set(unknown.map(({ index }) => index));
   const leaves = page.departure?.position ?? -1;
-  return h("div", { class: "tokens", role: "group", "aria-label": "Tokens: choose one to see what the model makes of the words up to it", on: { keydown: roving("button.token") } },
+  return h(
+    "div.tokens",
+    {
+      role: "group",
+      "aria-label": "Tokens: choose one to see what the model makes of the words up to it",
+      on: { keydown: roving("button.token") },
+    },
     readToken(page, 0, ""),
     words.map((word, i) => {
       if (i < read.length) return readToken(page, i + 1, i === leaves ? " leaves" : "");
-      return h("span", { key: `off ${i}`, class: unknownAt.has(i) ? "token unknown" : "token unread" },
-        visible(word), h("span", { class: "id" }, unknownAt.has(i) ? "unknown" : "not read"));
+      return h(
+        "span",
+        { key: `off ${i}`, class: unknownAt.has(i) ? "token unknown" : "token unread" },
+        visible(word),
+        h("span.id", unknownAt.has(i) ? "unknown" : "not read"),
+      );
     }),
-    h("span", { id: "tokens-say", class: "unseen" }, `${count(read.length, page.unit)} read: ${read.join(" ")}`));
+    h(
+      "span",
+      { id: "tokens-say", class: "unseen" },
+      `${count(read.length, page.unit)} read: ${read.join(" ")}`,
+    ),
+  );
 }
 
 /**
@@ -55,7 +84,7 @@ function tokens(page) {
 function readToken(page, position, more) {
   const chosen = position === page.position;
   const choose = () => page.set({ position, run: -1, number: -1, target: "" });
-  const text = [page.token(position), h("span", { class: "id" }, page.sentence.ids[position])];
+  const text = [page.token(position), h("span.id", page.sentence.ids[position])];
   return button(text, choose, {
     key: `token ${position}`,
     class: `token${more}`,
@@ -77,10 +106,19 @@ function unknownNotice(page) {
   const [first] = page.sentence.unknown;
   if (!first || first.index > page.sentence.read.length) return null;
   const known = page.data.tokenizer.tokens.length - 1;
-  const near = first.near.map((word) => button(word, () => replaceWord(page, first.index, word), { key: word }));
-  return h("p", { class: "notice", role: "status", key: "unknown" },
-    "The model knows ", count(known, page.unit), ", and ", wordOf(first.word), " is not one of them; it reads up to there. ",
-    near.length ? h("span", { class: "row" }, "Did you mean ", ...near, "?") : "");
+  const near = first.near.map((word) =>
+    button(word, () => replaceWord(page, first.index, word), { key: word }),
+  );
+  return h(
+    "p.notice",
+    { role: "status", key: "unknown" },
+    "The model knows ",
+    count(known, page.unit),
+    ", and ",
+    wordOf(first.word),
+    " is not one of them; it reads up to there. ",
+    near.length ? h("span.row", "Did you mean ", ...near, "?") : "",
+  );
 }
 
 /**
@@ -98,30 +136,49 @@ function replaceWord(page, index, word) {
 function lengthNotice(page) {
   const room = page.model.config.block_size - 1;
   if (page.sentence.words.length <= room || page.sentence.read.length < room) return null;
-  return h("p", { class: "notice", role: "status", key: "length" },
-    `This model reads ${count(room, page.unit)} at most; the rest is left out.`);
+  return h(
+    "p.notice",
+    { role: "status", key: "length" },
+    `This model reads ${count(room, page.unit)} at most; the rest is left out.`,
+  );
 }
 
 /** @param {Page} page */
 function changesNotice(page) {
   const says = page.changesInWords();
   if (!says.length) return null;
-  return h("p", { class: "notice calm row", role: "status", key: "changes" },
-    h("span", null, `You changed the model: ${listed(says)}.`),
+  return h(
+    "p.notice.calm.row",
+    { role: "status", key: "changes" },
+    h("span", `You changed the model: ${listed(says)}.`),
     button("Undo", () => page.store.undo(), { disabled: page.store.past.length === 0 }),
-    button("Put everything back", () => page.putBack()));
+    button("Put everything back", () => page.putBack()),
+  );
 }
 
 /** @param {Page} page */
 function examples(page) {
-  const shown = beginnings(page).filter((text) => text !== page.state.text).slice(0, 5);
+  const shown = beginnings(page)
+    .filter((text) => text !== page.state.text)
+    .slice(0, 5);
   if (!shown.length) return null;
-  return h("div", { class: "examples row", key: "examples" }, "Or try ",
-    shown.map((text) => button(text, () => typed(page, text), { key: text, class: "plain" })));
+  return h(
+    "div.examples.row",
+    { key: "examples" },
+    "Or try ",
+    shown.map((text) => button(text, () => typed(page, text), { key: text, class: "plain" })),
+  );
 }
 
 /** Beginnings at which there is something to see, in the language that the package is about. */
-const TELLING = ["seven ducks", "the dogs by the pond", "seven ducks swims", "he brushes", "she eats an", "the fish cannot"];
+const TELLING = [
+  "seven ducks",
+  "the dogs by the pond",
+  "seven ducks swims",
+  "he brushes",
+  "she eats an",
+  "the fish cannot",
+];
 
 /**
  * Those that the model knows all words of, else some of the held-out sentences.
@@ -130,6 +187,8 @@ const TELLING = ["seven ducks", "the dogs by the pond", "seven ducks swims", "he
  * @returns {string[]}
  */
 function beginnings(page) {
-  const telling = page.grammar ? TELLING.filter((text) => !page.tokenizer.encode(text).unknown.length) : [];
-  return telling.length > 2 ? telling : page.data.sentences ?? [];
+  const telling = page.grammar
+    ? TELLING.filter((text) => !page.tokenizer.encode(text).unknown.length)
+    : [];
+  return telling.length > 2 ? telling : (page.data.sentences ?? []);
 }

@@ -50,12 +50,40 @@ function loop(x, base, height) {
 export function cells(cells) {
   const { key, says, data, cols, chosen = -1, choose } = cells;
   const rows = Math.ceil(data.length / cols);
-  const marker = chosen < 0 ? null : h("i", { class: "chosen-cell", style: place(chosen, cols, rows) });
-  const canvas = h("canvas", { width: cols, height: rows, draw: (/** @type {HTMLCanvasElement} */ element) => paint(element, cells) });
-  const props = { key, class: `cells ${cells.class ?? ""}`, style: { "aspect-ratio": `${cols} / ${rows}`, "--cols": cols, "--rows": rows } };
+  const marker = chosen < 0 ? null : h("i.chosen-cell", { style: place(chosen, cols, rows) });
+  const canvas = h("canvas", {
+    width: cols,
+    height: rows,
+    draw: (/** @type {HTMLCanvasElement} */ element) => paint(element, cells),
+  });
+  const props = {
+    key,
+    class: `cells ${cells.class ?? ""}`,
+    style: { "aspect-ratio": `${cols} / ${rows}`, "--cols": cols, "--rows": rows },
+  };
   if (!choose) return h("div", { ...props, role: "img", "aria-label": says }, canvas);
-  const on = { click: (/** @type {any} */ event) => choose(Math.min(under(event, cols, rows), data.length - 1)), keydown: (/** @type {any} */ event) => moved(event, cells), mousemove: (/** @type {any} */ event) => hint(event, cells) };
-  return h("div", { ...props, on, tabindex: 0, role: "slider", "aria-label": says, "aria-valuemin": 0, "aria-valuemax": data.length - 1, "aria-valuenow": Math.max(0, chosen), "aria-valuetext": chosen < 0 ? "none chosen" : told(cells, chosen) }, canvas, marker);
+  const on = {
+    click: (/** @type {any} */ event) =>
+      choose(Math.min(under(event, cols, rows), data.length - 1)),
+    keydown: (/** @type {any} */ event) => moved(event, cells),
+    mousemove: (/** @type {any} */ event) => hint(event, cells),
+  };
+  return h(
+    "div",
+    {
+      ...props,
+      on,
+      tabindex: 0,
+      role: "slider",
+      "aria-label": says,
+      "aria-valuemin": 0,
+      "aria-valuemax": data.length - 1,
+      "aria-valuenow": Math.max(0, chosen),
+      "aria-valuetext": chosen < 0 ? "none chosen" : told(cells, chosen),
+    },
+    canvas,
+    marker,
+  );
 }
 
 /**
@@ -65,7 +93,12 @@ export function cells(cells) {
  */
 function place(index, cols, rows) {
   const share = (/** @type {number} */ part, /** @type {number} */ of) => `${(100 * part) / of}%`;
-  return { left: share(index % cols, cols), top: share(Math.floor(index / cols), rows), width: share(1, cols), height: share(1, rows) };
+  return {
+    left: share(index % cols, cols),
+    top: share(Math.floor(index / cols), rows),
+    width: share(1, cols),
+    height: share(1, rows),
+  };
 }
 
 /**
@@ -75,8 +108,12 @@ function place(index, cols, rows) {
  */
 function under(event, cols, rows) {
   const box = /** @type {Element} */ (event.currentTarget).getBoundingClientRect();
-  const at = (/** @type {number} */ share, /** @type {number} */ n) => Math.max(0, Math.min(n - 1, Math.floor(share * n)));
-  return at((event.clientY - box.top) / box.height, rows) * cols + at((event.clientX - box.left) / box.width, cols);
+  const at = (/** @type {number} */ share, /** @type {number} */ n) =>
+    Math.max(0, Math.min(n - 1, Math.floor(share * n)));
+  return (
+    at((event.clientY - box.top) / box.height, rows) * cols +
+    at((event.clientX - box.left) / box.width, cols)
+  );
 }
 
 /**
@@ -144,10 +181,22 @@ function scaleOf(share) {
   };
 }
 
-const LIGHT = { low: [118, 42, 131], middle: [244, 241, 234], high: [27, 120, 55], blue: [51, 85, 196] };
-const DARK = { low: [206, 150, 222], middle: [34, 36, 41], high: [118, 208, 150], blue: [142, 168, 255] };
+const LIGHT = {
+  low: [118, 42, 131],
+  middle: [244, 241, 234],
+  high: [27, 120, 55],
+  blue: [51, 85, 196],
+};
+const DARK = {
+  low: [206, 150, 222],
+  middle: [34, 36, 41],
+  high: [118, 208, 150],
+  blue: [142, 168, 255],
+};
 
 function isDark() {
   const theme = document.documentElement.dataset.theme ?? "auto";
-  return theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+  return (
+    theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches)
+  );
 }

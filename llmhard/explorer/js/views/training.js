@@ -26,19 +26,32 @@ export function trainingView(page) {
   if (!page.data.film) return [noFilm()];
   const film = filmOf(page);
   const at = snapshotOf(page, film);
-  const lead = "At first all weights are random. Each step shows the model a few sentences and moves every weight a little, so that what it read becomes likelier. Move through the training and watch it learn.";
+  const lead =
+    "At first all weights are random. Each step shows the model a few sentences and moves every weight a little, so that what it read becomes likelier. Move through the training and watch it learn.";
   return [
     heading("How it learned", lead),
     player(page, film, at),
-    h("div", { class: "columns even", key: "top" }, curve(page, film, at), wrote(page, film, at)),
-    h("div", { class: "columns even", key: "middle" }, wordMap(page, film, at), h("div", { class: "stack" }, knew(film, at), guesses(page, film, at))),
+    h("div.columns.even", { key: "top" }, curve(page, film, at), wrote(page, film, at)),
+    h(
+      "div.columns.even",
+      { key: "middle" },
+      wordMap(page, film, at),
+      h("div.stack", knew(film, at), guesses(page, film, at)),
+    ),
     attended(page, film, at),
     weightThrough(page, film, at),
   ];
 }
 
 function noFilm() {
-  return heading("How it learned", "This page was made without a film of the training. A film is kept with ", h("code", null, "llmhard train --film"), "; then ", h("code", null, "llmhard explore"), " shows it here: the loss, the sentences written along the way, attention finding its places, words coming together.");
+  return heading(
+    "How it learned",
+    "This page was made without a film of the training. A film is kept with ",
+    h("code", "llmhard train --film"),
+    "; then ",
+    h("code", "llmhard explore"),
+    " shows it here: the loss, the sentences written along the way, attention finding its places, words coming together.",
+  );
 }
 
 /**
@@ -67,7 +80,11 @@ function snapshotOf({ state }, film) {
  */
 function readingAt(page, film, at) {
   const isOurs = film.snapshot(at).step === film.data.kept; // without the film's rounding
-  return isOurs ? page.original : page.remember("film", `${at} ${page.sentence.ids}`, () => read(film.modelAt(at), page.sentence.ids));
+  return isOurs
+    ? page.original
+    : page.remember("film", `${at} ${page.sentence.ids}`, () =>
+        read(film.modelAt(at), page.sentence.ids),
+      );
 }
 
 // ---------------------------------------------------------------- the player
@@ -81,9 +98,21 @@ function player(page, film, at) {
   const { step } = film.snapshot(at);
   const last = film.snapshot(film.length - 1).step;
   const set = (/** @type {number} */ snapshot) => page.set({ snapshot });
-  return h("div", { class: "player", key: "player" },
+  return h(
+    "div.player",
+    { key: "player" },
     button(page.memory.playing ? "Pause" : "Play", () => play(page, film), { class: "main" }),
-    slider({ name: "Step of the training", value: at, shown: `${step.toLocaleString("en")} of ${last.toLocaleString("en")}`, min: 0, max: film.length - 1, step: 1, says: "", set }));
+    slider({
+      name: "Step of the training",
+      value: at,
+      shown: `${step.toLocaleString("en")} of ${last.toLocaleString("en")}`,
+      min: 0,
+      max: film.length - 1,
+      step: 1,
+      says: "",
+      set,
+    }),
+  );
 }
 
 /**
@@ -124,21 +153,50 @@ const CURVE = { width: 480, height: 230, left: 38, bottom: 26, top: 10, right: 1
  */
 function curve(page, film, at) {
   const points = film.data.curve;
-  const { step, training, validation, gap } = film.snapshot(at);
-  const most = Math.max(...points.map(([, training, validation]) => Math.max(training, validation ?? 0)));
+  const { step, training, validation, validatedAt, gap } = film.snapshot(at);
+  const most = Math.max(
+    ...points.map(([, training, validation]) => Math.max(training, validation ?? 0)),
+  );
   const place = placing(points[points.length - 1][0], most);
-  const line = (/** @type {(number | null)[][]} */ some) => some.filter(([, y]) => y !== null).map(([x, y], i) => `${i ? "L" : "M"}${place(x ?? 0, y ?? 0).join(" ")}`).join("");
-  const now = place(step, validation ?? training ?? most);
-  const says = `Loss after ${step} steps: ${fixed(validation ?? training ?? most, 2)} nats a token${gap === null ? "" : `; ${fixed(gap, 2)} from the truth`}`;
-  return h("section", { key: "curve", "aria-label": "The loss" }, h("h3", null, "The loss"),
-    h("p", { class: "soft small" }, `${says}. Lower is better; the steps are drawn closer and closer together.`),
-    figure(says, { class: "curve" }, h("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, "aria-hidden": "true" },
-      axes(points[points.length - 1][0], most, place),
-      h("path", { class: "line training", d: line(points.map(([x, y]) => [x, y])), key: "training" }),
-      h("path", { class: "line validation", d: line(points.map(([x, , y]) => [x, y])), key: "validation" }),
-      h("line", { class: "cursor", x1: now[0], x2: now[0], y1: CURVE.top, y2: CURVE.height - CURVE.bottom, key: "cursor" }),
-      h("circle", { class: "dot", cx: now[0], cy: now[1], r: 5, key: "dot" }))),
-    h("div", { class: "legend", "aria-hidden": "true" }, h("span", null, "on held-out sentences"), h("span", { class: "pale" }, "in training")));
+  const line = (/** @type {(number | null)[][]} */ some) =>
+    some
+      .filter(([, y]) => y !== null)
+      .map(([x, y], i) => `${i ? "L" : "M"}${place(x ?? 0, y ?? 0).join(" ")}`)
+      .join("");
+  const now = place(validatedAt ?? step, validation ?? training ?? most);
+  const [cursor] = place(step, 0);
+  const says = `Loss after ${count(validatedAt ?? step, "step")}: ${fixed(validation ?? training ?? most, 2)} nats a token${gap === null ? "" : `; after ${count(step, "step")} ${fixed(gap, 2)} from the truth`}`;
+  return h(
+    "section",
+    { key: "curve", "aria-label": "The loss" },
+    h("h3", "The loss"),
+    h("p.soft.small", `${says}. Lower is better; the steps are drawn closer and closer together.`),
+    figure(
+      says,
+      { class: "curve" },
+      h(
+        "svg",
+        { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, "aria-hidden": "true" },
+        axes(points[points.length - 1][0], most, place),
+        h("path.line.training", { d: line(points.map(([x, y]) => [x, y])), key: "training" }),
+        h("path.line.validation", { d: line(points.map(([x, , y]) => [x, y])), key: "validation" }),
+        h("line.cursor", {
+          x1: cursor,
+          x2: cursor,
+          y1: CURVE.top,
+          y2: CURVE.height - CURVE.bottom,
+          key: "cursor",
+        }),
+        h("circle.dot", { cx: now[0], cy: now[1], r: 5, key: "dot" }),
+      ),
+    ),
+    h(
+      "div.legend",
+      { "aria-hidden": "true" },
+      h("span", "on held-out sentences"),
+      h("span.pale", "in training"),
+    ),
+  );
 }
 
 /**
@@ -150,7 +208,8 @@ function curve(page, film, at) {
  */
 function placing(steps, most) {
   const { width, height, left, bottom, top, right } = CURVE;
-  const x = (/** @type {number} */ step) => left + ((width - left - right) * Math.log1p(step)) / Math.log1p(steps);
+  const x = (/** @type {number} */ step) =>
+    left + ((width - left - right) * Math.log1p(step)) / Math.log1p(steps);
   const y = (/** @type {number} */ loss) => top + (height - top - bottom) * (1 - loss / most);
   return (step, loss) => [round(x(step)), round(y(loss))];
 }
@@ -169,8 +228,27 @@ function axes(steps, most, place) {
   const ticks = [0, 1, 10, 100, 1000, 10000].filter((step) => step <= steps);
   const losses = Array.from({ length: Math.floor(most / 2) + 1 }, (_, i) => 2 * i);
   return [
-    ...ticks.map((step) => h("text", { class: "tick", x: place(step, 0)[0], y: CURVE.height - 8, "text-anchor": "middle", key: `x${step}` }, step.toLocaleString("en"))),
-    ...losses.flatMap((loss) => [h("text", { class: "tick", x: CURVE.left - 8, y: place(0, loss)[1] + 4, "text-anchor": "end", key: `y${loss}` }, loss), h("line", { class: "grid", x1: CURVE.left, x2: CURVE.width, y1: place(0, loss)[1], y2: place(0, loss)[1], key: `g${loss}` })]),
+    ...ticks.map((step) =>
+      h(
+        "text.tick",
+        { x: place(step, 0)[0], y: CURVE.height - 8, "text-anchor": "middle", key: `x${step}` },
+        step.toLocaleString("en"),
+      ),
+    ),
+    ...losses.flatMap((loss) => [
+      h(
+        "text.tick",
+        { x: CURVE.left - 8, y: place(0, loss)[1] + 4, "text-anchor": "end", key: `y${loss}` },
+        loss,
+      ),
+      h("line.grid", {
+        x1: CURVE.left,
+        x2: CURVE.width,
+        y1: place(0, loss)[1],
+        y2: place(0, loss)[1],
+        key: `g${loss}`,
+      }),
+    ]),
   ];
 }
 
@@ -183,9 +261,22 @@ function axes(steps, most, place) {
  */
 function wrote(page, film, at) {
   const { sentences } = film.snapshot(at);
-  return h("section", { key: "wrote", "aria-label": "What it wrote then" }, h("h3", null, "What it wrote then"),
-    h("p", { class: "soft small" }, "With the same random numbers each time.", page.grammar ? " A tick: a sentence of the language. A cross: where it leaves the language." : ""),
-    h("ul", { class: "written" }, sentences.map((text, i) => h("li", { key: `${i}` }, ...judged(page, text)))));
+  return h(
+    "section",
+    { key: "wrote", "aria-label": "What it wrote then" },
+    h("h3", "What it wrote then"),
+    h(
+      "p.soft.small",
+      "With the same random numbers each time.",
+      page.grammar
+        ? " A tick: a sentence of the language. A cross: where it leaves the language."
+        : "",
+    ),
+    h(
+      "ul.written",
+      sentences.map((text, i) => h("li", { key: `${i}` }, ...judged(page, text))),
+    ),
+  );
 }
 
 /**
@@ -199,8 +290,12 @@ function judged(page, text) {
   if (!page.grammar) return [text || "(nothing)"];
   const words = text.split(" ").filter(Boolean);
   const left = page.grammar.whereItLeaves(words);
-  if (!left) return [h("b", { class: "tick-mark" }, "\u2713 "), text];
-  return [h("b", { class: "of-wrong" }, "\u2717 "), `${words.slice(0, left.position).join(" ")} `, h("span", { class: "departed-here" }, words.slice(left.position).join(" ") || "(unfinished)")];
+  if (!left) return [h("b.tick-mark", "\u2713 "), text];
+  return [
+    h("b.of-wrong", "\u2717 "),
+    `${words.slice(0, left.position).join(" ")} `,
+    h("span.departed-here", words.slice(left.position).join(" ") || "(unfinished)"),
+  ];
 }
 
 /**
@@ -212,18 +307,36 @@ function knew(film, at) {
   const kinds = Object.entries(pairs);
   if (!kinds.length) return null;
   const { learned = {}, right = 1 } = film.data.measures ?? {};
-  return h("section", { key: "knew", "aria-label": "What it knew then" }, h("h3", null, "What it knew then"),
-    h("p", { class: "soft small" }, `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means ${percent(right)} or more from then on.`),
-    kinds.map(([kind, share]) => h("div", { class: "mini kinds-then", key: kind },
-      h("span", { class: "name" }, kind),
-      h("span", { class: "track half", "aria-hidden": "true" }, h("i", { class: "now", style: { width: `${100 * share}%` } })),
-      h("span", { class: "small" }, roughly(share)),
-      h("span", { class: "small soft" }, learnedSays(learned[kind])))));
+  return h(
+    "section",
+    { key: "knew", "aria-label": "What it knew then" },
+    h("h3", "What it knew then"),
+    h(
+      "p.soft.small",
+      `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means ${roughly(right)} or more from then on.`,
+    ),
+    kinds.map(([kind, share]) =>
+      h(
+        "div.mini.kinds-then",
+        { key: kind },
+        h("span.name", kind),
+        h(
+          "span.track.half",
+          { "aria-hidden": "true" },
+          h("i.now", { style: { width: `${100 * share}%` } }),
+        ),
+        h("span.small", roughly(share)),
+        h("span.small.soft", learnedSays(learned[kind])),
+      ),
+    ),
+  );
 }
 
 /** @param {number | null | undefined} step */
 function learnedSays(step) {
-  return step === null || step === undefined ? "never learned" : `learned by step ${step.toLocaleString("en")}`;
+  return step === null || step === undefined
+    ? "never learned"
+    : `learned by step ${step.toLocaleString("en")}`;
 }
 
 /**
@@ -238,11 +351,24 @@ function guesses(page, film, at) {
   const most = Math.max(...order.map((id) => Math.max(p[id], truth?.[id] ?? 0)));
   const width = (/** @type {number} */ x) => `${(100 * x) / most}%`;
   const says = listed(order.map((id) => `${page.next(id)} ${percent(p[id])}`));
-  return h("section", { key: "guesses", "aria-label": `What it expected then after ${page.quoted}: ${says}` }, h("h3", null, `After ${page.quoted}`),
-    order.map((id) => h("div", { class: "mini wide", key: `${id}`, "aria-hidden": "true" },
-      h("span", { class: "name" }, page.next(id)),
-      h("span", { class: "track" }, h("i", { class: "now", style: { width: width(p[id]) } }), truth ? h("i", { class: "mark", style: { left: width(truth[id]) } }) : null),
-      h("span", { class: "small" }, percent(p[id])))));
+  return h(
+    "section",
+    { key: "guesses", "aria-label": `What it expected then after ${page.quoted}: ${says}` },
+    h("h3", `After ${page.quoted}`),
+    order.map((id) =>
+      h(
+        "div.mini.wide",
+        { key: `${id}`, "aria-hidden": "true" },
+        h("span.name", page.next(id)),
+        h(
+          "span.track",
+          h("i.now", { style: { width: width(p[id]) } }),
+          truth ? h("i.mark", { style: { left: width(truth[id]) } }) : null,
+        ),
+        h("span.small", percent(p[id])),
+      ),
+    ),
+  );
 }
 
 /**
@@ -253,13 +379,38 @@ function guesses(page, film, at) {
 function attended(page, film, at) {
   const { positions } = readingAt(page, film, at);
   const { n_layer, n_head } = page.model.config;
-  const all = Array.from({ length: n_layer * n_head }, (_, i) => [Math.floor(i / n_head), i % n_head]);
-  return h("section", { key: "attended", "aria-label": "Where its heads looked then" }, h("h3", null, "Where its heads looked then"),
-    h("div", { class: "gallery", style: { "--columns": n_head, "--all": all.length > 8 ? n_head : all.length } }, all.map(([layer, head]) => {
-      const data = new Float64Array(positions.length ** 2);
-      positions.forEach(({ layers }, row) => data.set(layers[layer].heads[head].weights.data, row * positions.length));
-      return h("div", { class: "small soft center", key: `${layer}.${head}` }, cells({ key: "cells", says: `Attention of head ${head + 1} of layer ${layer + 1}`, data, cols: positions.length, most: 1, share: true }), `layer ${layer + 1}, head ${head + 1}`);
-    })));
+  const all = Array.from({ length: n_layer * n_head }, (_, i) => [
+    Math.floor(i / n_head),
+    i % n_head,
+  ]);
+  return h(
+    "section",
+    { key: "attended", "aria-label": "Where its heads looked then" },
+    h("h3", "Where its heads looked then"),
+    h(
+      "div.gallery",
+      { style: { "--columns": n_head, "--all": all.length > 8 ? n_head : all.length } },
+      all.map(([layer, head]) => {
+        const data = new Float64Array(positions.length ** 2);
+        positions.forEach(({ layers }, row) =>
+          data.set(layers[layer].heads[head].weights.data, row * positions.length),
+        );
+        return h(
+          "div.small.soft.center",
+          { key: `${layer}.${head}` },
+          cells({
+            key: "cells",
+            says: `Attention of head ${head + 1} of layer ${layer + 1}`,
+            data,
+            cols: positions.length,
+            most: 1,
+            share: true,
+          }),
+          `layer ${layer + 1}, head ${head + 1}`,
+        );
+      }),
+    ),
+  );
 }
 
 // ---------------------------------------------------------------- the words as a map
@@ -274,15 +425,47 @@ const MAP_SIZE = 480;
 function wordMap(page, film, at) {
   const table = film.tables.includes(page.memory.table) ? page.memory.table : film.tables[0];
   const places = page.remember("places", `${at} ${table}`, () => film.positions(at, table));
-  const scale = page.remember("reach", table, () => 0.45 * MAP_SIZE / reachOf(film.positions(film.length - 1, table)));
+  const scale = page.remember(
+    "reach",
+    table,
+    () => (0.45 * MAP_SIZE) / reachOf(film.positions(film.length - 1, table)),
+  );
   const { classes, tables } = film.data.map;
   const together = tables[table].together?.[at];
-  const says = together === undefined ? "A map of the words" : `Of the five words nearest to a word, ${roughly(together)} are of its class`;
-  return h("section", { key: "map", "aria-label": "The words as a map" }, h("h3", null, "Words that are used alike come together"),
-    h("p", { class: "soft small" }, `Each dot is a word: ${count(page.model.config.n_embd, "number")}, seen from the side on which they differ most. ${classes.length ? `${says}.` : ""}`),
-    film.tables.length > 1 ? choices("Table of words", film.tables.map((name) => ({ value: name, name: TABLE_NAMES[name] ?? name })), table, (table) => page.redraw({ table })) : null,
-    figure(says, { class: "word-map" }, h("svg", { viewBox: `${-MAP_SIZE / 2} ${-MAP_SIZE / 2} ${MAP_SIZE} ${MAP_SIZE}`, "aria-hidden": "true" },
-      places.map((place) => dot(page, place, classes, scale)), classes.map((name, i) => centre(name, i, places, scale)))));
+  const says =
+    together === undefined
+      ? "A map of the words"
+      : `Of the five words nearest to a word, ${roughly(together)} are of its class`;
+  return h(
+    "section",
+    { key: "map", "aria-label": "The words as a map" },
+    h("h3", "Words that are used alike come together"),
+    h(
+      "p.soft.small",
+      `Each dot is a word: ${count(page.model.config.n_embd, "number")}, seen from the side on which they differ most. ${classes.length ? `${says}.` : ""}`,
+    ),
+    film.tables.length > 1
+      ? choices(
+          "Table of words",
+          film.tables.map((name) => ({ value: name, name: TABLE_NAMES[name] ?? name })),
+          table,
+          (table) => page.redraw({ table }),
+        )
+      : null,
+    figure(
+      says,
+      { class: "word-map" },
+      h(
+        "svg",
+        {
+          viewBox: `${-MAP_SIZE / 2} ${-MAP_SIZE / 2} ${MAP_SIZE} ${MAP_SIZE}`,
+          "aria-hidden": "true",
+        },
+        places.map((place) => dot(page, place, classes, scale)),
+        classes.map((name, i) => centre(name, i, places, scale)),
+      ),
+    ),
+  );
 }
 
 /** @type {Record<string, string>} */
@@ -302,8 +485,20 @@ function reachOf(places) {
  */
 function dot(page, { token, x, y, kind }, classes, scale) {
   const isRead = page.sentence.ids.includes(token);
-  const style = { transform: `translate(${round(x * scale)}px, ${round(y * scale)}px)`, "--hue": kind ? classColour(classes.indexOf(kind)) : "var(--model)" };
-  return h("g", { class: `dot-of${isRead ? " read" : ""}`, style, key: `${token}` }, h("circle", { r: isRead ? 7 : 4 }, h("title", null, `${page.next(token)}${kind ? ` (${kind})` : ""}`)), isRead ? h("text", { x: 9, y: 4 }, page.next(token)) : null);
+  const style = {
+    transform: `translate(${round(x * scale)}px, ${round(y * scale)}px)`,
+    "--hue": kind ? classColour(classes.indexOf(kind)) : "var(--model)",
+  };
+  return h(
+    "g",
+    { class: `dot-of${isRead ? " read" : ""}`, style, key: `${token}` },
+    h(
+      "circle",
+      { r: isRead ? 7 : 4 },
+      h("title", `${page.next(token)}${kind ? ` (${kind})` : ""}`),
+    ),
+    isRead ? h("text", { x: 9, y: 4 }, page.next(token)) : null,
+  );
 }
 
 /** @param {number} i */
@@ -321,8 +516,20 @@ function classColour(i) {
  */
 function centre(name, i, places, scale) {
   const own = places.filter(({ kind }) => kind === name);
-  const middle = (/** @type {"x" | "y"} */ axis) => round((scale * own.reduce((sum, place) => sum + place[axis], 0)) / Math.max(1, own.length));
-  return h("text", { class: "class-name", key: `class ${name}`, "text-anchor": "middle", style: { transform: `translate(${middle("x")}px, ${middle("y")}px)`, "--hue": classColour(i) } }, name);
+  const middle = (/** @type {"x" | "y"} */ axis) =>
+    round((scale * own.reduce((sum, place) => sum + place[axis], 0)) / Math.max(1, own.length));
+  return h(
+    "text.class-name",
+    {
+      key: `class ${name}`,
+      "text-anchor": "middle",
+      style: {
+        transform: `translate(${middle("x")}px, ${middle("y")}px)`,
+        "--hue": classColour(i),
+      },
+    },
+    name,
+  );
 }
 
 // ---------------------------------------------------------------- one weight through the training
@@ -336,16 +543,35 @@ function weightThrough(page, film, at) {
   const { name, row, col } = weightShown(page, "h.0.attn.q_proj.weight");
   const moments = film.moments(name, row, col);
   const now = moments[at];
-  return h("section", { key: "weight", "aria-label": "One weight through the training" }, h("h3", null, "One weight through the training"),
+  return h(
+    "section",
+    { key: "weight", "aria-label": "One weight through the training" },
+    h("h3", "One weight through the training"),
     weightPicker(page, { name, row, col }),
-    h("div", { class: "columns even" },
-      sparkline("its value", moments.map(({ weight }) => weight), at),
-      h("p", null, "After step ", now.step.toLocaleString("en"), " it is ", h("b", { class: "number" }, format(now.weight)), ". ", momentSays(now))));
+    h(
+      "div.columns.even",
+      sparkline(
+        "its value",
+        moments.map(({ weight }) => weight),
+        at,
+      ),
+      h(
+        "p",
+        "After step ",
+        now.step.toLocaleString("en"),
+        " it is ",
+        h("b.number", format(now.weight)),
+        ". ",
+        momentSays(now),
+      ),
+    ),
+  );
 }
 
 /** @param {import("../film.js").Moment} moment */
 function momentSays({ m, root, move }) {
-  if (m === null || root === null || move === null) return "The film keeps Adam\u2019s moments of the layers\u2019 weights only, not of the tables of words.";
+  if (m === null || root === null || move === null)
+    return "The film keeps Adam\u2019s moments of the layers\u2019 weights only, not of the tables of words.";
   return `Adam remembers its mean gradient, ${format(m)}, and its usual size, ${format(root)}; from the two it moved the weight by ${format(move)} in that step.`;
 }
 
@@ -357,7 +583,17 @@ function momentSays({ m, root, move }) {
 function sparkline(name, numbers, at) {
   const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   const x = (/** @type {number} */ i) => round(8 + (464 * i) / Math.max(1, numbers.length - 1));
-  const y = (/** @type {number} */ value) => round(8 + 84 * (1 - (value - low) / (high - low || 1)));
+  const y = (/** @type {number} */ value) =>
+    round(8 + 84 * (1 - (value - low) / (high - low || 1)));
   const path = numbers.map((value, i) => `${i ? "L" : "M"}${x(i)} ${y(value)}`).join("");
-  return figure(`${name} from ${format(numbers[0])} to ${format(numbers[numbers.length - 1])}`, { class: "curve" }, h("svg", { viewBox: "0 0 480 100", "aria-hidden": "true" }, h("path", { class: "line validation", d: path }), h("circle", { class: "dot", cx: x(at), cy: y(numbers[at]), r: 5 })));
+  return figure(
+    `${name} from ${format(numbers[0])} to ${format(numbers[numbers.length - 1])}`,
+    { class: "curve" },
+    h(
+      "svg",
+      { viewBox: "0 0 480 100", "aria-hidden": "true" },
+      h("path.line.validation", { d: path }),
+      h("circle.dot", { cx: x(at), cy: y(numbers[at]), r: 5 }),
+    ),
+  );
 }

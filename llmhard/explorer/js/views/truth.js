@@ -17,9 +17,18 @@ import { typed } from "./sentence.js";
  * @returns {(VNode | null)[]}
  */
 export function truthView(page) {
-  if (!page.grammar) return [heading("Is it right?", "This model learned from a text of your own. Nobody knows exactly how likely the next word of such a text is, so there is no truth to show here.")];
+  if (!page.grammar)
+    return [
+      heading(
+        "Is it right?",
+        "This model learned from a text of your own. Nobody knows exactly how likely the next word of such a text is, so there is no truth to show here.",
+      ),
+    ];
   return [
-    heading("Is it right?", "A grammar wrote the training text, so for every beginning the right probabilities are known exactly. Each row is a step: what the model gave the word that came, and what it should have given."),
+    heading(
+      "Is it right?",
+      "A grammar wrote the training text, so for every beginning the right probabilities are known exactly. Each row is a step: what the model gave the word that came, and what it should have given.",
+    ),
     steps(page),
     departed(page),
     derivationOf(page),
@@ -29,16 +38,29 @@ export function truthView(page) {
 /** @param {Page} page */
 function steps(page) {
   const positions = page.trace.positions.map((_, position) => position);
-  return figure(stepsSay(page), { key: "steps", on: { keydown: roving("button.step") } },
-    h("div", { class: "step heading soft small", "aria-hidden": "true", key: "heading" },
-      h("span", null, "after"), h("span", null, "comes"), h("span", null, "model"), h("span", null, "truth"), h("span", { class: "far" }, "distance (KL)")),
-    positions.map((position) => step(page, position)));
+  return figure(
+    stepsSay(page),
+    { key: "steps", on: { keydown: roving("button.step") } },
+    h(
+      "div.step.heading.soft.small",
+      { "aria-hidden": "true", key: "heading" },
+      h("span", "after"),
+      h("span", "comes"),
+      h("span", "model"),
+      h("span", "truth"),
+      h("span.far", "distance (KL)"),
+    ),
+    positions.map((position) => step(page, position)),
+  );
 }
 
 /** @param {Page} page */
 function stepsSay(page) {
   const gaps = page.trace.positions.map((_, position) => page.gap(position));
-  const said = gaps.map((gap, position) => `after ${page.token(position)}: ${gap === null ? "outside the language" : `${fixed(gap)} nats`}`);
+  const said = gaps.map(
+    (gap, position) =>
+      `after ${page.token(position)}: ${gap === null ? "outside the language" : `${fixed(gap)} nats`}`,
+  );
   return `How far the model is from the truth: ${listed(said)}`;
 }
 
@@ -53,16 +75,34 @@ function step(page, position) {
   const chosen = position === page.position;
   const gap = page.gap(position);
   const known = id !== undefined;
-  return button([
-    h("span", { class: "name" }, position ? `\u2026 ${page.token(position)}` : "start"),
-    h("span", { class: "name" }, known ? page.next(id) : "?"),
-    two(known ? model[id] : null, "model"),
-    two(known && truth ? truth[id] : null, "truth", known && !truth ? "outside" : ""),
-    h("span", { class: "far" }, gap === null ? "\u2013" : [h("i", { class: "gap", "aria-hidden": "true", style: { width: `${Math.min(100, 100 * gap)}%` } }), h("span", { class: "number" }, fixed(gap))]),
-  ], () => page.set({ position }), {
-    key: `step ${position}`, class: "step", "aria-pressed": String(chosen), tabindex: chosen ? 0 : -1,
-    "aria-label": stepSays(page, position, id, model, truth, gap),
-  });
+  return button(
+    [
+      h("span.name", position ? `\u2026 ${page.token(position)}` : "start"),
+      h("span.name", known ? page.next(id) : "?"),
+      two(known ? model[id] : null, "model"),
+      two(known && truth ? truth[id] : null, "truth", known && !truth ? "outside" : ""),
+      h(
+        "span.far",
+        gap === null
+          ? "\u2013"
+          : [
+              h("i.gap", {
+                "aria-hidden": "true",
+                style: { width: `${Math.min(100, 100 * gap)}%` },
+              }),
+              h("span.number", fixed(gap)),
+            ],
+      ),
+    ],
+    () => page.set({ position }),
+    {
+      key: `step ${position}`,
+      class: "step",
+      "aria-pressed": String(chosen),
+      tabindex: chosen ? 0 : -1,
+      "aria-label": stepSays(page, position, id, model, truth, gap),
+    },
+  );
 }
 
 /**
@@ -71,9 +111,13 @@ function step(page, position) {
  * @param {string} [instead]
  */
 function two(p, kind, instead = "") {
-  if (p === null) return h("span", { class: "soft" }, instead);
-  return h("span", { class: `probability of-${kind}` },
-    h("i", { class: kind, "aria-hidden": "true", style: { width: `${100 * p}%` } }), h("span", null, percent(p)));
+  if (p === null) return h("span.soft", instead);
+  return h(
+    "span",
+    { class: `probability of-${kind}` },
+    h("i", { class: kind, "aria-hidden": "true", style: { width: `${100 * p}%` } }),
+    h("span", percent(p)),
+  );
 }
 
 /**
@@ -85,7 +129,10 @@ function two(p, kind, instead = "") {
  * @param {number | null} gap
  */
 function stepSays(page, position, id, model, truth, gap) {
-  const word = id === undefined ? "" : `, ${page.next(id)}: model ${percent(model[id])}${truth ? `, truth ${percent(truth[id])}` : ""}`;
+  const word =
+    id === undefined
+      ? ""
+      : `, ${page.next(id)}: model ${percent(model[id])}${truth ? `, truth ${percent(truth[id])}` : ""}`;
   return `After ${page.token(position)}${word}; ${gap === null ? "outside the language" : `distance ${fixed(gap)} nats`}`;
 }
 
@@ -95,10 +142,23 @@ function departed(page) {
   if (!found) return allFine(page);
   const before = page.sentence.read.slice(0, found.position);
   const allowed = [...found.allowed].sort((a, b) => b[1] - a[1]);
-  return h("section", { class: "notice", key: "departed", "aria-label": "Where it leaves the language" },
-    h("p", null, "At ", wordOf(found.word), " the sentence leaves the language: no sentence goes on like this after ", h("b", null, page.quote(before)), ". What could stand there instead:"),
-    h("div", { class: "choices" }, allowed.slice(0, 16).map(([word, p]) => instead(page, found.position, word, p))),
-    allowed.length > 16 ? h("p", { class: "small soft" }, `and ${allowed.length - 16} more.`) : null);
+  return h(
+    "section.notice",
+    { key: "departed", "aria-label": "Where it leaves the language" },
+    h(
+      "p",
+      "At ",
+      wordOf(found.word),
+      " the sentence leaves the language: no sentence goes on like this after ",
+      h("b", page.quote(before)),
+      ". What could stand there instead:",
+    ),
+    h(
+      "div.choices",
+      allowed.slice(0, 16).map(([word, p]) => instead(page, found.position, word, p)),
+    ),
+    allowed.length > 16 ? h("p.small.soft", `and ${allowed.length - 16} more.`) : null,
+  );
 }
 
 /**
@@ -110,25 +170,40 @@ function departed(page) {
 function instead(page, position, word, p) {
   const isEnd = word === ".";
   const words = page.sentence.read.slice(0, position);
-  const take = () => typed(page, page.join(isEnd ? words : [...words, word, ...page.sentence.read.slice(position + 1)]));
-  return button([isEnd ? "the end" : word, " ", h("span", { class: "soft small" }, percent(p))], take, { key: word });
+  const take = () =>
+    typed(
+      page,
+      page.join(isEnd ? words : [...words, word, ...page.sentence.read.slice(position + 1)]),
+    );
+  return button([isEnd ? "the end" : word, " ", h("span.soft.small", percent(p))], take, {
+    key: word,
+  });
 }
 
 /** @param {Page} page */
 function allFine(page) {
   const done = page.truth(page.sentence.read.length)?.[0] ?? 0;
-  const says = done > 0 ? "This is a whole sentence of the language." : "So far this is the beginning of a sentence of the language.";
-  return h("p", { class: "notice calm", key: "departed" }, says);
+  const says =
+    done > 0
+      ? "This is a whole sentence of the language."
+      : "So far this is the beginning of a sentence of the language.";
+  return h("p.notice.calm", { key: "departed" }, says);
 }
 
 /** @param {Page} page */
 function derivationOf(page) {
   const tree = page.grammar?.derivation(page.sentence.read);
   if (!tree || !page.sentence.read.length) return null;
-  return h("section", { key: "derivation", "aria-label": "Derivation" },
-    h("h3", null, page.departure ? "How the part that is right came about" : "How the grammar made it"),
-    h("p", { class: "soft" }, "Each name is replaced by what hangs below it, until only words are left. Of several ways, this is the likeliest. Dashed parts are still to come."),
-    h("div", { class: "scroll" }, h("div", { class: "tree" }, branch(tree, page))));
+  return h(
+    "section",
+    { key: "derivation", "aria-label": "Derivation" },
+    h("h3", page.departure ? "How the part that is right came about" : "How the grammar made it"),
+    h(
+      "p.soft",
+      "Each name is replaced by what hangs below it, until only words are left. Of several ways, this is the likeliest. Dashed parts are still to come.",
+    ),
+    h("div.scroll", h("div.tree", branch(tree, page))),
+  );
 }
 
 /**
@@ -141,9 +216,14 @@ function derivationOf(page) {
 function branch(tree, page) {
   const [names, last] = chain(tree);
   if (!last.children.length) return leaf(names, last);
-  return h("div", { class: "branch" },
-    h("span", { class: "symbol" }, names.join(" \u203a ")),
-    h("div", { class: "children" }, last.children.map((child) => branch(child, page))));
+  return h(
+    "div.branch",
+    h("span.symbol", names.join(" \u203a ")),
+    h(
+      "div.children",
+      last.children.map((child) => branch(child, page)),
+    ),
+  );
 }
 
 /**
@@ -153,8 +233,12 @@ function branch(tree, page) {
 function leaf(names, last) {
   const word = names[names.length - 1];
   const symbols = names.slice(0, -1).join(" \u203a ");
-  return h("div", { class: `branch${last.open ? " open" : ""}` },
-    symbols ? h("span", { class: "symbol" }, symbols) : null, h("span", { class: "leaf" }, word));
+  return h(
+    "div",
+    { class: `branch${last.open ? " open" : ""}` },
+    symbols ? h("span.symbol", symbols) : null,
+    h("span.leaf", word),
+  );
 }
 
 /**

@@ -17,10 +17,18 @@ import { h } from "./dom.js";
 export function weightShown(page, otherwise = "") {
   const { parameters } = page.model;
   const found = page.state.weight.match(/^(.+)\[(\d+)\]\[(\d+)\]$/);
-  const name = [found?.[1], otherwise].find((name) => name && parameters.has(name)) ?? [...parameters.keys()][0];
+  const name =
+    [found?.[1], otherwise].find((name) => name && parameters.has(name)) ??
+    [...parameters.keys()][0];
   const matrix = /** @type {import("../gpt.js").Matrix} */ (parameters.get(name));
-  const within = (/** @type {string | undefined} */ text, /** @type {number} */ n) => Math.min(Number(text ?? 0), n - 1);
-  return { name, matrix, row: within(found?.[2], matrix.rows), col: within(found?.[3], matrix.cols) };
+  const within = (/** @type {string | undefined} */ text, /** @type {number} */ n) =>
+    Math.min(Number(text ?? 0), n - 1);
+  return {
+    name,
+    matrix,
+    row: within(found?.[2], matrix.rows),
+    col: within(found?.[3], matrix.cols),
+  };
 }
 
 /**
@@ -33,12 +41,16 @@ export function weightShown(page, otherwise = "") {
  */
 export function weightPicker(page, { name, row, col }, more = null) {
   const matrix = /** @type {import("../gpt.js").Matrix} */ (page.model.parameters.get(name));
-  const go = (/** @type {Spot} */ spot) => page.set({ weight: `${spot.name}[${spot.row}][${spot.col}]` });
-  return h("div", { class: "row weight", key: "picker" },
+  const go = (/** @type {Spot} */ spot) =>
+    page.set({ weight: `${spot.name}[${spot.row}][${spot.col}]` });
+  return h(
+    "div.row.weight",
+    { key: "picker" },
     matrixField(page, name, (name) => go({ name, row: 0, col: 0 })),
     placeField("row", row, matrix.rows, (row) => go({ name, row, col })),
     placeField("column", col, matrix.cols, (col) => go({ name, row, col })),
-    more);
+    more,
+  );
 }
 
 /**
@@ -48,7 +60,18 @@ export function weightPicker(page, { name, row, col }, more = null) {
  */
 function matrixField(page, name, go) {
   const on = { change: (/** @type {any} */ event) => go(event.target.value) };
-  return h("label", { class: "small", key: "matrix" }, "matrix", h("select", { value: name, on }, [...page.model.parameters.keys()].map((name) => h("option", { key: name, value: name }, name))));
+  return h(
+    "label.small",
+    { key: "matrix" },
+    "matrix",
+    h(
+      "select",
+      { value: name, on },
+      [...page.model.parameters.keys()].map((name) =>
+        h("option", { key: name, value: name }, name),
+      ),
+    ),
+  );
 }
 
 /**
@@ -58,6 +81,14 @@ function matrixField(page, name, go) {
  * @param {(place: number) => void} go
  */
 function placeField(label, value, n, go) {
-  const on = { change: (/** @type {any} */ event) => go(Math.max(0, Math.min(n - 1, Math.round(event.target.valueAsNumber) || 0))) };
-  return h("label", { class: "small", key: label }, label, h("input", { type: "number", min: 0, max: n - 1, value: String(value), on }));
+  const on = {
+    change: (/** @type {any} */ event) =>
+      go(Math.max(0, Math.min(n - 1, Math.round(event.target.valueAsNumber) || 0))),
+  };
+  return h(
+    "label.small",
+    { key: label },
+    label,
+    h("input", { type: "number", min: 0, max: n - 1, value: String(value), on }),
+  );
 }
