@@ -56,8 +56,8 @@ def probabilities(saved, words):
 
 
 def percent(text):
-    """The number in "12.3 %" and "< 0.01 %"."""
-    return float(re.sub(r"[^\d.]", "", text)) / 100
+    """The number in "12.3 %", "< 0.01 %" and "never"."""
+    return 0 if text == "never" else float(re.sub(r"[^\d.]", "", text)) / 100
 
 
 def bars(page):
@@ -282,12 +282,12 @@ def test_the_matrix_of_attention_and_its_mask(visit):
 
 def test_attention_by_mouse_and_keyboard(visit):
     page = visit("view=attention&text=the+dogs+bark")
-    page.get_by_role("button", name=re.compile("Layer 2, head 3")).click()
-    assert page.locator("h3").first.inner_text() == "Head 3 of layer 2"
+    page.get_by_role("button", name=re.compile("Layer 1, head 2")).click()
+    assert page.locator("h3").first.inner_text() == "Head 2 of layer 1"
     page.locator(".gallery button[aria-pressed=true]").focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
-    assert page.locator("h3").first.inner_text() == "Head 2 of layer 2"
+    assert page.locator("h3").first.inner_text() == "Head 1 of layer 1"
     page.locator("button.cell").nth(0).focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
@@ -319,8 +319,8 @@ def test_from_the_map_to_one_number_and_back_by_keyboard(visit):
     page.locator(".box").first.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    page.keyboard.press("Enter")  # layer 1
-    assert page.locator(".levels [aria-current]").inner_text() == "Layer 1"
+    page.keyboard.press("Enter")
+    assert page.locator(".levels [aria-current]").inner_text() == "Layer 0"
     page.get_by_role("button", name=re.compile("^head 2:")).press("Enter")
     assert page.locator(".levels [aria-current]").inner_text() == "Head 2"
     page.get_by_role("button", name=re.compile("^mix:")).press("Enter")
@@ -405,11 +405,11 @@ def measured(page, name):
 def test_a_head_is_switched_off_and_on_again(visit):
     page = visit("view=change&text=the+dogs+by+the+pond")
     before = measured(page, "Loss")
-    first = page.get_by_role("switch", name="head 1 of layer 1")
+    first = page.get_by_role("switch", name="head 0 of layer 0")
     first.click()
     assert first.get_attribute("aria-checked") == "false"
     assert measured(page, "Loss") != before
-    assert "head 1 of layer 1 is off" in page.locator(".notice").inner_text()
+    assert "head 0 of layer 0 is off" in page.locator(".notice").inner_text()
     first.press("ArrowRight")
     page.keyboard.press("Space")
     assert state(page)["changes"] == "head:0.0,head:0.1"
@@ -422,7 +422,7 @@ def test_a_head_is_switched_off_and_on_again(visit):
 
 def test_everything_is_put_back_and_that_is_undone(visit):
     page = visit("view=change")
-    for name in ("MLP of layer 1", "Positions"):
+    for name in ("MLP of layer 0", "Positions"):
         page.get_by_role("switch", name=name).click()
     page.get_by_role("button", name="Blurred attention").click()
     changed = "mlp:0,positions,temperature:4"
@@ -539,7 +539,7 @@ def test_the_tour_is_gone_through_left_and_taken_up_again(visit):
     [
         "text=the+dogs&temperature=0.5&topK=7&topP=0.9",
         "text=the+dogs+bark&view=attention&position=1&layer=1&head=2&show=scores&number=1",
-        "view=map&level=head&layer=1&head=3&part=layers.{layer}.heads.{head}.mix&number=2&backward=true&target=swim",
+        "view=backward&level=head&layer=1&head=3&part=layers.{layer}.heads.{head}.mix&number=2&target=swim",
         "view=map&run=60&number=3",
         "view=change&changes=head:1.2,mlp:0,positions,temperature:2,weight:wte.weight[3][4]:-0.5&weight=wte.weight[3][4]",
         "view=film&snapshot=1",
@@ -671,8 +671,8 @@ def test_the_theme_can_be_chosen(visit):
 
 
 def test_nothing_moves_for_those_who_ask_for_that(visit):
-    still = visit("view=map&backward=true")
-    moving = visit("view=map&backward=true", still=False)
+    still = visit("view=backward")
+    moving = visit("view=backward", still=False)
     animations = "document.getAnimations().length"
     assert still.evaluate(animations) == 0
     assert moving.evaluate(animations) > 0

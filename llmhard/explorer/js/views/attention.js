@@ -5,6 +5,7 @@ import { button, choices, figure, heading, linkTo, wordOf } from "./controls.js"
 import { h, keepingInView, roving } from "./dom.js";
 import { fixed, listed, roughly } from "./format.js";
 import { hue } from "./page.js";
+import { chosenHead, headColumns, headPicture, headsOf } from "./heads.js";
 import { arc, cells } from "./svg.js";
 
 /**
@@ -25,14 +26,14 @@ export function attentionView(page) {
       "To guess what follows ",
       wordOf(page.token(page.position)),
       ", the model may look back at every word before it. Each of its ",
-      h("b", `${heads(page).length} heads`),
+      h("b", `${headsOf(page).length} heads`),
       " shares out 100\u00a0% of its attention: choose a word to see where that goes.",
     ),
     gallery(page),
     h(
       "section",
       { key: "arcs", "aria-label": "Attention on the words" },
-      h("h3", `Head ${head + 1} of layer ${layer + 1}`),
+      h("h3", `Head ${head} of layer ${layer}`),
       story(page),
       arcs(page),
     ),
@@ -51,32 +52,6 @@ export function attentionView(page) {
 }
 
 /**
- * The chosen layer and head, as far as there are such.
- *
- * @param {Page} page
- */
-export function chosenHead(page) {
-  const { n_layer, n_head } = page.model.config;
-  return {
-    layer: Math.min(page.state.layer, n_layer - 1),
-    head: Math.min(page.state.head, n_head - 1),
-  };
-}
-
-/**
- * All heads, layer by layer.
- *
- * @param {Page} page
- */
-function heads(page) {
-  const { n_layer, n_head } = page.model.config;
-  return Array.from({ length: n_layer * n_head }, (_, i) => ({
-    layer: Math.floor(i / n_head),
-    head: i % n_head,
-  }));
-}
-
-/**
  * @param {Page} page
  * @param {number} [position]
  * @returns {HeadTrace}
@@ -89,8 +64,8 @@ function headAt(page, position = page.position) {
 /** @param {Page} page */
 function gallery(page) {
   const now = chosenHead(page);
-  const { n_layer, n_head } = page.model.config;
-  const style = { "--columns": n_head, "--all": n_head * n_layer > 8 ? n_head : n_head * n_layer };
+  const { n_head } = page.model.config;
+  const style = headColumns(page);
   return h(
     "div.gallery",
     {
@@ -100,34 +75,23 @@ function gallery(page) {
       style,
       on: { keydown: roving("button", n_head) },
     },
-    heads(page).map(({ layer, head }) => {
+    headsOf(page).map(({ layer, head }) => {
       const chosen = layer === now.layer && head === now.head;
       return button(
-        [thumbnail(page, layer, head), h("span", `Layer ${layer + 1}, head ${head + 1}`)],
+        [
+          headPicture(page.trace.positions, { layer, head }),
+          h("span", `Layer ${layer}, head ${head}`),
+        ],
         () => page.set({ layer, head, number: -1 }),
         {
           key: `${layer}.${head}`,
           "aria-pressed": String(chosen),
           tabindex: chosen ? 0 : -1,
-          "aria-label": `Layer ${layer + 1}, head ${head + 1}: ${looks(page, page.position, layer, head)}`,
+          "aria-label": `Layer ${layer}, head ${head}: ${looks(page, page.position, layer, head)}`,
         },
       );
     }),
   );
-}
-
-/**
- * @param {Page} page
- * @param {number} layer
- * @param {number} head
- */
-function thumbnail(page, layer, head) {
-  const n = page.trace.positions.length;
-  const data = new Float64Array(n * n);
-  page.trace.positions.forEach(({ layers }, row) =>
-    data.set(layers[layer].heads[head].weights.data, row * n),
-  );
-  return cells({ key: "thumbnail", says: "", data, cols: n, most: 1, share: true });
 }
 
 /**
@@ -319,7 +283,7 @@ function table(page, show) {
       { class: `matrix${n > 8 ? " dense" : ""}`, on: { keydown: alongMatrix } },
       h(
         "caption.unseen",
-        `Attention ${show} of head ${head + 1} of layer ${layer + 1}; rows look at columns`,
+        `Attention ${show} of head ${head} of layer ${layer}; rows look at columns`,
       ),
       h(
         "thead",

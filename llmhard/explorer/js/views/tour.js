@@ -26,7 +26,6 @@ const PLAIN = {
   part: "",
   run: -1,
   number: -1,
-  backward: false,
   target: "",
   temperature: 1,
   topK: 0,
@@ -168,9 +167,8 @@ const STEPS = [
     title: "Learning is going backward",
     state: (page) => ({
       ...PLAIN,
-      view: "map",
+      view: "backward",
       text: sentence(page, "seven ducks"),
-      backward: true,
     }),
     at: ".map",
     words: (page) => [
