@@ -37,8 +37,9 @@ def write(
 
 def html(saved: SavedModel, title: str = "", film: Film | None = None, text: str = "") -> str:
     """Return the page about a model, a whole HTML document; it shows `text` first."""
-    start = f"#{urlencode({'text': text})}" if text else ""  # what an address may have, too
-    data = contents(saved, title, film) | {"start": start}
+    data = contents(saved, title, film)
+    if text:
+        data["start"] = f"#{urlencode({'text': text})}"  # what an address may have, too
     return assemble(script(modules(FOLDER / "js")), data, title)
 
 
