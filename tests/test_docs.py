@@ -4,6 +4,7 @@ import doctest
 import random
 import re
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -170,3 +171,16 @@ def test_the_tests_that_the_page_on_reliability_names_are_there():
         source = (ROOT / file).read_text(encoding="utf-8")
         for function in re.findall(r"`(test_\w+)`", functions):
             assert f"def {function}(" in source, f"{file} has no {function}"
+
+
+def test_links_into_the_explorer_lead_to_views_that_it_has():
+    app = (ROOT / "llmhard" / "explorer" / "js" / "app.js").read_text()
+    views = set(re.findall(r'^  \{ name: "(\w+)"', app, re.MULTILINE))
+    assert "next" in views
+    links = [
+        link
+        for page in (ROOT / "docs").glob("*.md")
+        for link in re.findall(r"\]\(explorer\.html#([^)]*)\)", page.read_text())
+    ]
+    assert links
+    assert {parse_qs(link)["view"][0] for link in links} <= views
