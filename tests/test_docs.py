@@ -34,9 +34,8 @@ def test_examples_in_docstrings():
 
 
 def test_the_excerpt_of_the_model_in_the_readme_is_in_the_model():
-    excerpt = next(
-        block for block in (ROOT / "README.md").read_text().split("```python\n") if "head" in block
-    ).split("```")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    (excerpt,) = [block for block in blocks if "softmax" in block]
     model = (ROOT / "llmhard" / "model.py").read_text()
     lines = [line.strip() for line in excerpt.splitlines() if line.strip()]
     missing = [line for line in lines if line not in model]
