@@ -31,7 +31,7 @@ demo: build
 	$(BIN)/python -m llmhard sample
 
 test: .venv/extra-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT)
 	$(BIN)/ruff check .
