@@ -388,7 +388,7 @@ def test_a_terminal_that_hangs_up(folder, person_at, controls, err):
     with (folder / "err.txt").open("w+") as file:
         options = {"stderr": file} if err else {}
         person = person_at(SAMPLE, folder, controls=controls, **options)
-        person.prompt()
+        person.see(">")
         os.close(person.descriptor)
         assert person.process.wait(timeout=30) == (128 + signal.SIGHUP if controls else 0)
         file.seek(0)
