@@ -56,8 +56,8 @@ def probabilities(saved, words):
 
 
 def percent(text):
-    """The number in "12.3 %" and "< 0.01 %"."""
-    return float(re.sub(r"[^\d.]", "", text)) / 100
+    """The number in "12.3 %", "< 0.01 %" and "never"."""
+    return 0 if text == "never" else float(re.sub(r"[^\d.]", "", text)) / 100
 
 
 def bars(page):
@@ -282,12 +282,12 @@ def test_the_matrix_of_attention_and_its_mask(visit):
 
 def test_attention_by_mouse_and_keyboard(visit):
     page = visit("view=attention&text=the+dogs+bark")
-    page.get_by_role("button", name=re.compile("Layer 2, head 3")).click()
-    assert page.locator("h3").first.inner_text() == "Head 3 of layer 2"
+    page.get_by_role("button", name=re.compile("Layer 1, head 2")).click()
+    assert page.locator("h3").first.inner_text() == "Head 2 of layer 1"
     page.locator(".gallery button[aria-pressed=true]").focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
-    assert page.locator("h3").first.inner_text() == "Head 2 of layer 2"
+    assert page.locator("h3").first.inner_text() == "Head 1 of layer 1"
     page.locator("button.cell").nth(0).focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
@@ -299,6 +299,22 @@ def test_attention_by_mouse_and_keyboard(visit):
     assert page.locator(".mixtures .cells").count() == 4
     page.locator(".arc-words button").nth(2).press("Enter")
     assert state(page)["position"] == "2"
+
+
+def test_pointing_at_a_word_shows_where_it_looks(visit):
+    page = visit("view=attention&text=the+dogs+bark")
+    words = page.locator(".arc-words button")
+    assert words.nth(3).inner_text().split("\n")[1] != "unseen"
+    words.nth(1).hover()
+    page.wait_for_timeout(50)
+    assert [text.split("\n")[1] for text in words.all_inner_texts()][2:] == ["unseen", "unseen"]
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(50)
+    assert "unseen" not in words.nth(3).inner_text()
+    words.nth(2).focus()
+    page.wait_for_timeout(50)
+    assert "At dogs this head puts" in page.locator("main").inner_text()
+    assert "position" not in state(page)
 
 
 def test_a_weight_opens_as_a_number(visit):
@@ -319,8 +335,8 @@ def test_from_the_map_to_one_number_and_back_by_keyboard(visit):
     page.locator(".box").first.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    page.keyboard.press("Enter")  # layer 1
-    assert page.locator(".levels [aria-current]").inner_text() == "Layer 1"
+    page.keyboard.press("Enter")
+    assert page.locator(".levels [aria-current]").inner_text() == "Layer 0"
     page.get_by_role("button", name=re.compile("^head 2:")).press("Enter")
     assert page.locator(".levels [aria-current]").inner_text() == "Head 2"
     page.get_by_role("button", name=re.compile("^mix:")).press("Enter")
@@ -405,11 +421,11 @@ def measured(page, name):
 def test_a_head_is_switched_off_and_on_again(visit):
     page = visit("view=change&text=the+dogs+by+the+pond")
     before = measured(page, "Loss")
-    first = page.get_by_role("switch", name="head 1 of layer 1")
+    first = page.get_by_role("switch", name="head 0 of layer 0")
     first.click()
     assert first.get_attribute("aria-checked") == "false"
     assert measured(page, "Loss") != before
-    assert "head 1 of layer 1 is off" in page.locator(".notice").inner_text()
+    assert "head 0 of layer 0 is off" in page.locator(".notice").inner_text()
     first.press("ArrowRight")
     page.keyboard.press("Space")
     assert state(page)["changes"] == "head:0.0,head:0.1"
@@ -422,7 +438,7 @@ def test_a_head_is_switched_off_and_on_again(visit):
 
 def test_everything_is_put_back_and_that_is_undone(visit):
     page = visit("view=change")
-    for name in ("MLP of layer 1", "Positions"):
+    for name in ("MLP of layer 0", "Positions"):
         page.get_by_role("switch", name=name).click()
     page.get_by_role("button", name="Blurred attention").click()
     changed = "mlp:0,positions,temperature:4"
@@ -539,7 +555,7 @@ def test_the_tour_is_gone_through_left_and_taken_up_again(visit):
     [
         "text=the+dogs&temperature=0.5&topK=7&topP=0.9",
         "text=the+dogs+bark&view=attention&position=1&layer=1&head=2&show=scores&number=1",
-        "view=map&level=head&layer=1&head=3&part=layers.{layer}.heads.{head}.mix&number=2&backward=true&target=swim",
+        "view=backward&level=head&layer=1&head=3&part=layers.{layer}.heads.{head}.mix&number=2&target=swim",
         "view=map&run=60&number=3",
         "view=change&changes=head:1.2,mlp:0,positions,temperature:2,weight:wte.weight[3][4]:-0.5&weight=wte.weight[3][4]",
         "view=film&snapshot=1",
@@ -588,6 +604,25 @@ def test_the_back_button_goes_through_the_views(visit):
     assert page.locator("h2").inner_text() == "Which words does it look at?"
     page.go_back()
     assert page.locator("h2").inner_text() == "What comes next?"
+
+
+def test_it_works_in_a_frame_without_an_address(browser, file, tmp_path):
+    """As notebooks show it: `iframe srcdoc`."""
+    framed = tmp_path / "framed.html"
+    source = file.read_text().replace("&", "&amp;").replace('"', "&quot;")
+    framed.write_text(f'<meta charset="utf-8"><iframe width="900" height="700" srcdoc="{source}">')
+    page = browser.new_page()
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text))
+    page.goto(framed.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name="Attention", exact=True).click()
+    frame.locator("#text").fill("seven ducks")
+    page.wait_for_timeout(250)
+    assert frame.locator("h2").inner_text() == "Which words does it look at?"
+    assert wrong == []
+    page.close()
 
 
 # ---------------------------------------------------------------- for everybody
@@ -671,8 +706,8 @@ def test_the_theme_can_be_chosen(visit):
 
 
 def test_nothing_moves_for_those_who_ask_for_that(visit):
-    still = visit("view=map&backward=true")
-    moving = visit("view=map&backward=true", still=False)
+    still = visit("view=backward")
+    moving = visit("view=backward", still=False)
     animations = "document.getAnimations().length"
     assert still.evaluate(animations) == 0
     assert moving.evaluate(animations) > 0

@@ -26,6 +26,7 @@ const VIEWS = [
   { name: "truth", title: "Truth", view: truthView, needsTruth: true },
   { name: "attention", title: "Attention", view: attentionView },
   { name: "map", title: "Every number", view: mapView },
+  { name: "backward", title: "Gradients", view: mapView },
   { name: "lens", title: "Layer by layer", view: lensView },
   { name: "change", title: "Change it", view: changeView },
   { name: "film", title: "Training", view: trainingView },
@@ -43,6 +44,7 @@ function everything(page) {
       { key: view.name, id: "view", tabindex: -1, "aria-label": view.title },
       ...view.view(page),
     ),
+    bottom(page),
     tourCard(page),
   ];
 }
@@ -66,6 +68,28 @@ function top(page) {
       () => page.redraw(nextTheme()),
       { class: "plain", "aria-label": `Colours: ${themeNow()}`, key: "theme" },
     ),
+  );
+}
+
+/** @param {Page} page */
+function bottom(page) {
+  const key = (/** @type {string} */ name) => h("kbd", name);
+  return h(
+    "footer",
+    { key: "bottom" },
+    h(
+      "p",
+      "By keyboard: ",
+      key("Tab"),
+      " moves from part to part, the arrows within one, ",
+      key("Enter"),
+      " chooses, ",
+      key("Esc"),
+      " goes back a level, ",
+      key("Ctrl+Z"),
+      " takes back a change. The address of this page holds what you see: copy it to show it to others.",
+    ),
+    h("p", `llmhard ${page.data.version}: LLMs, the Hard Way.`),
   );
 }
 
@@ -146,6 +170,7 @@ function start() {
     const state = fromHash(location.hash);
     return { ...state, changes: changesWithin(state.changes, page.model) };
   };
+  document.title = ["See inside a GPT", data.title].filter(Boolean).join(": ");
   beginWithKnownWords(page);
   store.state = fromAddress();
   const draw = () => render(root, everything(page));
@@ -169,7 +194,7 @@ function start() {
  */
 function pressed(page, event) {
   const inField = event.target instanceof HTMLElement && event.target.matches("input, select");
-  if (event.key === "Escape" && page.state.view === "map") leaveLevel(page);
+  if (event.key === "Escape" && ["map", "backward"].includes(page.state.view)) leaveLevel(page);
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && !inField) page.store.undo();
 }
 

@@ -16,7 +16,6 @@ import { noChanges } from "./gpt.js";
  * @property {string} part  chosen on the map, the path of a run from the position looked at; "": none
  * @property {number} run  whose numbers are shown instead, by its place in the graph; -1: none
  * @property {number} number  the place in that run; -1: none
- * @property {boolean} backward  whether the map shows gradients
  * @property {string} target  the next word that would be right; "": the likeliest
  * @property {number} temperature
  * @property {number} topK  0: all
@@ -29,7 +28,7 @@ import { noChanges } from "./gpt.js";
 
 /** @type {State} */
 export const START = {
-  text: "seven ducks",
+  text: "the dogs by the pond",
   view: "next",
   position: -1,
   layer: 0,
@@ -39,7 +38,6 @@ export const START = {
   part: "",
   run: -1,
   number: -1,
-  backward: false,
   target: "",
   temperature: 1,
   topK: 0,
@@ -109,7 +107,7 @@ export function changesToText(changes) {
  * @param {string} text
  * @returns {Changes}
  */
-export function changesFromText(text) {
+function changesFromText(text) {
   const changes = noChanges();
   for (const part of text.split(",")) readChange(changes, part.split(":"));
   return changes;
@@ -175,7 +173,6 @@ function toText(value) {
 function fromText(name, text) {
   const start = START[name];
   if (typeof start === "number") return numberFrom(name, start, text);
-  if (typeof start === "boolean") return text === "true";
   if (typeof start === "object") return changesFromText(text);
   return CHOICES[name]?.includes(text) === false ? start : text;
 }

@@ -1,10 +1,11 @@
 /** Attention: which earlier words each word looks at, as arcs, as a matrix, as the numbers. */
 
 import { largest, percent } from "../numbers.js";
-import { button, choices, figure, heading, linkTo, wordOf } from "./controls.js";
+import { button, choices, figure, heading, linkTo, revealing, wordOf } from "./controls.js";
 import { h, keepingInView, roving } from "./dom.js";
 import { fixed, listed, roughly } from "./format.js";
 import { hue } from "./page.js";
+import { chosenHead, headColumns, headPicture, headsOf } from "./heads.js";
 import { arc, cells } from "./svg.js";
 
 /**
@@ -25,14 +26,14 @@ export function attentionView(page) {
       "To guess what follows ",
       wordOf(page.token(page.position)),
       ", the model may look back at every word before it. Each of its ",
-      h("b", `${heads(page).length} heads`),
+      h("b", `${headsOf(page).length} heads`),
       " shares out 100\u00a0% of its attention: choose a word to see where that goes.",
     ),
     gallery(page),
     h(
       "section",
       { key: "arcs", "aria-label": "Attention on the words" },
-      h("h3", `Head ${head + 1} of layer ${layer + 1}`),
+      h("h3", `Head ${head} of layer ${layer}`),
       story(page),
       arcs(page),
     ),
@@ -51,32 +52,6 @@ export function attentionView(page) {
 }
 
 /**
- * The chosen layer and head, as far as there are such.
- *
- * @param {Page} page
- */
-export function chosenHead(page) {
-  const { n_layer, n_head } = page.model.config;
-  return {
-    layer: Math.min(page.state.layer, n_layer - 1),
-    head: Math.min(page.state.head, n_head - 1),
-  };
-}
-
-/**
- * All heads, layer by layer.
- *
- * @param {Page} page
- */
-function heads(page) {
-  const { n_layer, n_head } = page.model.config;
-  return Array.from({ length: n_layer * n_head }, (_, i) => ({
-    layer: Math.floor(i / n_head),
-    head: i % n_head,
-  }));
-}
-
-/**
  * @param {Page} page
  * @param {number} [position]
  * @returns {HeadTrace}
@@ -89,8 +64,8 @@ function headAt(page, position = page.position) {
 /** @param {Page} page */
 function gallery(page) {
   const now = chosenHead(page);
-  const { n_layer, n_head } = page.model.config;
-  const style = { "--columns": n_head, "--all": n_head * n_layer > 8 ? n_head : n_head * n_layer };
+  const { n_head } = page.model.config;
+  const style = headColumns(page);
   return h(
     "div.gallery",
     {
@@ -100,34 +75,23 @@ function gallery(page) {
       style,
       on: { keydown: roving("button", n_head) },
     },
-    heads(page).map(({ layer, head }) => {
+    headsOf(page).map(({ layer, head }) => {
       const chosen = layer === now.layer && head === now.head;
       return button(
-        [thumbnail(page, layer, head), h("span", `Layer ${layer + 1}, head ${head + 1}`)],
+        [
+          headPicture(page.trace.positions, { layer, head }),
+          h("span", `Layer ${layer}, head ${head}`),
+        ],
         () => page.set({ layer, head, number: -1 }),
         {
           key: `${layer}.${head}`,
           "aria-pressed": String(chosen),
           tabindex: chosen ? 0 : -1,
-          "aria-label": `Layer ${layer + 1}, head ${head + 1}: ${looks(page, page.position, layer, head)}`,
+          "aria-label": `Layer ${layer}, head ${head}: ${looks(page, page.position, layer, head)}`,
         },
       );
     }),
   );
-}
-
-/**
- * @param {Page} page
- * @param {number} layer
- * @param {number} head
- */
-function thumbnail(page, layer, head) {
-  const n = page.trace.positions.length;
-  const data = new Float64Array(n * n);
-  page.trace.positions.forEach(({ layers }, row) =>
-    data.set(layers[layer].heads[head].weights.data, row * n),
-  );
-  return cells({ key: "thumbnail", says: "", data, cols: n, most: 1, share: true });
 }
 
 /**
@@ -186,6 +150,16 @@ function arcs(page) {
 }
 
 /**
+ * The position whose arcs are drawn strongly: the one pointed at, else the chosen one.
+ *
+ * @param {Page} page
+ */
+function pointedAt(page) {
+  const [, at] = (page.memory.pointed ?? "").match(/^word (\d+)$/) ?? [];
+  return at === undefined || Number(at) >= page.tokens.length ? page.position : Number(at);
+}
+
+/**
  * @param {Page} page
  * @param {number} at
  */
@@ -201,7 +175,7 @@ function middleOf(page, at) {
  */
 function fainter(page, base) {
   return page.trace.positions.flatMap((_, from) =>
-    from === page.position ? [] : curves(page, from, base, 0.14),
+    from === pointedAt(page) ? [] : curves(page, from, base, 0.14),
   );
 }
 
@@ -210,7 +184,7 @@ function fainter(page, base) {
  * @param {number} base
  */
 function strong(page, base) {
-  return curves(page, page.position, base, 0.9);
+  return curves(page, pointedAt(page), base, 0.9);
 }
 
 /**
@@ -241,14 +215,16 @@ function curves(page, from, base, opacity) {
  * @param {number} at
  */
 function arcWord(page, token, at) {
-  const weight = headAt(page).weights.data[at];
+  const from = pointedAt(page);
+  const weight = headAt(page, from).weights.data[at];
   const chosen = at === page.position;
   return button(
-    [h("span", token), h("span.number.small", at > page.position ? "unseen" : roughly(weight))],
+    [h("span", token), h("span.number.small", at > from ? "unseen" : roughly(weight))],
     () => page.set({ position: at, number: -1 }),
     {
       key: `word ${at}`,
-      class: at > page.position ? "later" : "",
+      class: at > from ? "later" : "",
+      on: revealing(page, `word ${at}`),
       "aria-pressed": String(chosen),
       tabindex: chosen ? 0 : -1,
       style: { width: `${wordWidth(page) - 8}px`, "--hue": at ? hue(at) : "var(--soft)" },
@@ -262,11 +238,11 @@ function story(page) {
   return h(
     "p.soft",
     "At ",
-    wordOf(page.token(page.position)),
+    wordOf(page.token(pointedAt(page))),
     " this head puts ",
-    h("b", looks(page, page.position, layer, head)),
+    h("b", looks(page, pointedAt(page), layer, head)),
     ". ",
-    page.position < page.trace.positions.length - 1 ? "It cannot see the words after it. " : "",
+    pointedAt(page) < page.trace.positions.length - 1 ? "It cannot see the words after it. " : "",
     linkTo(page, { view: "change" }, "What if this head were off?"),
   );
 }
@@ -319,7 +295,7 @@ function table(page, show) {
       { class: `matrix${n > 8 ? " dense" : ""}`, on: { keydown: alongMatrix } },
       h(
         "caption.unseen",
-        `Attention ${show} of head ${head + 1} of layer ${layer + 1}; rows look at columns`,
+        `Attention ${show} of head ${head} of layer ${layer}; rows look at columns`,
       ),
       h(
         "thead",

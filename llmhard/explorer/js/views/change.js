@@ -5,10 +5,10 @@ import { weightsThatMattered } from "../paths.js";
 import { headName } from "./page.js";
 import { button, heading, slider } from "./controls.js";
 import { h, roving } from "./dom.js";
-import { effectsOf } from "./effects.js";
+import { costsOfHeads, effectsOf } from "./effects.js";
 import { count, fixed, signed } from "./format.js";
 import { countChanges } from "../state.js";
-import { cells } from "./svg.js";
+import { headPicture, headsOf } from "./heads.js";
 import { weightPicker, weightShown } from "./weights.js";
 
 /**
@@ -78,11 +78,8 @@ function toggled(set, element) {
 
 /** @param {Page} page */
 function experiments(page) {
-  const { n_layer, n_head } = page.model.config;
-  const lastMlp = n_layer - 1;
-  const all = new Set(
-    Array.from({ length: n_layer * n_head }, (_, i) => `${Math.floor(i / n_head)}.${i % n_head}`),
-  );
+  const lastMlp = page.model.config.n_layer - 1;
+  const all = new Set(headsOf(page).map(keyOf));
   const { changes } = page.state;
   return h(
     "div",
@@ -94,7 +91,7 @@ function experiments(page) {
       button("No attention at all", () =>
         change(page, { heads: changes.heads.size === all.size ? new Set() : all }),
       ),
-      button(`No MLP in layer ${lastMlp + 1}`, () =>
+      button(`No MLP in layer ${lastMlp}`, () =>
         change(page, { mlps: toggled(changes.mlps, lastMlp) }),
       ),
       button("Blurred attention", () => change(page, { attentionTemperature: 4 })),
@@ -111,9 +108,11 @@ function experiments(page) {
  * @param {boolean} isOn
  * @param {() => void} click
  * @param {number} [tabindex]
+ * @param {Child} [more]  below the name
  */
-function switchOf(key, name, says, isOn, click, tabindex = 0) {
-  return button([...name, h("span.state", { "aria-hidden": "true" }, isOn ? "on" : "off")], click, {
+function switchOf(key, name, says, isOn, click, tabindex = 0, more = null) {
+  const state = h("span.state", { "aria-hidden": "true" }, isOn ? "on" : "off");
+  return button([...name, state, more], click, {
     key,
     class: `switch${isOn ? "" : " off"}`,
     role: "switch",
@@ -123,14 +122,20 @@ function switchOf(key, name, says, isOn, click, tabindex = 0) {
   });
 }
 
+/**
+ * Name a head as the changes do.
+ *
+ * @param {import("./heads.js").Head} head
+ */
+function keyOf({ layer, head }) {
+  return `${layer}.${head}`;
+}
+
 /** @param {Page} page */
 function headSwitches(page) {
-  const { n_layer, n_head } = page.model.config;
-  const { heads } = page.state.changes;
-  const names = Array.from(
-    { length: n_layer * n_head },
-    (_, i) => `${Math.floor(i / n_head)}.${i % n_head}`,
-  );
+  const { n_head } = page.model.config;
+  const costs = costsOfHeads(page);
+  const what = page.truth(page.position) ? "the distance from the truth" : "the loss";
   return h(
     "div",
     { key: "heads" },
@@ -143,38 +148,38 @@ function headSwitches(page) {
         "aria-label": "Heads",
         on: { keydown: roving("button", n_head) },
       },
-      names.map((name, i) =>
-        switchOf(
-          name,
-          [headPicture(page, name), `${(i % n_head) + 1}`],
-          headName(name),
-          !heads.has(name),
-          () => change(page, { heads: toggled(heads, name) }),
-          i ? -1 : 0,
-        ),
-      ),
+      headsOf(page).map((head, i) => headSwitch(page, head, i, costs?.[i])),
     ),
     h(
       "p.soft.small",
-      n_layer > 1
-        ? `One row for each layer; the pictures are where each head looks in \u201c${page.join(page.sentence.read)}\u201d.`
-        : "",
+      `Above, where each head looks, a row for each layer. Below, what ${what} of the next word after ${page.quoted} would grow by without it alone.`,
     ),
   );
 }
 
 /**
  * @param {Page} page
- * @param {string} name
+ * @param {import("./heads.js").Head} head
+ * @param {number} i
+ * @param {number} [cost]
  */
-function headPicture(page, name) {
-  const [layer, head] = name.split(".").map(Number);
-  const n = page.original.positions.length;
-  const data = new Float64Array(n * n);
-  page.original.positions.forEach(({ layers }, row) =>
-    data.set(layers[layer].heads[head].weights.data, row * n),
+function headSwitch(page, head, i, cost) {
+  const { heads } = page.state.changes;
+  const key = keyOf(head);
+  const picture = headPicture(page.original.positions, head);
+  const says = cost === undefined ? "\u2026" : signed(cost, 2);
+  const weighs = h("b", { class: `cost${cost && cost > 0.1 ? " of-wrong" : ""}` }, says);
+  const toggle = () => change(page, { heads: toggled(heads, key) });
+  const name = headName(key);
+  return switchOf(
+    key,
+    [picture, `${head.head}`],
+    name,
+    !heads.has(key),
+    toggle,
+    i ? -1 : 0,
+    weighs,
   );
-  return cells({ key: "picture", says: "", data, cols: n, most: 1, share: true });
 }
 
 /** @param {Page} page */
@@ -187,12 +192,8 @@ function layerSwitches(page) {
     h(
       "div.row",
       Array.from({ length: page.model.config.n_layer }, (_, layer) =>
-        switchOf(
-          `mlp ${layer}`,
-          [`MLP ${layer + 1} `],
-          `MLP of layer ${layer + 1}`,
-          !mlps.has(layer),
-          () => change(page, { mlps: toggled(mlps, layer) }),
+        switchOf(`mlp ${layer}`, [`MLP ${layer} `], `MLP of layer ${layer}`, !mlps.has(layer), () =>
+          change(page, { mlps: toggled(mlps, layer) }),
         ),
       ),
       switchOf("positions", ["Positions "], "Positions", !positions, () =>
@@ -254,6 +255,7 @@ function weightEditor(page) {
     h(
       "p.soft.small",
       `The training made it ${format(trained)}. `,
+      weightMatters(page, name, row * matrix.cols + col),
       now === trained
         ? ""
         : button("As trained", () => editWeight(page, key, trained), { class: "plain" }),
@@ -262,6 +264,22 @@ function weightEditor(page) {
       class: "small",
     }),
   );
+}
+
+/**
+ * Say what a weight means for the next word that counts as right.
+ *
+ * @param {Page} page
+ * @param {string} name
+ * @param {number} index
+ */
+function weightMatters(page, name, index) {
+  const { trace } = page.loss;
+  const run = /** @type {import("../graph.js").Run} */ (trace.parameters.get(name));
+  const change = -0.01 * run.data[index] * (run.grad?.[index] ?? 0);
+  const next = `${page.quoted} goes on with \u201c${page.next(page.target)}\u201d`;
+  if (Math.abs(change) < 1e-7) return `For the loss if ${next}, it hardly matters. `;
+  return `If ${next}, 1\u00a0% less of it changes the loss by ${signed(change, 5)}. `;
 }
 
 /**
@@ -313,7 +331,7 @@ function measures(page) {
     { key: "measures" },
     measure(
       "Loss of this sentence",
-      "nats a word; lower is better",
+      `nats a ${page.unit}, the mean over its ${page.sentence.read.length}; lower is better`,
       meanLoss(page, page.original),
       meanLoss(page, page.trace),
       1,

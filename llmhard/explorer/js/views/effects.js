@@ -5,6 +5,7 @@ import { noChanges, read } from "../gpt.js";
 import { prefersGood } from "../pairs.js";
 import { kl } from "../sampling.js";
 import { changesToText } from "../state.js";
+import { headsOf } from "./heads.js";
 
 /**
  * @typedef {import("./page.js").Page} Page
@@ -14,6 +15,7 @@ import { changesToText } from "../state.js";
  */
 
 const AT_ONCE = 12; // milliseconds of measuring before the page may draw again
+const PAUSE_BEFORE = 60; // a slider may still be moving
 
 /**
  * Return what changes do, or null while it is measured; the page is drawn again at the end.
@@ -24,37 +26,55 @@ const AT_ONCE = 12; // milliseconds of measuring before the page may draw again
  */
 export function effectsOf(page, changes = noChanges()) {
   const key = changesToText(changes);
-  /** @type {Map<string, Effects | null>} */
-  const known = (page.memory.effects ??= new Map());
-  if (!known.has(key)) begin(page, known, key, changes);
-  return known.get(key) ?? null;
+  return measured(page, key ? "effects" : "as trained", key, () => measuring(page, changes));
 }
 
 /**
+ * Return what the next word loses without each head: nats from the truth or, where there is none, of
+ * loss; null while it is measured.
+ *
  * @param {Page} page
- * @param {Map<string, Effects | null>} known
- * @param {string} key
- * @param {Changes} changes
+ * @returns {number[] | null}
  */
-function begin(page, known, key, changes) {
-  known.set(key, null);
-  const work = measuring(page, changes);
-  const isWanted = () => key === "" || key === changesToText(page.state.changes);
+export function costsOfHeads(page) {
+  const { ids } = page.sentence;
+  const key = `${ids} ${page.position} ${page.target}`;
+  return measured(page, "costs", key, () => costing(page));
+}
+
+/**
+ * Return the result of some work, or null while it is done, bit by bit; it is given up when the same
+ * is wanted for another key.
+ *
+ * @template T
+ * @param {Page} page
+ * @param {string} name
+ * @param {string} key
+ * @param {() => Generator<void, T>} begin
+ * @returns {T | null}
+ */
+function measured(page, name, key, begin) {
+  const known = page.memory[name];
+  if (known?.key === key) return known.result;
+  const job = { key, result: /** @type {T | null} */ (null) };
+  page.memory[name] = job;
+  const work = begin();
   const goOn = () => {
-    if (!isWanted()) return known.delete(key);
-    const done = forAWhile(work);
-    if (!done) return setTimeout(goOn);
-    known.set(key, done);
-    return page.draw();
+    if (page.memory[name] !== job) return;
+    job.result = forAWhile(work);
+    if (job.result === null) setTimeout(goOn);
+    else page.draw();
   };
-  setTimeout(goOn, 60); // a slider may still be moving
+  setTimeout(goOn, PAUSE_BEFORE);
+  return null;
 }
 
 /**
  * Do a part of the work; return its result if it is done.
  *
- * @param {Generator<void, Effects>} work
- * @returns {Effects | null}
+ * @template T
+ * @param {Generator<void, T>} work
+ * @returns {T | null}
  */
 function forAWhile(work) {
   const start = performance.now();
@@ -101,4 +121,26 @@ function* gapOver(page, changes) {
     yield;
   }
   return gaps.length ? gaps.reduce((sum, gap) => sum + gap) / gaps.length : null;
+}
+
+/**
+ * @param {Page} page
+ * @returns {Generator<void, number[]>}
+ */
+function* costing(page) {
+  const { position, target } = page;
+  const { ids } = page.sentence;
+  const truth = page.truth(position);
+  const badness = (/** @type {Changes} */ changes) => {
+    const { data } = read(page.model, ids.slice(0, position + 1), changes).positions[position]
+      .probabilities;
+    return truth ? kl(truth, data) : -Math.log(data[target]);
+  };
+  const before = badness(noChanges());
+  const costs = [];
+  for (const { layer, head } of headsOf(page)) {
+    yield;
+    costs.push(badness({ ...noChanges(), heads: new Set([`${layer}.${head}`]) }) - before);
+  }
+  return costs;
 }

@@ -1,5 +1,7 @@
 /** How numbers and words are written in sentences. */
 
+import { percent } from "../numbers.js";
+
 const MINUS = "\u2212";
 
 /**
@@ -47,13 +49,12 @@ export function listed(words, last = "and") {
 }
 
 /**
- * Say which one of a row: "first", "second", ..., "number 11".
+ * Write a probability of the truth, whose zeros are not small numbers.
  *
- * @param {number} i  from 0
+ * @param {number} p
  */
-export function ordinal(i) {
-  const names = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
-  return names[i] ?? `number ${i + 1}`;
+export function exactly(p) {
+  return p === 0 ? "never" : percent(p);
 }
 
 /**

@@ -53,7 +53,7 @@ function stages(page) {
  */
 function stageName(layer, n_layer) {
   if (layer === 0) return "before any layer";
-  return layer === n_layer ? `after layer ${layer}: the model` : `after layer ${layer}`;
+  return layer === n_layer ? `after layer ${layer - 1}: the model` : `after layer ${layer - 1}`;
 }
 
 /**

@@ -3,11 +3,11 @@
 import { runAt } from "../gpt.js";
 import { Run } from "../graph.js";
 import { format } from "../numbers.js";
-import { button, choices, figure, heading, wordOf } from "./controls.js";
+import { button, choices, figure, heading, revealing, wordOf } from "./controls.js";
 import { h, roving } from "./dom.js";
 import { fixed } from "./format.js";
-import { inspector, leaveNumber, nameOfRun } from "./number.js";
-import { chosenHead } from "./attention.js";
+import { inspector, isBackward, leaveNumber, nameOfRun } from "./number.js";
+import { chosenHead } from "./heads.js";
 import { blame, pathOf } from "./blame.js";
 import { cells, largestSize } from "./svg.js";
 
@@ -24,7 +24,7 @@ import { cells, largestSize } from "./svg.js";
  * @returns {Child[]}
  */
 export function mapView(page) {
-  const { backward } = page.state;
+  const backward = isBackward(page);
   const run = shownRun(page);
   return [
     backward ? backwardHeading(page) : forwardHeading(page),
@@ -32,7 +32,7 @@ export function mapView(page) {
       "div.row.spread",
       { key: "levels" },
       levels(page),
-      choices("Direction", DIRECTIONS, backward, (backward) => page.set({ backward })),
+      choices("Direction", DIRECTIONS, page.state.view, (view) => page.set({ view })),
     ),
     backward ? targetChoice(page) : null,
     drawing(page),
@@ -45,8 +45,8 @@ export function mapView(page) {
 }
 
 const DIRECTIONS = [
-  { value: false, name: "Forward: numbers" },
-  { value: true, name: "Backward: gradients" },
+  { value: "map", name: "Forward: numbers" },
+  { value: "backward", name: "Backward: gradients" },
 ];
 
 /** @param {Page} page */
@@ -79,7 +79,7 @@ function backwardHeading(page) {
  * @param {Page} page
  * @returns {Run | null}
  */
-export function shownRun(page) {
+function shownRun(page) {
   const { run, part } = page.state;
   const { trace } = page.loss;
   if (run >= 0) return trace.graph.runs[run] ?? null;
@@ -119,7 +119,7 @@ export function leaveLevel(page) {
 function levels(page) {
   const { level } = page.state;
   const { layer, head } = chosenHead(page);
-  const names = { model: "The whole model", layer: `Layer ${layer + 1}`, head: `Head ${head + 1}` };
+  const names = { model: "The whole model", layer: `Layer ${layer}`, head: `Head ${head}` };
   const order = /** @type {("model" | "layer" | "head")[]} */ (["model", "layer", "head"]);
   const shown = order.slice(0, order.indexOf(level) + 1);
   return h(
@@ -169,7 +169,7 @@ function drawing(page) {
   /** @type {Level} */
   const level = levels[page.state.level] ?? levels.model;
   const sizes = sizesOf(page, level);
-  const path = page.state.backward ? onPath(page, level) : new Set();
+  const path = isBackward(page) ? onPath(page, level) : new Set();
   const most = Math.max(1e-300, ...sizes.values());
   return figure(
     mapSays(page, level),
@@ -238,7 +238,7 @@ function rootMeanSquare(data) {
  */
 function shownData(page, box) {
   const run = runOf(page, box.path);
-  const data = (page.state.backward ? run?.grad : run?.data) ?? new Float64Array(1);
+  const data = (isBackward(page) ? run?.grad : run?.data) ?? new Float64Array(1);
   const size = page.model.config.n_embd / page.model.config.n_head;
   const { head } = chosenHead(page);
   return page.state.level === "head" && "qkv".includes(box.id)
@@ -252,12 +252,13 @@ function shownData(page, box) {
  * @param {Map<string, number>} sizes
  * @param {number} most
  */
-function connection({ state }, { from, to, path }, sizes, most) {
-  const share = state.backward ? Math.min(sizes.get(from) ?? 0, sizes.get(to) ?? 0) / most : 0;
+function connection(page, { from, to, path }, sizes, most) {
+  const isNear = [`box ${from}`, `box ${to}`].includes(page.memory.pointed);
+  const share = isBackward(page) ? Math.min(sizes.get(from) ?? 0, sizes.get(to) ?? 0) / most : 0;
   return h("path", {
     key: `${from} ${to}`,
     d: path,
-    class: state.backward ? "flow backward" : "flow",
+    class: `flow${isBackward(page) ? " backward" : ""}${isNear ? " near" : ""}`,
     style: { "--share": share.toFixed(3) },
   });
 }
@@ -279,9 +280,10 @@ function boxButton(page, box, { i, isOnPath, share, ...of }) {
   const chosen = page.state.part === box.path && page.state.run < 0;
   return button([h("span", boxLabel(box)), strip(data)], () => openBox(page, box), {
     key: box.id,
-    class: `box${box.opens ? " opens" : ""}${page.state.backward ? " backward" : ""}${isOnPath ? " on-path" : ""}`,
+    class: `box${box.opens ? " opens" : ""}${isBackward(page) ? " backward" : ""}${isOnPath ? " on-path" : ""}`,
     title: isOnPath ? "On the path that mattered most" : null,
     style: place,
+    on: revealing(page, `box ${box.id}`),
     tabindex: i ? -1 : 0,
     "aria-pressed": String(chosen),
     "aria-label": boxSays(page, box, data),
@@ -302,7 +304,7 @@ function strip(data) {
 
 /** @param {Box} box */
 function boxLabel({ label, opens }) {
-  return opens ? `${opens.level} ${opens.number + 1}` : (LABELS[label] ?? label);
+  return opens ? `${opens.level} ${opens.number}` : (LABELS[label] ?? label);
 }
 
 /** Shorter labels. @type {Record<string, string>} */
@@ -314,7 +316,7 @@ const LABELS = { "from below": "input", probabilities: "softmax" };
  * @param {Float64Array} data
  */
 function boxSays(page, box, data) {
-  const what = page.state.backward ? "gradients" : "numbers";
+  const what = isBackward(page) ? "gradients" : "numbers";
   const size = `${data.length} ${what}, the largest ${format(largestSize(data))}`;
   return `${boxLabel(box)}: ${size}. ${box.opens ? "Opens the level below" : "Shows them"}`;
 }

@@ -4,7 +4,7 @@ import { choose, probabilities } from "../sampling.js";
 import { percent } from "../numbers.js";
 import { button, figure, heading, linkTo, slider } from "./controls.js";
 import { h, roving } from "./dom.js";
-import { count, fixed, listed } from "./format.js";
+import { count, exactly, fixed, listed } from "./format.js";
 import { typed } from "./sentence.js";
 
 /**
@@ -54,7 +54,7 @@ export function nextView(page) {
  * @param {Page} page
  * @returns {Candidate[]}
  */
-export function candidatesOf(page) {
+function candidatesOf(page) {
   const own = page.here.probabilities.data;
   const { p, cutBy } = probabilities(page.here.logits.data, page.state);
   const truth = page.truth(page.position);
@@ -149,7 +149,7 @@ function bar(page, candidate, most, first) {
         cutBy ? h("span.cut-by", `cut by ${cutBy}`) : null,
       ),
       h("span.figure.of-model", percent(cutBy ? own : now)),
-      page.grammar ? h("span.figure.of-truth", truth === null ? "\u2013" : percent(truth)) : null,
+      page.grammar ? h("span.figure.of-truth", truth === null ? "\u2013" : exactly(truth)) : null,
     ],
     () => goOn(page, id),
     {
@@ -165,7 +165,7 @@ function bar(page, candidate, most, first) {
 /** @param {Candidate} candidate */
 function barSays({ name, now, own, cutBy, truth }) {
   const model = cutBy ? `model ${percent(own)}, cut by ${cutBy}` : `model ${percent(now)}`;
-  return `${name}: ${model}${truth === null ? "" : `, truth ${percent(truth)}`}. Go on with it`;
+  return `${name}: ${model}${truth === null ? "" : `, truth ${exactly(truth)}`}. Go on with it`;
 }
 
 /**
@@ -177,7 +177,7 @@ function barsSay(page, candidates) {
     .slice(0, 5)
     .map(
       ({ name, own, truth }) =>
-        `${name} ${percent(own)}${truth === null ? "" : ` (truth ${percent(truth)})`}`,
+        `${name} ${percent(own)}${truth === null ? "" : ` (truth ${exactly(truth)})`}`,
     );
   return `Probabilities after ${page.quoted}: ${listed(first)}, and ${candidates.length - 5} others`;
 }

@@ -56,13 +56,13 @@ export function nameOfRun(page, run) {
   const { name, part, position, layer, head } = run.what;
   if (part === "parameter" || part === "constant") return name;
   const where = [
-    head === undefined ? "" : `head ${head + 1}`,
-    layer === undefined ? "" : `layer ${layer + 1}`,
+    head === undefined ? "" : `head ${head}`,
+    layer === undefined ? "" : `layer ${layer}`,
   ]
     .filter(Boolean)
     .join(", ");
   const at = position === undefined ? "" : ` at \u201c${page.token(position)}\u201d`;
-  return `${PART_NAMES[name] ?? name}${where ? ` (${where})` : ""}${at}`;
+  return `${PART_NAMES[name] ?? name.replace(/ at position \d+$/, "")}${where ? ` (${where})` : ""}${at}`;
 }
 
 /** What the parts are called in sentences. @type {Record<string, string>} */
@@ -133,6 +133,15 @@ function nameOfWeight(page, run, index) {
   return `row ${isVocabulary ? `\u201c${page.next(row)}\u201d` : row}, column ${col}`;
 }
 
+/**
+ * Whether gradients are shown in place of the numbers.
+ *
+ * @param {Page} page
+ */
+export function isBackward({ state }) {
+  return state.view === "backward";
+}
+
 // ---------------------------------------------------------------- the way here
 
 /**
@@ -201,8 +210,8 @@ export function leaveNumber(page) {
  * @param {number} at
  */
 function vector(page, run, at) {
-  const data = page.state.backward && run.grad ? run.grad : run.data;
-  const what = page.state.backward && run.grad ? "gradient" : "number";
+  const data = isBackward(page) && run.grad ? run.grad : run.data;
+  const what = isBackward(page) && run.grad ? "gradient" : "number";
   const [low, high] = [Math.min(...data), Math.max(...data)];
   return [
     EXPLAINED_PARTS[run.what.name] ? h("p", EXPLAINED_PARTS[run.what.name]) : null,
@@ -364,13 +373,22 @@ function oneNumber(page, run, at) {
     scalar.formula ? formula(page, scalar) : null,
     gradientSays(page, scalar.grad),
     isWeight
-      ? linkTo(
-          page,
-          { view: "change", weight: weightName(scalar.run, scalar.index) },
-          "Change this weight",
-        )
+      ? weightLinks(page, weightName(scalar.run, scalar.index))
       : children(page, { run, index: at }, scalar.children),
   ];
+}
+
+/**
+ * @param {Page} page
+ * @param {string} weight
+ */
+function weightLinks(page, weight) {
+  return h(
+    "p",
+    linkTo(page, { view: "change", weight }, "Change this weight"),
+    page.data.film ? " \u00b7 " : null,
+    page.data.film ? linkTo(page, { view: "film", weight }, "Its way through the training") : null,
+  );
 }
 
 /**

@@ -267,7 +267,7 @@ export class Page {
     const { heads, mlps, positions, attentionTemperature, weights } = this.state.changes;
     return [
       ...[...heads].map((name) => `${headName(name)} is off`),
-      ...[...mlps].map((layer) => `the MLP of layer ${layer + 1} is off`),
+      ...[...mlps].map((layer) => `the MLP of layer ${layer} is off`),
       ...(positions ? ["it does not know positions"] : []),
       ...(attentionTemperature === 1
         ? []
@@ -291,13 +291,13 @@ export class Page {
 }
 
 /**
- * Write the name of a head, "layer.head" from 0, for people, who count from 1.
+ * Write the name of a head, "layer.head" from 0, for people.
  *
  * @param {string} name
  */
 export function headName(name) {
   const [layer, head] = name.split(".").map(Number);
-  return `head ${head + 1} of layer ${layer + 1}`;
+  return `head ${head} of layer ${layer}`;
 }
 
 /**

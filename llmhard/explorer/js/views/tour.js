@@ -26,7 +26,6 @@ const PLAIN = {
   part: "",
   run: -1,
   number: -1,
-  backward: false,
   target: "",
   temperature: 1,
   topK: 0,
@@ -168,9 +167,8 @@ const STEPS = [
     title: "Learning is going backward",
     state: (page) => ({
       ...PLAIN,
-      view: "map",
+      view: "backward",
       text: sentence(page, "seven ducks"),
-      backward: true,
     }),
     at: ".map",
     words: (page) => [
@@ -326,11 +324,11 @@ function go(page, n) {
   const step = stepsOf(page)[n - 1];
   page.memory.trail = [];
   page.set({ ...step.state(page), tour: n });
-  point(step.at);
+  leadTheEyeTo(step.at);
 }
 
 /** Lead the eye to an element. @param {string} [selector] */
-function point(selector) {
+function leadTheEyeTo(selector) {
   const element = selector && document.querySelector(selector);
   if (!element) return;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -6,7 +6,7 @@ import { format, percent } from "../numbers.js";
 import { button, choices, figure, heading, slider } from "./controls.js";
 import { h } from "./dom.js";
 import { count, fixed, listed, roughly } from "./format.js";
-import { cells } from "./svg.js";
+import { headColumns, headPicture, headsOf } from "./heads.js";
 import { weightPicker, weightShown } from "./weights.js";
 
 /**
@@ -188,6 +188,7 @@ function curve(page, film, at) {
           key: "cursor",
         }),
         h("circle.dot", { cx: now[0], cy: now[1], r: 5, key: "dot" }),
+        keptMark(film, place),
       ),
     ),
     h(
@@ -196,6 +197,24 @@ function curve(page, film, at) {
       h("span", "on held-out sentences"),
       h("span.pale", "in training"),
     ),
+  );
+}
+
+/**
+ * Mark the step that the model in this page is from, if it is not the last.
+ *
+ * @param {Film} film
+ * @param {(step: number, loss: number) => [number, number]} place
+ */
+function keptMark(film, place) {
+  const { kept, curve } = film.data;
+  if (kept === curve[curve.length - 1][0]) return null;
+  const [x] = place(kept, 0);
+  return h(
+    "g",
+    { key: "kept" },
+    h("line.kept", { x1: x, x2: x, y1: CURVE.top, y2: CURVE.height - CURVE.bottom }),
+    h("text.tick", { x: x - 5, y: CURVE.top + 10, "text-anchor": "end" }, "this page\u2019s model"),
   );
 }
 
@@ -313,30 +332,32 @@ function knew(film, at) {
     h("h3", "What it knew then"),
     h(
       "p.soft.small",
-      `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. Learned means ${roughly(right)} or more from then on.`,
+      `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. At the end of a row: from when on it was right, ${roughly(right)} or more, for good.`,
     ),
-    kinds.map(([kind, share]) =>
-      h(
-        "div.mini.kinds-then",
-        { key: kind },
-        h("span.name", kind),
+    kinds
+      .sort(([a], [b]) => (learned[a] ?? Infinity) - (learned[b] ?? Infinity))
+      .map(([kind, share]) =>
         h(
-          "span.track.half",
-          { "aria-hidden": "true" },
-          h("i.now", { style: { width: `${100 * share}%` } }),
+          "div.mini.kinds-then",
+          { key: kind },
+          h("span.name", kind),
+          h(
+            "span.track.half",
+            { "aria-hidden": "true" },
+            h("i.now", { style: { width: `${100 * share}%` } }),
+          ),
+          h("span.small", roughly(share)),
+          h("span.small.soft", learnedSays(learned[kind])),
         ),
-        h("span.small", roughly(share)),
-        h("span.small.soft", learnedSays(learned[kind])),
       ),
-    ),
   );
 }
 
 /** @param {number | null | undefined} step */
 function learnedSays(step) {
   return step === null || step === undefined
-    ? "never learned"
-    : `learned by step ${step.toLocaleString("en")}`;
+    ? "not for good"
+    : `from step ${step.toLocaleString("en")} on`;
 }
 
 /**
@@ -378,36 +399,17 @@ function guesses(page, film, at) {
  */
 function attended(page, film, at) {
   const { positions } = readingAt(page, film, at);
-  const { n_layer, n_head } = page.model.config;
-  const all = Array.from({ length: n_layer * n_head }, (_, i) => [
-    Math.floor(i / n_head),
-    i % n_head,
-  ]);
   return h(
     "section",
     { key: "attended", "aria-label": "Where its heads looked then" },
     h("h3", "Where its heads looked then"),
     h(
       "div.gallery",
-      { style: { "--columns": n_head, "--all": all.length > 8 ? n_head : all.length } },
-      all.map(([layer, head]) => {
-        const data = new Float64Array(positions.length ** 2);
-        positions.forEach(({ layers }, row) =>
-          data.set(layers[layer].heads[head].weights.data, row * positions.length),
-        );
-        return h(
-          "div.small.soft.center",
-          { key: `${layer}.${head}` },
-          cells({
-            key: "cells",
-            says: `Attention of head ${head + 1} of layer ${layer + 1}`,
-            data,
-            cols: positions.length,
-            most: 1,
-            share: true,
-          }),
-          `layer ${layer + 1}, head ${head + 1}`,
-        );
+      { style: headColumns(page) },
+      headsOf(page).map(({ layer, head }) => {
+        const name = `layer ${layer}, head ${head}`;
+        const picture = headPicture(positions, { layer, head }, `Attention of ${name}`);
+        return h("div.small.soft.center", { key: name }, picture, name);
       }),
     ),
   );
@@ -416,6 +418,7 @@ function attended(page, film, at) {
 // ---------------------------------------------------------------- the words as a map
 
 const MAP_SIZE = 480;
+const NAMED = 0.4; // below this share of neighbours of one class, their names would lie on each other
 
 /**
  * @param {Page} page
@@ -425,11 +428,7 @@ const MAP_SIZE = 480;
 function wordMap(page, film, at) {
   const table = film.tables.includes(page.memory.table) ? page.memory.table : film.tables[0];
   const places = page.remember("places", `${at} ${table}`, () => film.positions(at, table));
-  const scale = page.remember(
-    "reach",
-    table,
-    () => (0.45 * MAP_SIZE) / reachOf(film.positions(film.length - 1, table)),
-  );
+  const scale = (0.45 * MAP_SIZE) / reachOf(places);
   const { classes, tables } = film.data.map;
   const together = tables[table].together?.[at];
   const says =
@@ -439,10 +438,10 @@ function wordMap(page, film, at) {
   return h(
     "section",
     { key: "map", "aria-label": "The words as a map" },
-    h("h3", "Words that are used alike come together"),
+    h("h3", `${page.unit === "word" ? "Words" : "Characters"} that are used alike come together`),
     h(
       "p.soft.small",
-      `Each dot is a word: ${count(page.model.config.n_embd, "number")}, seen from the side on which they differ most. ${classes.length ? `${says}.` : ""}`,
+      `Each dot is a ${page.unit}: ${count(page.model.config.n_embd, "number")}, seen from the side on which they differ most in the end, and drawn to fill the square. ${classes.length ? `${says}.` : ""}`,
     ),
     film.tables.length > 1
       ? choices(
@@ -462,7 +461,7 @@ function wordMap(page, film, at) {
           "aria-hidden": "true",
         },
         places.map((place) => dot(page, place, classes, scale)),
-        classes.map((name, i) => centre(name, i, places, scale)),
+        (together ?? 0) > NAMED ? classes.map((name, i) => centre(name, i, places, scale)) : null,
       ),
     ),
   );
@@ -562,17 +561,22 @@ function weightThrough(page, film, at) {
         " it is ",
         h("b.number", format(now.weight)),
         ". ",
-        momentSays(now),
+        momentSays(now, film.data.adam.rates[at]),
       ),
     ),
   );
 }
 
-/** @param {import("../film.js").Moment} moment */
-function momentSays({ m, root, move }) {
-  if (m === null || root === null || move === null)
+/**
+ * @param {import("../film.js").Moment} moment
+ * @param {number} rate  of that step
+ */
+function momentSays({ m, root, move }, rate) {
+  if (m === null || root === null || move === null) {
     return "The film keeps Adam\u2019s moments of the layers\u2019 weights only, not of the tables of words.";
-  return `Adam remembers its mean gradient, ${format(m)}, and its usual size, ${format(root)}; from the two it moved the weight by ${format(move)} in that step.`;
+  }
+  const way = move > 0 ? "up" : "down";
+  return `Adam remembers its mean gradient, ${format(m)}, and its usual size, ${format(root)}. From the two, at a learning rate of ${format(rate, 2)}, it moved the weight ${way} by ${format(Math.abs(move), 3)} in that step.`;
 }
 
 /**

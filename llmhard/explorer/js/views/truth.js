@@ -1,9 +1,10 @@
 /** The truth beside the model, word by word; where a sentence leaves the language; its derivation. */
 
+import { END } from "../grammar.js";
 import { percent } from "../numbers.js";
 import { button, figure, heading, wordOf } from "./controls.js";
 import { h, roving } from "./dom.js";
-import { fixed, listed } from "./format.js";
+import { exactly, fixed, listed } from "./format.js";
 import { typed } from "./sentence.js";
 
 /**
@@ -116,7 +117,7 @@ function two(p, kind, instead = "") {
     "span",
     { class: `probability of-${kind}` },
     h("i", { class: kind, "aria-hidden": "true", style: { width: `${100 * p}%` } }),
-    h("span", percent(p)),
+    h("span", kind === "truth" ? exactly(p) : percent(p)),
   );
 }
 
@@ -132,7 +133,7 @@ function stepSays(page, position, id, model, truth, gap) {
   const word =
     id === undefined
       ? ""
-      : `, ${page.next(id)}: model ${percent(model[id])}${truth ? `, truth ${percent(truth[id])}` : ""}`;
+      : `, ${page.next(id)}: model ${percent(model[id])}${truth ? `, truth ${exactly(truth[id])}` : ""}`;
   return `After ${page.token(position)}${word}; ${gap === null ? "outside the language" : `distance ${fixed(gap)} nats`}`;
 }
 
@@ -168,7 +169,7 @@ function departed(page) {
  * @param {number} p
  */
 function instead(page, position, word, p) {
-  const isEnd = word === ".";
+  const isEnd = word === END;
   const words = page.sentence.read.slice(0, position);
   const take = () =>
     typed(

@@ -47,10 +47,22 @@ export function weightPicker(page, { name, row, col }, more = null) {
     "div.row.weight",
     { key: "picker" },
     matrixField(page, name, (name) => go({ name, row: 0, col: 0 })),
-    placeField("row", row, matrix.rows, (row) => go({ name, row, col })),
+    placeField(rowName(page, name, row), row, matrix.rows, (row) => go({ name, row, col })),
     placeField("column", col, matrix.cols, (col) => go({ name, row, col })),
     more,
   );
+}
+
+/**
+ * Say what a row of a table of words belongs to.
+ *
+ * @param {Page} page
+ * @param {string} name
+ * @param {number} row
+ */
+function rowName(page, name, row) {
+  const isOfWords = name === "wte.weight" || name === "lm_head.weight";
+  return isOfWords ? `row (\u201c${page.next(row)}\u201d)` : "row";
 }
 
 /**
