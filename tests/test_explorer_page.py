@@ -301,6 +301,22 @@ def test_attention_by_mouse_and_keyboard(visit):
     assert state(page)["position"] == "2"
 
 
+def test_pointing_at_a_word_shows_where_it_looks(visit):
+    page = visit("view=attention&text=the+dogs+bark")
+    words = page.locator(".arc-words button")
+    assert words.nth(3).inner_text().split("\n")[1] != "unseen"
+    words.nth(1).hover()
+    page.wait_for_timeout(50)
+    assert [text.split("\n")[1] for text in words.all_inner_texts()][2:] == ["unseen", "unseen"]
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(50)
+    assert "unseen" not in words.nth(3).inner_text()
+    words.nth(2).focus()
+    page.wait_for_timeout(50)
+    assert "At dogs this head puts" in page.locator("main").inner_text()
+    assert "position" not in state(page)
+
+
 def test_a_weight_opens_as_a_number(visit):
     page = visit("view=attention&text=the+dogs+bark")
     shown = page.locator(".arithmetic h3 + *").count()
@@ -588,6 +604,25 @@ def test_the_back_button_goes_through_the_views(visit):
     assert page.locator("h2").inner_text() == "Which words does it look at?"
     page.go_back()
     assert page.locator("h2").inner_text() == "What comes next?"
+
+
+def test_it_works_in_a_frame_without_an_address(browser, file, tmp_path):
+    """As notebooks show it: `iframe srcdoc`."""
+    framed = tmp_path / "framed.html"
+    source = file.read_text().replace("&", "&amp;").replace('"', "&quot;")
+    framed.write_text(f'<meta charset="utf-8"><iframe width="900" height="700" srcdoc="{source}">')
+    page = browser.new_page()
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text))
+    page.goto(framed.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name="Attention", exact=True).click()
+    frame.locator("#text").fill("seven ducks")
+    page.wait_for_timeout(250)
+    assert frame.locator("h2").inner_text() == "Which words does it look at?"
+    assert wrong == []
+    page.close()
 
 
 # ---------------------------------------------------------------- for everybody

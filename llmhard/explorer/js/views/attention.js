@@ -1,7 +1,7 @@
 /** Attention: which earlier words each word looks at, as arcs, as a matrix, as the numbers. */
 
 import { largest, percent } from "../numbers.js";
-import { button, choices, figure, heading, linkTo, wordOf } from "./controls.js";
+import { button, choices, figure, heading, linkTo, revealing, wordOf } from "./controls.js";
 import { h, keepingInView, roving } from "./dom.js";
 import { fixed, listed, roughly } from "./format.js";
 import { hue } from "./page.js";
@@ -150,6 +150,16 @@ function arcs(page) {
 }
 
 /**
+ * The position whose arcs are drawn strongly: the one pointed at, else the chosen one.
+ *
+ * @param {Page} page
+ */
+function pointedAt(page) {
+  const [, at] = (page.memory.pointed ?? "").match(/^word (\d+)$/) ?? [];
+  return at === undefined || Number(at) >= page.tokens.length ? page.position : Number(at);
+}
+
+/**
  * @param {Page} page
  * @param {number} at
  */
@@ -165,7 +175,7 @@ function middleOf(page, at) {
  */
 function fainter(page, base) {
   return page.trace.positions.flatMap((_, from) =>
-    from === page.position ? [] : curves(page, from, base, 0.14),
+    from === pointedAt(page) ? [] : curves(page, from, base, 0.14),
   );
 }
 
@@ -174,7 +184,7 @@ function fainter(page, base) {
  * @param {number} base
  */
 function strong(page, base) {
-  return curves(page, page.position, base, 0.9);
+  return curves(page, pointedAt(page), base, 0.9);
 }
 
 /**
@@ -205,14 +215,16 @@ function curves(page, from, base, opacity) {
  * @param {number} at
  */
 function arcWord(page, token, at) {
-  const weight = headAt(page).weights.data[at];
+  const from = pointedAt(page);
+  const weight = headAt(page, from).weights.data[at];
   const chosen = at === page.position;
   return button(
-    [h("span", token), h("span.number.small", at > page.position ? "unseen" : roughly(weight))],
+    [h("span", token), h("span.number.small", at > from ? "unseen" : roughly(weight))],
     () => page.set({ position: at, number: -1 }),
     {
       key: `word ${at}`,
-      class: at > page.position ? "later" : "",
+      class: at > from ? "later" : "",
+      on: revealing(page, `word ${at}`),
       "aria-pressed": String(chosen),
       tabindex: chosen ? 0 : -1,
       style: { width: `${wordWidth(page) - 8}px`, "--hue": at ? hue(at) : "var(--soft)" },
@@ -226,11 +238,11 @@ function story(page) {
   return h(
     "p.soft",
     "At ",
-    wordOf(page.token(page.position)),
+    wordOf(page.token(pointedAt(page))),
     " this head puts ",
-    h("b", looks(page, page.position, layer, head)),
+    h("b", looks(page, pointedAt(page), layer, head)),
     ". ",
-    page.position < page.trace.positions.length - 1 ? "It cannot see the words after it. " : "",
+    pointedAt(page) < page.trace.positions.length - 1 ? "It cannot see the words after it. " : "",
     linkTo(page, { view: "change" }, "What if this head were off?"),
   );
 }

@@ -130,3 +130,26 @@ export function wordOf(word) {
 export function figure(says, props, ...children) {
   return h("div", { role: "group", "aria-label": says, ...props }, ...children);
 }
+
+/**
+ * Handlers by which pointing at an element, or moving the focus to it, reveals something: its name
+ * is in the page's memory as `pointed` meanwhile.
+ *
+ * @param {Page} page
+ * @param {string} name
+ */
+export function revealing(page, name) {
+  const show = () => point(page, name);
+  const hide = () => page.memory.pointed === name && point(page, "");
+  return { mouseenter: show, focus: show, mouseleave: hide, blur: hide };
+}
+
+/**
+ * @param {Page} page
+ * @param {string} name
+ */
+function point(page, name) {
+  if ((page.memory.pointed ?? "") === name) return;
+  page.memory.pointed = name;
+  setTimeout(page.draw); // the focus may move while the page is drawn
+}

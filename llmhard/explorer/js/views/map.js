@@ -3,7 +3,7 @@
 import { runAt } from "../gpt.js";
 import { Run } from "../graph.js";
 import { format } from "../numbers.js";
-import { button, choices, figure, heading, wordOf } from "./controls.js";
+import { button, choices, figure, heading, revealing, wordOf } from "./controls.js";
 import { h, roving } from "./dom.js";
 import { fixed } from "./format.js";
 import { inspector, isBackward, leaveNumber, nameOfRun } from "./number.js";
@@ -253,11 +253,12 @@ function shownData(page, box) {
  * @param {number} most
  */
 function connection(page, { from, to, path }, sizes, most) {
+  const isNear = [`box ${from}`, `box ${to}`].includes(page.memory.pointed);
   const share = isBackward(page) ? Math.min(sizes.get(from) ?? 0, sizes.get(to) ?? 0) / most : 0;
   return h("path", {
     key: `${from} ${to}`,
     d: path,
-    class: isBackward(page) ? "flow backward" : "flow",
+    class: `flow${isBackward(page) ? " backward" : ""}${isNear ? " near" : ""}`,
     style: { "--share": share.toFixed(3) },
   });
 }
@@ -282,6 +283,7 @@ function boxButton(page, box, { i, isOnPath, share, ...of }) {
     class: `box${box.opens ? " opens" : ""}${isBackward(page) ? " backward" : ""}${isOnPath ? " on-path" : ""}`,
     title: isOnPath ? "On the path that mattered most" : null,
     style: place,
+    on: revealing(page, `box ${box.id}`),
     tabindex: i ? -1 : 0,
     "aria-pressed": String(chosen),
     "aria-label": boxSays(page, box, data),

@@ -324,11 +324,11 @@ function go(page, n) {
   const step = stepsOf(page)[n - 1];
   page.memory.trail = [];
   page.set({ ...step.state(page), tour: n });
-  point(step.at);
+  leadTheEyeTo(step.at);
 }
 
 /** Lead the eye to an element. @param {string} [selector] */
-function point(selector) {
+function leadTheEyeTo(selector) {
   const element = selector && document.querySelector(selector);
   if (!element) return;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
