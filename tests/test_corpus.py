@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,13 @@ def test_how_many_are_held_out(text, held_out):
         assert len(others) == held_out
         assert len(training) == len(text) - held_out
         assert not set(training) & set(others)
+
+
+@pytest.mark.parametrize("name", ["own.txt", "../own.txt", "/etc/own.txt", "a/b/own.txt"])
+def test_a_text_is_looked_for_in_this_folder_only(name):
+    assert corpus.places(name) == [Path("own.txt")]
+
+
+def test_a_bundled_text_is_found_first():
+    name = corpus.default_path().name
+    assert corpus.places(f"somewhere/{name}") == [corpus.default_path(), Path(name)]
