@@ -22,12 +22,12 @@ export function attentionView(page) {
   const { layer, head } = chosenHead(page);
   return [
     heading(
-      "Which words does it look at?",
+      `Which ${page.unit}s does it look at?`,
       "To guess what follows ",
       wordOf(page.token(page.position)),
-      ", the model may look back at every word before it. Each of its ",
+      ", the model may look back at all that came before. Each of its ",
       h("b", `${headsOf(page).length} heads`),
-      " shares out 100\u00a0% of its attention: choose a word to see where that goes.",
+      ` shares out 100\u00a0% of its attention. Point at a ${page.unit} to see where that goes.`,
     ),
     gallery(page),
     h(

@@ -3,6 +3,7 @@
 import { format, percent } from "../numbers.js";
 import { weightsThatMattered } from "../paths.js";
 import { headName } from "./page.js";
+import { barRow } from "./bars.js";
 import { button, heading, slider } from "./controls.js";
 import { h, roving } from "./dom.js";
 import { costsOfHeads, effectsOf } from "./effects.js";
@@ -409,7 +410,6 @@ function beforeAndAfter(page) {
     .sort((a, b) => Math.max(after[b], before[b]) - Math.max(after[a], before[a]))
     .slice(0, 8);
   const most = Math.max(...order.map((id) => Math.max(before[id], after[id])));
-  const width = (/** @type {number} */ p) => `${(100 * p) / most}%`;
   return h(
     "div",
     {
@@ -426,22 +426,10 @@ function beforeAndAfter(page) {
       h("span.pale", "as trained"),
     ),
     order.map((id) =>
-      h(
-        "div.mini.wide",
-        { key: `${id}` },
-        h("span.name", page.next(id)),
-        h(
-          "span.track",
-          { "aria-hidden": "true" },
-          h("i.own", { style: { width: width(before[id]) } }),
-          h("i.now", { style: { width: width(after[id]) } }),
-        ),
-        h(
-          "span.small",
-          percent(after[id]),
-          h("span.unseen", `, as trained ${percent(before[id])}`),
-        ),
-      ),
+      barRow(page.next(id), { own: before[id] / most, now: after[id] / most }, [
+        percent(after[id]),
+        h("span.unseen", `, as trained ${percent(before[id])}`),
+      ]),
     ),
   );
 }

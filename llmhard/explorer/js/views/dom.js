@@ -228,6 +228,8 @@ function listen(element, handlers) {
   listening.set(element, known);
 }
 
+const MARGIN = 48; // pixels of what is beside the child
+
 /**
  * Return what, as the `draw` of a container that scrolls sideways, keeps its chosen child in view
  * when another is chosen.
@@ -242,9 +244,9 @@ export function keepingInView(selector, chosen) {
     requestAnimationFrame(() => {
       const child = container.querySelector(selector)?.getBoundingClientRect();
       const box = container.getBoundingClientRect();
-      if (child)
-        container.scrollLeft +=
-          Math.max(0, child.right - box.right) + Math.min(0, child.left - box.left);
+      if (!child) return;
+      const [right, left] = [child.right - box.right, child.left - box.left];
+      container.scrollLeft += Math.max(0, right + MARGIN) + Math.min(0, left - MARGIN);
     });
   };
 }

@@ -1,6 +1,7 @@
 /** The lens: what the model would say if it stopped after each layer. */
 
 import { largest, percent } from "../numbers.js";
+import { barRow, likeliest } from "./bars.js";
 import { button, heading, wordOf } from "./controls.js";
 import { h, keepingInView } from "./dom.js";
 import { listed, roughly } from "./format.js";
@@ -172,20 +173,14 @@ function lensCell(page, position, p, tone) {
  */
 function stageBars(page, { layer, name }) {
   const p = lensAt(page, page.position, layer);
-  const order = [...p.keys()].sort((a, b) => p[b] - p[a]).slice(0, 6);
+  const order = likeliest(p, 6);
   const says = `${name}: ${listed(order.map((id) => `${page.next(id)} ${percent(p[id])}`))}`;
   return h(
     "div",
     { key: `${layer}`, role: "group", "aria-label": says },
     h("p.soft.small", name),
     order.map((id) =>
-      h(
-        "div.mini",
-        { key: `${id}`, "aria-hidden": "true" },
-        h("span.name", page.next(id)),
-        h("span.track", h("i.now", { style: { width: `${100 * p[id]}%` } })),
-        h("span.small", roughly(p[id])),
-      ),
+      barRow(page.next(id), { now: p[id] }, roughly(p[id]), { "aria-hidden": "true" }),
     ),
   );
 }

@@ -2,6 +2,7 @@
 
 import { choose, probabilities } from "../sampling.js";
 import { percent } from "../numbers.js";
+import { track } from "./bars.js";
 import { button, figure, heading, linkTo, slider } from "./controls.js";
 import { h, roving } from "./dom.js";
 import { count, exactly, fixed, listed } from "./format.js";
@@ -135,17 +136,12 @@ function shownOf(page, candidates) {
  */
 function bar(page, candidate, most, first) {
   const { id, name, own, now, cutBy, truth } = candidate;
-  const width = (/** @type {number} */ p) => `${(100 * p) / most}%`;
   const actual = page.sentence.ids[page.position + 1] === id;
   return button(
     [
       h("span.name", name),
-      h(
-        "span.track",
-        { "aria-hidden": "true" },
-        h("i.own", { style: { width: width(own) } }),
-        h("i.now", { style: { width: width(now) } }),
-        truth === null ? null : h("i.mark", { style: { left: width(truth) } }),
+      track(
+        { own: own / most, now: now / most, mark: truth && truth / most },
         cutBy ? h("span.cut-by", `cut by ${cutBy}`) : null,
       ),
       h("span.figure.of-model", percent(cutBy ? own : now)),

@@ -102,7 +102,7 @@ const STEPS = [
     state: () => ({ ...PLAIN, view: "truth", text: "seven ducks swims" }),
     at: ".notice",
     words: (page) => [
-      `\u201cSeven ducks swims\u201d is wrong, and the page knows it: the grammar that wrote the training text never says so. The model was not told any rule. Yet it gave \u201cswims\u201d ${wordShare(page, 2)}.`,
+      `\u201cSeven ducks swims\u201d is wrong, and the page knows it: the grammar that wrote the training text never says so. Nobody told the model any rule; it gave \u201cswims\u201d ${wordShare(page, 2)}.`,
     ],
   },
   {
@@ -138,7 +138,7 @@ const STEPS = [
     }),
     at: "[data-tour=after]",
     words: (page) => [
-      `Is that head really needed? It is switched off now. After \u201cthe dogs by the pond\u201d the model would now say \u201c${page.next(largest(page.here.probabilities.data))}\u201d; as trained it says \u201c${page.next(largest(page.original.positions[page.position].probabilities.data))}\u201d. Look at the pairs, too: what else did it forget?`,
+      `Is that head really needed? It is switched off now. ${afterKnockOut(page)} Look at the pairs of sentences, too: what else did it forget?`,
     ],
   },
   {
@@ -213,6 +213,15 @@ function stepsOf(page) {
 function bestNext(page) {
   const { positions } = page.readingOf(sentence(page, "seven ducks"));
   return largest(positions[positions.length - 1].logits.data);
+}
+
+/** @param {Page} page */
+function afterKnockOut(page) {
+  const [now, before] = [page.here, page.original.positions[page.position]].map((at) =>
+    page.next(largest(at.probabilities.data)),
+  );
+  const still = now === before ? "still" : "now";
+  return `After ${page.quoted} the model ${still} says \u201c${now}\u201d first; as trained it says \u201c${before}\u201d.`;
 }
 
 /** @param {Page} page */

@@ -3,6 +3,7 @@
 import { Film } from "../film.js";
 import { read } from "../gpt.js";
 import { format, percent } from "../numbers.js";
+import { barRow, likeliest } from "./bars.js";
 import { button, choices, figure, heading, slider } from "./controls.js";
 import { h } from "./dom.js";
 import { count, fixed, listed, roughly } from "./format.js";
@@ -337,16 +338,11 @@ function knew(film, at) {
     kinds
       .sort(([a], [b]) => (learned[a] ?? Infinity) - (learned[b] ?? Infinity))
       .map(([kind, share]) =>
-        h(
-          "div.mini.kinds-then",
-          { key: kind },
-          h("span.name", kind),
-          h(
-            "span.track.half",
-            { "aria-hidden": "true" },
-            h("i.now", { style: { width: `${100 * share}%` } }),
-          ),
-          h("span.small", roughly(share)),
+        barRow(
+          kind,
+          { now: share },
+          roughly(share),
+          { class: "kinds-then" },
           h("span.small.soft", learnedSays(learned[kind])),
         ),
       ),
@@ -368,25 +364,21 @@ function learnedSays(step) {
 function guesses(page, film, at) {
   const p = readingAt(page, film, at).positions[page.position].probabilities.data;
   const truth = page.truth(page.position);
-  const order = [...p.keys()].sort((a, b) => p[b] - p[a]).slice(0, 7);
+  const order = likeliest(p, 7);
   const most = Math.max(...order.map((id) => Math.max(p[id], truth?.[id] ?? 0)));
-  const width = (/** @type {number} */ x) => `${(100 * x) / most}%`;
   const says = listed(order.map((id) => `${page.next(id)} ${percent(p[id])}`));
   return h(
     "section",
     { key: "guesses", "aria-label": `What it expected then after ${page.quoted}: ${says}` },
     h("h3", `After ${page.quoted}`),
     order.map((id) =>
-      h(
-        "div.mini.wide",
-        { key: `${id}`, "aria-hidden": "true" },
-        h("span.name", page.next(id)),
-        h(
-          "span.track",
-          h("i.now", { style: { width: width(p[id]) } }),
-          truth ? h("i.mark", { style: { left: width(truth[id]) } }) : null,
-        ),
-        h("span.small", percent(p[id])),
+      barRow(
+        page.next(id),
+        { now: p[id] / most, mark: truth && truth[id] / most },
+        percent(p[id]),
+        {
+          "aria-hidden": "true",
+        },
       ),
     ),
   );
