@@ -84,17 +84,17 @@ class Person:
 
     def see(self, what):
         """Wait until this is on the screen."""
-        self._look(lambda: what in self.shown())
+        self.look(lambda: what in self.shown())
         assert what in self.shown()
 
     def prompt(self):
         """Wait until a line can be typed."""
-        self._look(self._at_prompt)
+        self.look(self._at_prompt)
         return self.above()
 
     def end(self):
         """The exit code and all that was shown; the terminal is set as it was."""
-        self._look(lambda: False)
+        self.look(lambda: False)
         code = self.process.wait(timeout=30)
         assert termios.tcgetattr(self.descriptor) == self.settings
         os.close(self.descriptor)
@@ -106,7 +106,7 @@ class Person:
     def _more(self):
         return bool(select.select([self.descriptor], [], [], 0.15)[0])
 
-    def _look(self, until):
+    def look(self, until):
         deadline = time.monotonic() + 30
         while not until():
             assert time.monotonic() < deadline, self.shown()
@@ -388,7 +388,8 @@ def test_a_terminal_that_hangs_up(folder, person_at, controls, err):
     with (folder / "err.txt").open("w+") as file:
         options = {"stderr": file} if err else {}
         person = person_at(SAMPLE, folder, controls=controls, **options)
-        person.see(">")
+        prompt = folder / "err.txt"  # it goes where errors go
+        person.look(lambda: ">" in person.shown() or ">" in prompt.read_text())
         os.close(person.descriptor)
         assert person.process.wait(timeout=30) == (128 + signal.SIGHUP if controls else 0)
         file.seek(0)
