@@ -366,6 +366,17 @@ def test_from_the_map_to_one_number_and_back_by_keyboard(visit):
     assert page.locator(".levels [aria-current]").inner_text() == "The whole model"
 
 
+def test_another_sentence_begins_a_new_way_through_the_numbers(visit):
+    page = visit("view=map&part=logits&number=5")
+    page.locator(".children-table button").first.click()
+    assert page.locator(".trail button").count() == 1
+    page.fill("#text", "seven ducks")
+    assert page.locator(".trail button").count() == 0
+    assert "ducks" in page.locator(".inspector h3").inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator(".inspector").count() == 0
+
+
 def test_a_cell_is_chosen_by_mouse_and_its_formula_is_right(visit):
     page = visit("view=map&part=layers.0.middle")
     cells = page.locator(".inspector .cells")
@@ -466,6 +477,8 @@ def test_no_attention_at_all_and_the_temperature_of_attention(visit):
     page.focus("[data-name='Temperature of attention']")
     page.keyboard.press("Home")
     assert state(page)["changes"] == "temperature:0.125"
+    page.keyboard.press("Control+z")
+    assert "changes" not in state(page)
 
 
 def test_a_weight_is_edited(visit, trained):

@@ -193,7 +193,7 @@ function start() {
  * @param {KeyboardEvent} event
  */
 function pressed(page, event) {
-  const inField = event.target instanceof HTMLElement && event.target.matches("input, select");
+  const inField = event.target instanceof HTMLElement && event.target.matches("input:not([type=range]), select");
   if (event.key === "Escape" && ["map", "backward"].includes(page.state.view)) leaveLevel(page);
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && !inField) page.store.undo();
 }
