@@ -397,6 +397,18 @@ def test_a_cell_is_chosen_by_mouse_and_its_formula_is_right(visit):
     assert isclose(float(result), total, abs_tol=0.002)
 
 
+def test_a_row_of_a_large_table_is_chosen(visit, trained):
+    saved, _ = trained
+    page = visit("view=map&run=0&number=3")
+    page.get_by_label("Row of").fill("17")
+    page.get_by_label("Row of").press("Enter")
+    assert state(page)["number"] == str(17 * 32 + 3)
+    assert saved.tokenizer.words[16] in page.locator(".inspector h3").inner_text()
+    weight = saved.model.parameters["wte.weight"].data[17][3]
+    shown = page.locator(".value").inner_text().replace("\u2212", "-")
+    assert isclose(float(shown), weight, rel_tol=1e-4)
+
+
 def test_backward_from_the_right_word(visit, trained):
     saved, _ = trained
     page = visit("view=map&text=seven+ducks")
@@ -492,6 +504,9 @@ def test_a_weight_is_edited(visit, trained):
     weight = saved.model.parameters["h.1.mlp.up_proj.weight"].data[3][4]
     assert isclose(float(value.input_value()), weight, rel_tol=1e-5)
     value.fill("5")
+    has_measured(page)  # and is drawn again, which leaves alone what is being typed
+    page.wait_for_timeout(100)
+    assert value.input_value() == "5"
     value.press("Enter")
     assert state(page)["changes"] == "weight:h.1.mlp.up_proj.weight[3][4]:5"
     assert "h.1.mlp.up_proj.weight[3][4] is 5" in page.locator(".notice").inner_text()
@@ -500,6 +515,10 @@ def test_a_weight_is_edited(visit, trained):
     page.get_by_label("row").fill("999")
     page.get_by_label("row").press("Enter")
     assert state(page)["weight"] == "h.1.mlp.up_proj.weight[127][4]"
+    page.get_by_label("row").fill("5000")
+    page.get_by_label("row").press("Enter")
+    assert page.get_by_label("row").input_value() == "127"
+    assert page.evaluate("document.activeElement.tagName") == "INPUT"
     page.get_by_role("button", name="The weight that matters most here").click()
     assert state(page)["weight"].startswith("lm_head.weight[")
 

@@ -6,6 +6,7 @@ import { button, linkTo } from "./controls.js";
 import { h, roving } from "./dom.js";
 import { count, signed } from "./format.js";
 import { cells, largestSize } from "./svg.js";
+import { placeField } from "./weights.js";
 
 /**
  * @typedef {import("./dom.js").VNode} VNode
@@ -296,23 +297,9 @@ function matrixCells(page, run, data, at) {
  */
 function rowInput(page, run, row, at) {
   const col = Math.max(0, at) % run.cols;
-  const go = (/** @type {any} */ event) =>
-    page.set({
-      number: Math.max(0, Math.min(run.rows - 1, Number(event.target.value) || 0)) * run.cols + col,
-    });
-  return h(
-    "label.row.small",
-    { key: "row" },
-    "Row ",
-    h("input", {
-      type: "number",
-      min: 0,
-      max: run.rows - 1,
-      value: String(row),
-      on: { change: go },
-    }),
-    ` of ${run.rows}; the rows around it are shown.`,
-  );
+  const go = (/** @type {number} */ row) => page.set({ number: row * run.cols + col });
+  const label = `Row of ${run.rows}; the rows around it are shown`;
+  return h("div.row.weight", { key: "row" }, placeField("row", label, row, run.rows, go));
 }
 
 /**
