@@ -60,7 +60,7 @@ function top(page) {
     h("h1", "See inside a GPT"),
     h(
       "p.facts",
-      `A language model of ${numbers.toLocaleString("en")} numbers, at work in this page. You can see and change every one.`,
+      `A language model of ${numbers.toLocaleString("en")} numbers, all of them here to see and to change.`,
     ),
     tourButton(page),
     button(
