@@ -60,7 +60,7 @@ function top(page) {
     h("h1", "See inside a GPT"),
     h(
       "p.facts",
-      `A language model of ${numbers.toLocaleString("en")} numbers, at work in this page. See and change every one.`,
+      `A language model of ${numbers.toLocaleString("en")} numbers, all of them here to see and to change.`,
     ),
     tourButton(page),
     button(
@@ -193,7 +193,8 @@ function start() {
  * @param {KeyboardEvent} event
  */
 function pressed(page, event) {
-  const inField = event.target instanceof HTMLElement && event.target.matches("input, select");
+  const inField =
+    event.target instanceof HTMLElement && event.target.matches("input:not([type=range]), select");
   if (event.key === "Escape" && ["map", "backward"].includes(page.state.view)) leaveLevel(page);
   if (event.key === "z" && (event.ctrlKey || event.metaKey) && !inField) page.store.undo();
 }

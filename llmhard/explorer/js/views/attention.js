@@ -27,7 +27,7 @@ export function attentionView(page) {
       wordOf(page.token(page.position)),
       ", the model may look back at all that came before. Each of its ",
       h("b", `${headsOf(page).length} heads`),
-      ` shares out 100\u00a0% of its attention. Point at a ${page.unit} to see where that goes.`,
+      ` divides 100\u00a0% of its attention among them. Point at a ${page.unit} to see where that goes.`,
     ),
     gallery(page),
     h(
@@ -257,11 +257,11 @@ const SHOWS = /** @type {const} */ ([
 
 const EXPLAINED = {
   weights:
-    "Each row is a word that looks, each column a word looked at. A row adds up to 100\u00a0%.",
+    "Each row is a word that is looking, each column a word it looks at. Every row adds up to 100\u00a0%.",
   scores:
-    "Before softmax: how well the looking word\u2019s query fits the other\u2019s key. Any number; the largest wins.",
+    "Before softmax: how well the query of the row\u2019s word matches the key of the column\u2019s. The largest gets the most attention.",
   mixture:
-    "What each word takes with it: the others\u2019 values, mixed by the weights of its row.",
+    "What each word takes away: the values of the words it looks at, mixed in the shares of its row.",
 };
 
 /** @param {Page} page */
@@ -449,7 +449,7 @@ function arithmetic(page) {
     ),
     h(
       "p",
-      "Multiply the two number by number, add up, divide by \u221a",
+      "Multiply the two, number by number, add up the products, and divide by \u221a",
       size,
       ": the score is ",
       h("b.number", fixed(scores.data[at], 3)),
@@ -457,7 +457,7 @@ function arithmetic(page) {
     ),
     h(
       "p",
-      "Softmax makes shares of the scores of this row: e",
+      "Softmax turns the scores of this row into shares: e",
       h("sup", fixed(scores.data[at], 2)),
       " = ",
       h("span.number", fixed(Math.exp(scores.data[at]), 3)),

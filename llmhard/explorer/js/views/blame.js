@@ -42,7 +42,7 @@ export function blame(page) {
       h("h3", "The path that mattered most"),
       h(
         "p.soft.small",
-        "From the loss down, at each number to the one below that matters most to it. The measure: by how much the loss would fall or rise, in proportion, if this number shrank.",
+        "It starts at the loss and goes, from each number, to the input that matters most to it. The measure is gradient \u00d7 value: with the number 1\u00a0% smaller, the loss would fall by a hundredth of its measure.",
       ),
       h(
         "ol.path",
@@ -55,7 +55,7 @@ export function blame(page) {
       h("h3", "The weights that mattered most"),
       h(
         "p.soft.small",
-        "Of all weights of the model, those with the largest gradient \u00d7 value for this one guess.",
+        "Of all the model\u2019s weights, the ones with the largest gradient \u00d7 value for this one guess.",
       ),
       weightTable(page),
     ),

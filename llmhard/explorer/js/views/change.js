@@ -153,7 +153,7 @@ function headSwitches(page) {
     ),
     h(
       "p.soft.small",
-      `Above, where each head looks, a row for each layer. Below, what ${what} of the next word after ${page.quoted} would grow by without it alone.`,
+      `Each picture shows where a head looks; there is a row for each layer. The number is how much ${what} of the next word after ${page.quoted} would grow with that head alone switched off.`,
     ),
   );
 }
@@ -279,8 +279,8 @@ function weightMatters(page, name, index) {
   const run = /** @type {import("../graph.js").Run} */ (trace.parameters.get(name));
   const change = -0.01 * run.data[index] * (run.grad?.[index] ?? 0);
   const next = `${page.quoted} goes on with \u201c${page.next(page.target)}\u201d`;
-  if (Math.abs(change) < 1e-7) return `For the loss if ${next}, it hardly matters. `;
-  return `If ${next}, 1\u00a0% less of it changes the loss by ${signed(change, 5)}. `;
+  if (Math.abs(change) < 1e-7) return `If ${next}, it hardly matters to the loss. `;
+  return `If ${next}, making it 1\u00a0% smaller changes the loss by ${signed(change, 5)}. `;
 }
 
 /**
@@ -332,7 +332,7 @@ function measures(page) {
     { key: "measures" },
     measure(
       "Loss of this sentence",
-      `nats a ${page.unit}, the mean over its ${page.sentence.read.length}; lower is better`,
+      `nats per ${page.unit}, averaged over its ${count(page.sentence.read.length, page.unit)}; lower is better`,
       meanLoss(page, page.original),
       meanLoss(page, page.trace),
       1,
@@ -340,7 +340,7 @@ function measures(page) {
     page.grammar
       ? measure(
           "Distance from the truth",
-          `nats a word, on ${count(page.data.sentences.length, "other sentence")}`,
+          `nats per word, on ${count(page.data.sentences.length, "other sentence")}`,
           before && before.gap,
           after && after.gap,
           1,
@@ -445,7 +445,7 @@ function pairsBoard(page) {
     h("h3", "What it still knows"),
     h(
       "p.soft.small",
-      "Each dot is a pair of sentences, a right one and one with a single mistake. A full dot: the model finds the right one likelier.",
+      "Each dot is a pair of sentences: one right, one with a single mistake. A filled dot means that the model finds the right one more likely.",
     ),
     h(
       "div.kinds",

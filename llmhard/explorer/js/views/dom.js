@@ -176,18 +176,22 @@ function updateAttributes(element, before, props) {
   for (const name in before)
     if (!(name in props) && !SPECIAL.has(name)) element.removeAttribute(name);
   for (const [name, value] of Object.entries(props)) {
-    if (PROPERTIES.has(name)) setProperty(element, name, value);
+    if (PROPERTIES.has(name)) setProperty(element, name, value, before[name]);
     else if (!SPECIAL.has(name) && value !== before[name]) setAttribute(element, name, value);
   }
 }
 
 /**
+ * Set a property, but leave alone what the reader is just typing into a field.
+ *
  * @param {any} element
  * @param {string} name
  * @param {any} value
+ * @param {any} before
  */
-function setProperty(element, name, value) {
-  if (element[name] !== value) element[name] = value;
+function setProperty(element, name, value, before) {
+  const isTyping = value === before && element === document.activeElement;
+  if (element[name] !== value && !isTyping) element[name] = value;
 }
 
 /**

@@ -19,8 +19,8 @@ import { listed, roughly } from "./format.js";
 export function lensView(page) {
   return [
     heading(
-      "What would it say half-way?",
-      "A guess is not made all at once: each layer adds to what the layers before have found. Here the model is made to speak early, after each of them. Read a column downward to see a guess take shape.",
+      "What would it say halfway?",
+      "A guess is not made all at once: each layer adds to what the earlier layers found. Here the model is made to speak early, after each of them. Read down a column to see a guess take shape.",
     ),
     lensTable(page),
     h(

@@ -67,9 +67,9 @@ function backwardHeading(page) {
     "Who is to blame?",
     "Suppose the right next word is ",
     wordOf(page.next(page.target)),
-    ". The loss says how surprised the model is: ",
+    ". The loss says how surprised the model would be: ",
     h("b.number", fixed(page.loss.loss.data[0])),
-    ". Going backward, every number learns how the loss would change if it changed: its gradient. Training moves each weight a little against it.",
+    ". Going backward, every number learns how the loss would change if it changed: its gradient. Training moves each weight a little in the opposite direction.",
   );
 }
 

@@ -31,7 +31,7 @@ export function nextView(page) {
       h("b", count(candidates.length, "token")),
       " a probability. ",
       page.grammar
-        ? "The diamonds are the truth: a grammar wrote the sentences that the model learned from, so how likely each word really is, is known exactly."
+        ? "The diamonds are the truth: a grammar wrote the sentences that the model learned from, so we know exactly how likely each word really is."
         : "That is all it does. Writing is choosing one of them, again and again.",
     ),
     h(

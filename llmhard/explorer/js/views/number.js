@@ -6,6 +6,7 @@ import { button, linkTo } from "./controls.js";
 import { h, roving } from "./dom.js";
 import { count, signed } from "./format.js";
 import { cells, largestSize } from "./svg.js";
+import { placeField } from "./weights.js";
 
 /**
  * @typedef {import("./dom.js").VNode} VNode
@@ -82,14 +83,16 @@ const PART_NAMES = {
 const EXPLAINED_PARTS = {
   "token's embedding":
     "What the model knows of this word before it has read any other: its row in a table.",
-  "position's embedding": "That it stands at this place in the sentence: a row of another table.",
+  "position's embedding":
+    "What it means to be at this place in the sentence: a row of another table.",
   embedding: "Word and place, added up and scaled.",
   norm: "The same numbers, scaled so that they are neither large nor small on average.",
   q: "The query: what this word is looking for in the words before it. Each head has its share.",
   k: "The key: what this word can be found by. Each head has its share.",
   v: "The value: what others take with them when they look at this word.",
   "q \u00b7 k": "How well the query fits each key: multiplied number by number, added up.",
-  scores: "The same, made smaller by the square root of how many numbers a key has.",
+  scores:
+    "The same, divided by the square root of a key\u2019s length, which keeps them from growing with it.",
   weights:
     "Softmax turned the scores into shares of 100\u00a0%: how much this head looks at each word.",
   mix: "The values of the words looked at, in these shares: what the head has found.",
@@ -98,8 +101,8 @@ const EXPLAINED_PARTS = {
   "residual stream": "All that is known so far. Layers only ever add to it.",
   "hidden before relu":
     "Each unit asks one question of the stream: a dot product with its weights.",
-  hidden: "Of the MLP\u2019s units, those above zero speak; the others are 0.",
-  mlp: "What the speaking units add to the stream.",
+  hidden: "The units above zero fire; all the others are set to 0.",
+  mlp: "What the units that fire add to the stream.",
   logits: "A score for each word that could come next.",
   probabilities: "Softmax turned the scores into probabilities that add up to 100\u00a0%.",
   loss: "How surprised the model is by the right word: minus the logarithm of its probability.",
@@ -294,23 +297,9 @@ function matrixCells(page, run, data, at) {
  */
 function rowInput(page, run, row, at) {
   const col = Math.max(0, at) % run.cols;
-  const go = (/** @type {any} */ event) =>
-    page.set({
-      number: Math.max(0, Math.min(run.rows - 1, Number(event.target.value) || 0)) * run.cols + col,
-    });
-  return h(
-    "label.row.small",
-    { key: "row" },
-    "Row ",
-    h("input", {
-      type: "number",
-      min: 0,
-      max: run.rows - 1,
-      value: String(row),
-      on: { change: go },
-    }),
-    ` of ${run.rows}; the rows around it are shown.`,
-  );
+  const go = (/** @type {number} */ row) => page.set({ number: row * run.cols + col });
+  const label = `Row of ${run.rows}; the rows around it are shown`;
+  return h("div.row.weight", { key: "row" }, placeField("row", label, row, run.rows, go));
 }
 
 /**
@@ -433,7 +422,7 @@ function gradientSays(page, grad) {
     h("b.number", format(grad)),
     h(
       "span.soft",
-      `: if this number were 0.01 larger, the loss of \u201c${page.next(page.target)}\u201d would change by about `,
+      `: if this number were 0.01 larger, the loss for \u201c${page.next(page.target)}\u201d would change by about `,
       h("span.number", signed(grad * 0.01, 6)),
       ".",
     ),
@@ -457,7 +446,7 @@ function children(page, parent, all) {
       { on: { keydown: roving("button") } },
       h(
         "caption",
-        `Computed from ${count(all.length, "number")}${all.length > SHOWN_CHILDREN ? ", those that matter most first" : ""}`,
+        `Computed from ${count(all.length, "number")}${all.length > SHOWN_CHILDREN ? ", the most important first" : ""}`,
       ),
       h(
         "thead",

@@ -43,6 +43,7 @@ export function sentenceView(page) {
  * @param {string} text
  */
 export function typed(page, text) {
+  page.memory.trail = []; // it led through another sentence
   page.set({ text, position: -1, run: -1, number: -1, target: "" });
 }
 
@@ -83,7 +84,10 @@ function tokens(page) {
  */
 function readToken(page, position, more) {
   const chosen = position === page.position;
-  const choose = () => page.set({ position, run: -1, number: -1, target: "" });
+  const choose = () => {
+    page.memory.trail = [];
+    page.set({ position, run: -1, number: -1, target: "" });
+  };
   const text = [page.token(position), h("span.id", page.sentence.ids[position])];
   return button(text, choose, {
     key: `token ${position}`,

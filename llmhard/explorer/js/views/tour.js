@@ -146,7 +146,7 @@ const STEPS = [
     state: (page) => ({ ...PLAIN, view: "map", text: sentence(page, "seven ducks") }),
     at: ".map",
     words: () => [
-      "Everything is put back. These are the stations of a word, from left to right. Each strip is the real numbers there. Layers can be opened, and the heads inside them.",
+      "Everything is put back. These are the stops on a word\u2019s way to a guess. Each strip shows the actual numbers there. Layers can be opened, and so can the heads inside them.",
     ],
   },
   {
@@ -160,7 +160,7 @@ const STEPS = [
     }),
     at: ".inspector",
     words: () => [
-      "This is one of the numbers: the score of the likeliest next word. Below it stands how it was computed, with the numbers in it. Each number that went into it can be opened in turn, down to the weights. Escape leads back.",
+      "This is one of the numbers: the score of the likeliest next word. The card shows how it was computed, with the actual numbers. Each number that went into it can be opened in turn, down to the weights. Escape takes you back.",
     ],
   },
   {
@@ -172,7 +172,7 @@ const STEPS = [
     }),
     at: ".map",
     words: (page) => [
-      `Suppose \u201c${page.next(page.target)}\u201d is right. The loss is ${fixed(page.loss.loss.data[0])}: minus the logarithm of its probability. Going backward tells each number how it should have been different; the redder a box, the more it matters. Training is doing this, thousands of times.`,
+      `Suppose \u201c${page.next(page.target)}\u201d is right. The loss is ${fixed(page.loss.loss.data[0])}: minus the logarithm of its probability. Going backward tells every number how it should have differed; the redder a box, the more it matters. Training does this thousands of times.`,
     ],
   },
   {
@@ -180,11 +180,11 @@ const STEPS = [
     state: (page) => ({ ...PLAIN, view: "lens", text: sentence(page, "the dogs by the pond") }),
     at: ".lens",
     words: () => [
-      "Made to speak early, the model is often wrong. Follow the last column: each layer puts something right.",
+      "Made to speak early, the model is often wrong. Follow the last column: each layer corrects something.",
     ],
   },
   {
-    title: "How it came to know",
+    title: "How it learned all this",
     needs: (page) => page.data.film !== null,
     state: () => ({ ...PLAIN, view: "film", snapshot: 0 }),
     at: "#view",
@@ -228,7 +228,7 @@ function afterKnockOut(page) {
 function bestSays(page) {
   const p = page.here.probabilities.data;
   const id = largest(p);
-  return `\u201c${page.next(id)}\u201d is the likeliest with ${percent(p[id])}`;
+  return `\u201c${page.next(id)}\u201d is the likeliest, at ${percent(p[id])}`;
 }
 
 /**

@@ -171,7 +171,7 @@ function curve(page, film, at) {
     "section",
     { key: "curve", "aria-label": "The loss" },
     h("h3", "The loss"),
-    h("p.soft.small", `${says}. Lower is better; the steps are drawn closer and closer together.`),
+    h("p.soft.small", `${says}. Lower is better. The axis of steps is logarithmic.`),
     figure(
       says,
       { class: "curve" },
@@ -333,7 +333,7 @@ function knew(film, at) {
     h("h3", "What it knew then"),
     h(
       "p.soft.small",
-      `Of pairs of a right and a wrong sentence, how often it finds the right one likelier; half by chance. At the end of a row: from when on it was right, ${roughly(right)} or more, for good.`,
+      `How often it finds the right sentence of a pair more likely than the wrong one; by chance, half the time. On the right, the step from which it stayed at ${roughly(right)} or above.`,
     ),
     kinds
       .sort(([a], [b]) => (learned[a] ?? Infinity) - (learned[b] ?? Infinity))
@@ -352,7 +352,7 @@ function knew(film, at) {
 /** @param {number | null | undefined} step */
 function learnedSays(step) {
   return step === null || step === undefined
-    ? "not for good"
+    ? "never steadily"
     : `from step ${step.toLocaleString("en")} on`;
 }
 
@@ -433,7 +433,7 @@ function wordMap(page, film, at) {
     h("h3", `${page.unit === "word" ? "Words" : "Characters"} that are used alike come together`),
     h(
       "p.soft.small",
-      `Each dot is a ${page.unit}: ${count(page.model.config.n_embd, "number")}, seen from the side on which they differ most in the end, and drawn to fill the square. ${classes.length ? `${says}.` : ""}`,
+      `Each dot is a ${page.unit}: ${count(page.model.config.n_embd, "number")}, seen from the angle that spreads them most at the end of the training, and scaled to fill the square. ${classes.length ? `${says}.` : ""}`,
     ),
     film.tables.length > 1
       ? choices(
@@ -568,7 +568,7 @@ function momentSays({ m, root, move }, rate) {
     return "The film keeps Adam\u2019s moments of the layers\u2019 weights only, not of the tables of words.";
   }
   const way = move > 0 ? "up" : "down";
-  return `Adam remembers its mean gradient, ${format(m)}, and its usual size, ${format(root)}. From the two, at a learning rate of ${format(rate, 2)}, it moved the weight ${way} by ${format(Math.abs(move), 3)} in that step.`;
+  return `Adam remembers its mean gradient, ${format(m)}, and its usual size, ${format(root)}. From these two, at a learning rate of ${format(rate, 2)}, it moved the weight ${way} by ${format(Math.abs(move), 3)} in that step.`;
 }
 
 /**

@@ -28,7 +28,7 @@ export function truthView(page) {
   return [
     heading(
       "Is it right?",
-      "A grammar wrote the training text, so for every beginning the right probabilities are known exactly. Each row is a step: what the model gave the word that came, and what it should have given.",
+      "A grammar wrote the training text, so for every beginning the right probabilities are known exactly. Each row is a step: the probability that the model gave the word that came, and the one it should have given.",
     ),
     steps(page),
     departed(page),
@@ -198,10 +198,13 @@ function derivationOf(page) {
   return h(
     "section",
     { key: "derivation", "aria-label": "Derivation" },
-    h("h3", page.departure ? "How the part that is right came about" : "How the grammar made it"),
+    h(
+      "h3",
+      page.departure ? "How the grammar makes the part that is right" : "How the grammar made it",
+    ),
     h(
       "p.soft",
-      "Each name is replaced by what hangs below it, until only words are left. Of several ways, this is the likeliest. Dashed parts are still to come.",
+      "Each name is replaced by what hangs below it, until only words are left. If there are several ways, this is the likeliest one. Dashed parts are still to come.",
     ),
     h("div.scroll", h("div.tree", branch(tree, page))),
   );

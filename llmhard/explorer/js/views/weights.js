@@ -47,8 +47,8 @@ export function weightPicker(page, { name, row, col }, more = null) {
     "div.row.weight",
     { key: "picker" },
     matrixField(page, name, (name) => go({ name, row: 0, col: 0 })),
-    placeField(rowName(page, name, row), row, matrix.rows, (row) => go({ name, row, col })),
-    placeField("column", col, matrix.cols, (col) => go({ name, row, col })),
+    placeField("row", rowName(page, name, row), row, matrix.rows, (row) => go({ name, row, col })),
+    placeField("column", "column", col, matrix.cols, (col) => go({ name, row, col })),
     more,
   );
 }
@@ -87,20 +87,21 @@ function matrixField(page, name, go) {
 }
 
 /**
+ * A field for a place, from 0 up to n; what is beyond becomes the nearest.
+ *
+ * @param {string} key
  * @param {string} label
  * @param {number} value
  * @param {number} n
  * @param {(place: number) => void} go
+ * @returns {VNode}
  */
-function placeField(label, value, n, go) {
-  const on = {
-    change: (/** @type {any} */ event) =>
-      go(Math.max(0, Math.min(n - 1, Math.round(event.target.valueAsNumber) || 0))),
+export function placeField(key, label, value, n, go) {
+  const changed = (/** @type {any} */ event) => {
+    const place = Math.max(0, Math.min(n - 1, Math.round(event.target.valueAsNumber) || 0));
+    event.target.value = String(place);
+    go(place);
   };
-  return h(
-    "label.small",
-    { key: label },
-    label,
-    h("input", { type: "number", min: 0, max: n - 1, value: String(value), on }),
-  );
+  const props = { type: "number", min: 0, max: n - 1, value: String(value) };
+  return h("label.small", { key }, label, h("input", { ...props, on: { change: changed } }));
 }
