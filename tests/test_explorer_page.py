@@ -71,7 +71,7 @@ def bars(page):
 
 def state(page):
     """What is in the address, once the page has written it."""
-    page.evaluate("new Promise((done) => setTimeout(done, 250))")  # the page's own timer is shorter
+    page.evaluate("new Promise((done) => setTimeout(done, 160))")  # the page's own timer is shorter
     return page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
 
