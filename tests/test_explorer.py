@@ -440,6 +440,18 @@ def test_a_beginning_is_derived_as_far_as_it_goes(js, text, read):
     assert log_prob_of(tree) <= grammar.prefix_log_prob(" ".join(text.split()[:read])) + 1e-9
 
 
+def test_whatever_follows_the_right_beginning_is_derived(js):
+    rng = random.Random(23)
+    texts = [sentence.split() for sentence in grammar.corpus(60, seed=29)]
+    texts += [[*words, rng.choice(grammar.WORDS)] for words in texts]  # one word too many
+    texts += [rng.sample(words, len(words)) for words in texts]
+    for words, tree in zip(texts, js(DERIVATIONS, texts), strict=True):
+        left = grammar.SENTENCES.where_it_leaves(" ".join(words))
+        right = words if left is None else words[: left.position]
+        assert [leaf["item"] for leaf in leaves(tree) if not leaf["open"]] == right
+        assert log_prob_of(tree) <= grammar.prefix_log_prob(" ".join(right)) + 1e-9
+
+
 # ---------------------------------------------------------------- tokens
 
 ALPHABET = (

@@ -71,7 +71,7 @@ def bars(page):
 
 def state(page):
     """What is in the address, once the page has written it."""
-    page.evaluate("new Promise((done) => setTimeout(done, 250))")  # the page's own timer is shorter
+    page.evaluate("new Promise((done) => setTimeout(done, 160))")  # the page's own timer is shorter
     return page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
 
@@ -266,6 +266,16 @@ def test_the_derivation_has_the_words_in_order(visit):
     page.fill("#text", "mom reads a")
     assert page.locator(".tree .leaf").all_inner_texts()[:3] == ["mom", "reads", "a"]
     assert page.locator(".tree .open").count() > 0
+
+
+def test_one_word_too_many_after_a_whole_sentence(visit):
+    page = visit("view=truth&text=the+dogs+by+the+pond+bark+bark")
+    notice = page.locator("main .notice")
+    assert notice.get_by_role("button").all_inner_texts()[0].startswith("the end")
+    leaves = page.locator(".tree .leaf").all_inner_texts()
+    assert leaves == ["the", "dogs", "by", "the", "pond", "bark"]
+    notice.get_by_role("button").click()
+    assert page.input_value("#text") == "the dogs by the pond bark"
 
 
 def test_the_steps_of_the_truth(visit, trained):
@@ -660,6 +670,37 @@ def test_it_works_in_a_frame_without_an_address(browser, file, tmp_path):
     assert frame.locator("h2").inner_text() == "Which words does it look at?"
     assert wrong == []
     page.close()
+
+
+USE = """(seed) => {
+  const random = () => (seed = (seed * 1664525 + 1013904223) % 4294967296) / 4294967296;
+  const one = (list) => list[Math.floor(random() * list.length)];
+  const tell = (element, type) => element.dispatchEvent(new Event(type, { bubbles: true }));
+  const texts = ["", "the dogs", "seven ducks swim", "zzz", "the dogs by the pond bark at at",
+    "mom reads a big book to the old sailor on monday and the kid by the house"];
+  const use = {
+    range: (e) => { e.value = +e.min + random() * (e.max - e.min); tell(e, "input"); },
+    number: (e) => { e.value = one(["", "-5", "3", "1e9", "0.5", "17"]); tell(e, "change"); },
+    text: (e) => { e.value = one(texts); tell(e, "input"); },
+    "select-one": (e) => { e.selectedIndex = random() * e.options.length; tell(e, "change"); },
+  };
+  for (let n = 0; n < 300; n++) {
+    const controls = document.querySelectorAll("button:not(:disabled), a, input, select");
+    const control = one([...controls].filter((e) => e.offsetParent));
+    (use[control.type] ?? ((e) => e.click()))(control);
+    const key = one(["Escape", "ArrowDown", "ArrowRight", "Home", "End", "Enter"]);
+    document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    const odd = document.body.innerText.match(/.*(NaN|undefined|\\[object).*/);
+    if (odd || document.querySelectorAll("h2").length !== 1) return [location.hash, odd?.[0]];
+  }
+  return null;
+}"""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_use_breaks_nothing(visit, seed):
+    page = visit()
+    assert page.evaluate(USE, seed) is None
 
 
 # ---------------------------------------------------------------- for everybody

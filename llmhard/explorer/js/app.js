@@ -126,7 +126,7 @@ function navigation(page, now) {
   );
 }
 
-const PAUSE = 200; // milliseconds; browsers refuse to write the address at each key
+const PAUSE = 150; // milliseconds; browsers allow 200 addresses in 30 seconds
 
 /**
  * Put the state into the address: at once, as a new entry of the history, if the view is another

@@ -91,9 +91,9 @@ export class Grammar {
     const right = left ? words.slice(0, left.position) : words;
     const parser = new Parser(this, right.map((word) => this.idOf.get(word) ?? -1));
     const end = right.length;
-    const found = left
-      ? parser.unfinished(this.start, 0)
-      : parser.whole(this.start, 0).get(end);
+    // Words that are a whole sentence, with one too many behind them, have no unfinished derivation.
+    const unfinished = left && parser.unfinished(this.start, 0);
+    const found = unfinished ?? parser.whole(this.start, 0).get(end);
     return this.derived(this.start, 0, end, /** @type {Found} */ (found).children);
   }
 
