@@ -9,7 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("04")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("05")
@@ -62,8 +64,13 @@ class Plain:
         q, k, v, o = (self.w[f"h.{layer}.attn.{name}_proj.weight"] for name in "qkvo")
         query, key, value = linear(x, q), linear(x, k), linear(x, v)
         keys, values = self.keys[layer], self.values[layer]
-        keys.append(x if slip == "raw" else key)
-        values.append(key if slip == "key for value" else value)
+        if slip == "late":
+            keys, values = list(keys) or [key], list(values) or [value]
+            self.keys[layer].append(key)
+            self.values[layer].append(value)
+        else:
+            keys.append(x if slip == "raw" else key)
+            values.append(key if slip == "key for value" else value)
         n, heads = self.sizes["n_embd"], 1 if slip == "one head" else self.sizes["n_head"]
         visible = slice(0, -1 if slip == "not itself" and len(keys) > 1 else None)
         if slip == "only itself":
@@ -73,22 +80,33 @@ class Plain:
             part = slice(start, start + n // heads)
             if slip == "same head":
                 part = slice(0, n // heads)
+            elif slip == "combs":
+                part = slice(start // (n // heads), None, heads)
+            elif slip == "overlap":
+                part = slice(start // (n // heads), start // (n // heads) + n // heads)
             out += attend(
-                query[part], [k[part] for k in keys[visible]], [v[part] for v in values[visible]]
+                query[part],
+                [k[part] for k in keys[visible]],
+                [v[part] for v in values[visible]],
+                sqrt(n) if slip == "root of n_embd" else None,
             )
         return out if slip == "no o_proj" else linear(out, o)
 
     def mlp(self, layer: int, x: Row) -> Row:
+        layer = 0 if self.slip == "mlp of layer 0" else layer
         hidden = linear(x, self.w[f"h.{layer}.mlp.up_proj.weight"])
-        if self.slip != "no relu":
+        if self.slip not in ("no relu", "relu last"):
             hidden = [max(h, 0.0) for h in hidden]
-        return linear(hidden, self.w[f"h.{layer}.mlp.down_proj.weight"])
+        out = linear(hidden, self.w[f"h.{layer}.mlp.down_proj.weight"])
+        return [max(h, 0.0) for h in out] if self.slip == "relu last" else out
 
     def __call__(self, token: int) -> Row:
         slip, w = self.slip, self.w
         position = 0 if slip == "position 0" else len(self.keys[0])
         if slip == "next position":
             position = (position + 1) % self.sizes["block_size"]
+        if slip == "layers for the position":
+            position = len(self.keys)
         x = w["wte.weight"][token]
         x = x if slip == "no position" else add(x, w["wpe.weight"][position])
         x = x if slip == "no first norm" else rmsnorm(x)
@@ -98,18 +116,31 @@ class Plain:
             part = self.attention(
                 layer, x if slip in ("attention norm", "normed line") else rmsnorm(x)
             )
-            x = part if slip == "no residual" else add(x, part)
+            normed, before = rmsnorm(x), x
+            x = part if slip in ("no residual", "no attention residual") else add(x, part)
             x = rmsnorm(x) if slip == "normed line" else x
-            part = self.mlp(layer, x if slip in ("mlp norm", "normed line") else rmsnorm(x))
+            if slip in ("side by side", "mlp of the old x"):
+                part = self.mlp(layer, normed)
+            else:
+                part = self.mlp(layer, x if slip in ("mlp norm", "normed line") else rmsnorm(x))
+            x = before if slip == "mlp of the old x" else x
             x = part if slip in ("no residual", "no mlp residual") else add(x, part)
         x = rmsnorm(x) if slip == "final norm" else x
-        logits = linear(x, w["lm_head.weight"])
+        logits = linear(x, w["wte.weight" if slip == "wte again" else "lm_head.weight"])
         return softmax(logits) if slip == "probabilities" else logits
 
 
 ATTENTION_SLIPS = {
     "raw": "The key in the cache is the token itself. It should go through k_proj first.",
-    "key for value": "The value in the cache is the key. v_proj makes the value.",
+    "key for value": "Yours mixes the keys. What is mixed are the values: cache.values holds them, "
+    "made by v_proj.",
+    "late": "Yours attends to the tokens before it only. Key and value of this token go into the "
+    "cache first, before the heads read it.",
+    "combs": "Yours gives a head every n-th number. A head's numbers are neighbours: head h has "
+    "those from h * head_dim to (h + 1) * head_dim.",
+    "overlap": "The shares of yours overlap. Head h starts at h * head_dim, not at h.",
+    "root of n_embd": "Yours divides by the root of n_embd. d is what one head has: "
+    "n_embd / n_head.",
     "one head": "Yours attends once with all the numbers. Each head attends with its own share of "
     "n_embd / n_head numbers.",
     "same head": "All heads of yours attend with the first share of the numbers. Head h starts at "
@@ -128,6 +159,18 @@ MODEL_SLIPS = {
     "next position": "The first token is at position 0: the number of tokens in the cache before "
     "this one.",
     "no first norm": "The rmsnorm after the embeddings is missing.",
+    "layers for the position": "Yours takes the row of position len(cache.keys), which counts the "
+    "layers. len(cache) counts the tokens.",
+    "side by side": "mlp gets the same rmsnorm(x) as attention. It should get that of the new x, "
+    "to which attention has been added.",
+    "mlp of the old x": "What attention adds is lost: x = x + attention(...) comes first, and mlp "
+    "works on the new x.",
+    "no attention residual": "Attention adds to x, it does not replace it: x = x + attention(...)",
+    "wte again": "Yours takes wte.weight for the logits. This model has a matrix of its own for "
+    "them, lm_head.weight.",
+    "relu last": "relu comes between up_proj and down_proj, not after both.",
+    "mlp of layer 0": "mlp takes the matrices of layer 0 whatever the layer: the name begins "
+    "with h.{layer}.",
     "one layer": "Yours stops after the first layer.",
     "attention norm": "attention should get rmsnorm(x), not x.",
     "mlp norm": "mlp should get rmsnorm(x), not x.",
@@ -196,23 +239,62 @@ def compare(
     found: list[Row],
     wanted: Callable[[str], list[Row]],
     slips: dict[str, str],
-    hint: str = "",
+    guess: str = "",
 ) -> None:
     """Check all rows; if they are those of a known slip, say which."""
     expected = wanted("")
     if agree(found, expected):
         return
-    for slip, known in slips.items():
-        if agree(found, wanted(slip)):
-            hint = known
-            break
+    hint = next((known for slip, known in slips.items() if agree(found, wanted(slip))), "")
     i = next(i for i, (f, e) in enumerate(zip(found, expected, strict=True)) if not agree(f, e))
     raise Wrong(
         f"{text}, token number {i}:" if len(found) > 1 else f"{text}:",
         f"yours:     {show(found[i])}",
         f"should be: {show(expected[i])}",
         hint=hint,
+        guess=guess,
     )
+
+
+# ---------------------------------------------------------------- what happens on the way
+
+Step = tuple[str, list[Row] | Row]  # what it is, and its numbers
+
+
+def plain(x: Any) -> Any:
+    """The numbers in lists of Values."""
+    if isinstance(x, list | tuple):
+        return [plain(item) for item in x]
+    return x.data if hasattr(x, "data") else x
+
+
+def first_difference(found: list[Step], expected: list[Step]) -> list[str]:
+    """Say at which step two computations part: all before it is right."""
+    right = ""
+    for (name, mine), (wanted_name, wanted) in zip(found, expected, strict=False):
+        if name != wanted_name:
+            return [f"After {right or 'the start'}, yours computes {name}, not {wanted_name}."]
+        if not agree(mine, wanted):
+            return [
+                f"{name}, the first thing that differs{f' ({right} is right)' if right else ''}:",
+                f"yours:     {show(mine)}",
+                f"should be: {show(wanted)}",
+            ]
+        right = name
+    if len(found) < len(expected):
+        return [f"Yours has no {expected[len(found)][0]}."]
+    return []
+
+
+def told(function: Callable[[], None], steps: Callable[[], tuple[list[Step], list[Step]]]) -> None:
+    """Run a comparison; if it fails and no slip is known, tell where the two computations part."""
+    try:
+        function()
+    except Wrong as wrong:
+        if wrong.hint:
+            raise
+        lines = first_difference(*steps()) or wrong.lines[1:]
+        raise Wrong(wrong.lines[0], *lines, guess=wrong.guess) from None
 
 
 @check(
@@ -238,7 +320,11 @@ def names(book: Book, sizes: Sizes) -> None:
         raise Wrong(f"{text} should be a dict. Yours is {show(found)}.")
     for name, shape in expected.items():
         if name not in found:
-            raise Wrong(f"{text} lacks {name!r}.", hint="The docstring lists all names.")
+            strange = ", ".join(map(repr, found.keys() - expected.keys())) or "nothing else"
+            raise Wrong(
+                f"{text} lacks {name!r}. What it has besides those of the model: {strange}.",
+                hint="The docstring lists all names.",
+            )
         listed = tuple(found[name]) if isinstance(found[name], list | tuple) else found[name]
         hint = ""
         if listed != shape and listed == shape[::-1]:
@@ -336,6 +422,7 @@ def heads(draw: st.DrawFn) -> tuple[Row, Matrix, Matrix]:
     cases=[
         {"qkv": ([1.0, 0.0], [[2.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]])},
         {"qkv": ([1.0, 0.0], [[2.0, 5.0]], [[3.0, 4.0]])},
+        {"qkv": ([1.0, 1.0, 0.0], [[2.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0] * 3, [3.0] * 3])},
     ],
     qkv=heads(),
 )
@@ -343,37 +430,76 @@ def attends(book: Book, qkv: tuple[Row, Matrix, Matrix]) -> None:
     query, keys, vals = qkv
     text = f"attend({show(query)}, {show(keys)}, {show(vals)})"
     function = book.get("model", "attend")
-    found = book.attempt(
-        text,
-        lambda: function(
-            engine_values(book, query),
-            [engine_values(book, key) for key in keys],
-            [engine_values(book, value) for value in vals],
-        ),
-    )
+    inputs = {
+        "query": engine_values(book, query),
+        "keys": [engine_values(book, key) for key in keys],
+        "values": [engine_values(book, value) for value in vals],
+    }
+    found = book.attempt(text, lambda: function(*inputs.values()), **inputs)
     d = len(query)
     numbers = data(book, text, found, d)
-    hint = "Scores, softmax, and the values mixed by these weights."
+    expected = attend(query, keys, vals)
+    if not agree(numbers, expected):
+        weights = softmax([score / sqrt(d) for score in linear(query, keys)])
+        raise Wrong(
+            f"{text}, in which the tokens should have the weights {show(weights)}:",
+            f"yours:     {show(numbers)}",
+            f"should be: {show(expected)}",
+            hint=slip_of_attend(numbers, query, keys, vals),
+            guess="Scores, softmax, and the values mixed by these weights.",
+        )
+
+
+def slip_of_attend(numbers: Row, query: Row, keys: Matrix, vals: Matrix) -> str:
+    """The slip that gives these numbers, "" if it is none of those that are known."""
+    d, hint = len(query), ""
+    halved = [x / sqrt(d) for x in linear(softmax(linear(query, keys)), turned(vals))]
     if agree(numbers, attend(query, keys, vals, 1.0)):
         hint = "The scores are not divided by sqrt(d), d being the length of the query."
     elif agree(numbers, attend(query, keys, vals, float(d))):
         hint = "The scores are divided by d itself; it takes its root."
     elif agree(numbers, attend(query, vals, keys)):
         hint = "Keys and values have changed places: the query is compared with the keys."
+    elif agree(numbers, attend(query, vals, vals)):
+        hint = "The scores should come from the keys: yours compares the query with the values."
+    elif agree(numbers, halved):
+        hint = "The scores are divided by sqrt(d) before the softmax, not the weights after it."
     elif agree(numbers, attend(query, keys, keys)):
         hint = "It mixes the values, not the keys."
     elif agree(
         numbers,
-        linear(
-            [s / sqrt(d) for s in linear(query, keys)], [list(c) for c in zip(*vals, strict=True)]
-        ),
+        linear([s / sqrt(d) for s in linear(query, keys)], turned(vals)),
     ):
         hint = "The softmax is missing: the weights should be above 0 and sum to 1."
     elif len(vals) == d and agree(
         numbers, linear(softmax([s / sqrt(d) for s in linear(query, keys)]), vals)
     ):
         hint = "Number i of the result mixes number i of each value: turn the values on their side."
-    book.same(text, numbers, attend(query, keys, vals), hint)
+    elif divisor := divisor_of(numbers, query, keys, vals):
+        hint = f"Yours divides the scores by {divisor:.3f}"
+        if agree(divisor**2, float(round(divisor**2))):
+            hint += f", the root of {round(divisor**2)}"
+        elif agree(1 / divisor**2, float(round(1 / divisor**2))):
+            hint += f", which is to multiply them by the root of {round(1 / divisor**2)}"
+        hint += f". Here it should be sqrt({d}), as the query has {d} numbers: sqrt(len(query))."
+    return hint
+
+
+def turned(rows: Matrix) -> Matrix:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def divisor_of(numbers: Row, query: Row, keys: Matrix, vals: Matrix) -> float | None:
+    """What the scores of two keys were divided by to give these numbers, if by anything."""
+    apart = [i for i in range(len(query)) if len(vals) == 2 and vals[0][i] != vals[1][i]]
+    if not apart:
+        return None
+    (i, *_), scores = apart, linear(query, keys)
+    weight = (numbers[i] - vals[1][i]) / (vals[0][i] - vals[1][i])
+    if not 0 < weight < 1 or weight == 0.5:
+        return None
+    divisor = (scores[0] - scores[1]) / log(weight / (1 - weight))
+    return divisor if agree(numbers, attend(query, keys, vals, divisor or 1.0)) else None
 
 
 def inputs(seed: int, n: int, count: int) -> list[Row]:
@@ -417,20 +543,64 @@ def mixes(book: Book) -> None:
     sizes, tokens = TINY, inputs(3, 4, 3)
     w = numbers_for(sizes, 3)
     mine, kept = model(book, sizes, w), cache(book)
-    found = []
+    found, steps = [], list[Step]()
     for x in tokens:
-        out = book.attempt(
-            "model.attention(0, x, cache)",
-            partial(mine.attention, 0, engine_values(book, x), kept),
-        )
+        x_values = engine_values(book, x)
+        with attend_watched(book, steps):
+            out = book.attempt(
+                "model.attention(0, x, cache)",
+                partial(mine.attention, 0, x_values, kept),
+                x=x_values,
+            )
         found.append(data(book, "model.attention(0, x, cache)", out, 4))
 
     def wanted(slip: str) -> list[Row]:
         plain = Plain(sizes, w, slip)
         return [plain.attention(0, x) for x in tokens]
 
-    hint = "Query, key and value by their linear layers; each head with its share; then o_proj."
-    compare("model.attention(0, x, cache)", found, wanted, ATTENTION_SLIPS, hint)
+    guess = "Query, key and value by their linear layers; each head with its share; then o_proj."
+    told(
+        lambda: compare("model.attention(0, x, cache)", found, wanted, ATTENTION_SLIPS, guess),
+        lambda: (steps, attend_expected(sizes, w, tokens)),
+    )
+
+
+@contextmanager
+def attend_watched(book: Book, steps: list[Step]) -> Iterator[None]:
+    """Note what the reader's attend gets and gives."""
+    module, own = book.module("model"), book.get("model", "attend")
+    heads = TINY["n_head"]
+
+    def watched(query: Any, keys: Any, values: Any) -> Any:
+        name = f"head {len(steps) // 4 % heads} of token number {len(steps) // 4 // heads}"
+        for what, given in (("query", query), ("keys", keys), ("values", values)):
+            steps.append((f"the {what} that attend gets for {name}", plain(given)))
+        result = own(query, keys, values)
+        steps.append((f"what attend gives for {name}", plain(result)))
+        return result
+
+    try:
+        module.attend = watched  # type: ignore[attr-defined]
+        yield
+    finally:
+        module.attend = own  # type: ignore[attr-defined]
+
+
+def attend_expected(sizes: Sizes, w: dict[str, Matrix], tokens: Matrix) -> list[Step]:
+    """What `attend_watched` should note."""
+    steps, cached = list[Step](), Plain(sizes, w)
+    for i, x in enumerate(tokens):
+        cached.attention(0, x)
+        query = linear(x, w["h.0.attn.q_proj.weight"])
+        d = sizes["n_embd"] // sizes["n_head"]
+        for h in range(sizes["n_head"]):
+            part, name = slice(h * d, (h + 1) * d), f"head {h} of token number {i}"
+            keys = [key[part] for key in cached.keys[0]]
+            values = [value[part] for value in cached.values[0]]
+            for what, given in (("query", query[part]), ("keys", keys), ("values", values)):
+                steps.append((f"the {what} that attend gets for {name}", given))
+            steps.append((f"what attend gives for {name}", attend(query[part], keys, values)))
+    return steps
 
 
 @check("mlp: up, relu, down", "The MLP")
@@ -441,8 +611,9 @@ def feeds_forward(book: Book) -> None:
     text = f"model.mlp(1, {show(x)})"
     out = book.attempt(text, lambda: mine.mlp(1, engine_values(book, x)))
     found = [data(book, text, out, 4)]
-    slips = {"no relu": MODEL_SLIPS["no relu"]}
-    compare(text, found, lambda slip: [Plain(TINY, w, slip).mlp(1, x)], slips, "Which layer is it?")
+    slips = {name: MODEL_SLIPS[name] for name in ("no relu", "relu last", "mlp of layer 0")}
+    guess = "up_proj, relu of each number, down_proj, all of the layer that is asked for."
+    compare(text, found, lambda slip: [Plain(TINY, w, slip).mlp(1, x)], slips, guess)
 
 
 @check(
@@ -454,7 +625,8 @@ def feeds_forward(book: Book) -> None:
 def predicts(book: Book) -> None:
     w, tokens = numbers_for(TINY, 5), [0, 3, 1, 4]
     mine, kept = model(book, TINY, w), cache(book)
-    found = []
+    found, steps = [], list[Step]()
+    watch_layers(mine, steps, plain)
     for i, token in enumerate(tokens):
         out = book.attempt(f"model({token}, cache)", partial(mine, token, kept))
         found.append(data(book, f"model({token}, cache)", out, 5))
@@ -468,8 +640,33 @@ def predicts(book: Book) -> None:
         plain = Plain(TINY, w, slip)
         return [plain(token) for token in tokens]
 
-    hint = "Embeddings, rmsnorm, the layers with what they add to x, lm_head: compare line by line."
-    compare(f"model(token, cache) for {tokens}", found, wanted, MODEL_SLIPS, hint)
+    def expected_steps() -> list[Step]:
+        model, expected = Plain(TINY, w), list[Step]()
+        watch_layers(model, expected, lambda x: x)
+        for token in tokens:
+            model(token)
+        return expected
+
+    guess = (
+        "Embeddings, rmsnorm, the layers with what they add to x, lm_head: compare line by line."
+    )
+    told(
+        lambda: compare(f"model(token, cache) for {tokens}", found, wanted, MODEL_SLIPS, guess),
+        lambda: (steps, expected_steps()),
+    )
+
+
+def watch_layers(model: Any, steps: list[Step], numbers: Callable[[Any], Any]) -> None:
+    """Let a model note what its attention and mlp get and give."""
+    for name in ("attention", "mlp"):
+
+        def watched(own: Any, name: str, layer: int, x: Any, *rest: Any) -> Any:
+            steps.append((f"the x that {name} of layer {layer} gets", numbers(x)))
+            result = own(layer, x, *rest)
+            steps.append((f"what {name} of layer {layer} gives", numbers(result)))
+            return result
+
+        setattr(model, name, partial(watched, getattr(model, name), name))
 
 
 @check(
@@ -509,7 +706,27 @@ def reaches(book: Book) -> None:
     book.attempt("the gradients of the last logits of [1, 2, 3]", compute)
     for name, matrix in mine.parameters.items():
         if not any(p.grad for row in matrix for p in row):
-            raise Wrong(f"All gradients of {name} are zero.")
+            used = is_used(book, mine, name)
+            raise Wrong(
+                f"All gradients of {name} are zero.",
+                hint=""
+                if used
+                else f"Changing {name} does not change the logits either: the "
+                "model does not use it.",
+            )
+
+
+def is_used(book: Book, mine: Any, name: str) -> bool:
+    """Whether the logits change with the numbers of a matrix."""
+
+    def logits() -> list[Row]:
+        kept = cache(book)
+        return [plain(book.attempt("model(...)", partial(mine, t, kept))) for t in (1, 2, 3)]
+
+    before = logits()
+    for i, p in enumerate(p for row in mine.parameters[name] for p in row):
+        p.data += 1.0 + i / 10
+    return not agree(logits(), before)
 
 
 @check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from math import exp, log, sqrt
@@ -11,7 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("06")
@@ -42,6 +44,10 @@ class Table:
         cache.values[0].append([])
         return self.rows[token]
 
+    @property
+    def parameters(self) -> dict[str, list[list[Any]]]:
+        return {"table.weight": self.rows}
+
     def scalars(self) -> list[Any]:
         return [p for row in self.rows for p in row]
 
@@ -56,7 +62,7 @@ def surprises(rows: Rows, tokens: list[int]) -> list[float]:
 def loss_of(book: Book, model: Table, tokens: list[int]) -> float:
     function = book.get("training", "sequence_loss")
     text = f"sequence_loss(model, {tokens})"
-    found = book.value(text, book.attempt(text, lambda: function(model, tokens)))
+    found = book.value(text, book.attempt(text, lambda: function(model, tokens), tokens=tokens))
     return float(found.data)
 
 
@@ -72,6 +78,8 @@ def guesses(book: Book, tokens: list[int]) -> None:
         hint = "Yours is the sum of the surprises. Divide it by their number."
     elif agree(found, 2.0):
         hint = "Yours counts in bits: the logarithm here is the natural one, Value.log()."
+    elif agree(found, 0.75):
+        hint = "Yours is 1 minus the probability. The surprise is minus its logarithm, -log(1/4)."
     elif agree(found, 0.25):
         hint = "Yours is the probability. The surprise is minus its logarithm."
     book.same(f"sequence_loss(model, {tokens}) of a uniform model", found, log(4), hint)
@@ -87,10 +95,14 @@ def means(book: Book, tokens: list[int]) -> None:
     found = loss_of(book, Table(book, LEANING), tokens)
     each = surprises(LEANING, tokens)
     expected = sum(each) / len(each)
-    hint = "After reading a token, the model is asked for the one that comes next."
+    hint = ""
+    guess = "After reading a token, the model is asked for the one that comes next."
     logs = [log(sum(exp(x) for x in LEANING[t])) for t in tokens]
     same = [logs[i] - LEANING[t][t] for i, t in enumerate(tokens)]
-    if agree(found, sum(same[:-1]) / len(each)) or agree(found, sum(same) / len(same)):
+    back = surprises(LEANING, tokens[::-1])
+    if agree(found, sum(back) / len(back)):
+        hint = "Yours goes backward: it reads a token and asks for the one before it."
+    elif agree(found, sum(same[:-1]) / len(each)) or agree(found, sum(same) / len(same)):
         hint = "Yours asks for the token that was just read, not for the next one."
     elif agree(found, -expected):
         hint = "The sign: surprise is minus the logarithm of the probability."
@@ -100,6 +112,8 @@ def means(book: Book, tokens: list[int]) -> None:
         hint = "Yours divides by the number of tokens; one less is predicted."
     elif len(each) > 1 and agree(found, sum(each[:-1]) / len(each[:-1])):
         hint = "The last token, the closing BOS, is missing: a sentence's end is predicted, too."
+    elif len(each) > 1 and agree(found, each[0]):
+        hint = "Yours is the first surprise alone. The loss is the mean of all of them."
     elif agree(found, each[-1]):
         hint = "Yours is the last surprise alone. The loss is the mean of all of them."
     elif agree(
@@ -108,7 +122,8 @@ def means(book: Book, tokens: list[int]) -> None:
         hint = "Yours asks for the likeliest token, not for the one that comes next."
     elif agree(found, sum(-LEANING[a][b] for a, b in pairwise(tokens)) / len(each)):
         hint = "The softmax is missing: a logit is not a logarithm of a probability yet."
-    book.same(f"sequence_loss(model, {tokens})", found, expected, hint)
+    text = f"sequence_loss(model, {tokens}), the mean of the surprises {show(each)}"
+    book.same(text, found, expected, hint, guess)
 
 
 @check("one cache for the sentence, and all its tokens in order", "The loss")
@@ -136,10 +151,10 @@ def reads(book: Book) -> None:
 @check("a list that is too long or too short", "The loss")
 def cuts(book: Book) -> None:
     model = Table(book, LEANING, block_size=3)
-    found = loss_of(book, model, [0, 1, 2, 3, 1, 0])
+    found = loss_of(book, model, long := [0, 1, 2, 3, 1, 0])
     each = surprises(LEANING, [0, 1, 2, 3])
     hint = "The model reads block_size tokens at most; the last of these predicts one more."
-    text = "the tokens that a model with block_size = 3 reads of [0, 1, 2, 3, 1, 0]"
+    text = f"the tokens that a model with block_size = 3 reads of {long}"
     book.same(text, model.read, [0, 1, 2], hint)
     book.same("the loss of [0, 1, 2, 3, 1, 0] with block_size = 3", found, sum(each) / 3, hint)
     function = book.get("training", "sequence_loss")
@@ -173,6 +188,14 @@ def adam(grads: Rows, lr: float, slip: str = "") -> Rows:
     beta1, beta2, eps = 0.9, 0.999, 1e-8
     if slip == "swapped":
         beta1, beta2 = beta2, beta1
+    share1, share2 = 1 - beta1, 1 - beta2
+    keep1, keep2 = beta1, beta2
+    if slip == "shares":
+        keep1, keep2, share1, share2 = share1, share2, keep1, keep2
+    elif slip == "swapped means":
+        keep1, keep2, share1, share2 = keep2, keep1, share2, share1
+    elif slip == "sum":
+        share1 = share2 = 1
     n = len(grads[0])
     data, m, v, history = [1.0] * n, [0.0] * n, [0.0] * n, []
     for t, row in enumerate(grads, start=1):
@@ -183,26 +206,56 @@ def adam(grads: Rows, lr: float, slip: str = "") -> Rows:
                 m[i] = 0.0
             if slip == "forgets":
                 v[i] = 0.0
-            m[i] = beta1 * m[i] + (1 if slip == "sum" else 1 - beta1) * g
-            v[i] = beta2 * v[i] + (1 if slip == "sum" else 1 - beta2) * g * g
+            m[i] = keep1 * m[i] + share1 * g
+            v[i] = keep2 * v[i] + share2 * g * g
             if slip == "no mean":
                 m[i] = g
             m_hat = m[i] if slip in ("none", "no m") else m[i] / (1 - beta1**t)
             v_hat = v[i] if slip in ("none", "no v") else v[i] / (1 - beta2**t)
+            if slip == "beta2 for m":
+                m_hat = m[i] / (1 - beta2**t)
+            elif slip == "beta1 for v":
+                v_hat = v[i] / (1 - beta1**t)
+            elif slip == "times t for m":
+                m_hat = m[i] / (1 - beta1 * t)
+            elif slip in ("keeps m_hat", "keeps both"):
+                m[i] = m_hat
+                v[i] = v_hat if slip == "keeps both" else v[i]
             if slip == "no root":
                 move = lr * m_hat / (v_hat + eps)
             elif slip == "no v at all":
                 move = lr * m_hat
             elif slip == "eps":
                 move = lr * m_hat / sqrt(v_hat + eps)
+            elif slip == "eps behind":
+                move = lr * m_hat / (sqrt(v_hat) or 1.0) - eps
             else:
                 move = lr * m_hat / (sqrt(v_hat) + eps)
             data[i] += move if slip == "up" else -move
+            if slip == "replaced":
+                data[i] = -move
+            elif slip == "still" or (slip == "first only" and i > 0):
+                data[i] = 1.0
         history.append(list(data))
     return history
 
 
 ADAM_SLIPS = {
+    "still": "Nothing moves: p.data is what it was. Either every gradient is 0.0 when it is read "
+    "(set it to 0.0 after the move), or the result goes to another name: p.data -= ...",
+    "first only": "Only the first parameter moves. Does the loop end too early?",
+    "replaced": "The step replaces the number: subtract it from p.data, with -=.",
+    "shares": "The shares have changed places: m keeps beta1 of what it was and gets 1 - beta1 of "
+    "the gradient, v likewise.",
+    "swapped means": "beta1 and beta2 have changed places: beta1 belongs to m.",
+    "beta2 for m": "m is divided by 1 - beta2**t. beta1 belongs to m.",
+    "beta1 for v": "v is divided by 1 - beta1**t. beta2 belongs to v.",
+    "times t for m": "Yours divides m by 1 - beta1 * t. It is a power: 1 - beta1**t.",
+    "keeps m_hat": "m itself is replaced by m / (1 - beta1**t). The next step goes on with m as "
+    "it was before: give the quotient a name of its own.",
+    "keeps both": "m and v themselves are replaced by what was divided. The next step goes on with "
+    "m and v as they were before: give the quotients names of their own.",
+    "eps behind": "eps is outside: the whole sum sqrt(...) + eps goes below the line, in brackets.",
     "up": "Yours goes uphill. The gradient says where the loss grows: subtract.",
     "none": "The divisions by 1 - beta1**t and 1 - beta2**t are missing: m and v start at zero and "
     "are too small in the first steps.",
@@ -223,18 +276,34 @@ ADAM_SLIPS = {
 }
 
 
+def kept_by(optimizer: Any, grads: Rows) -> list[str]:
+    """Compare what the optimizer has kept, m, v and t, with what it should be after these steps."""
+    n = len(grads[0])
+    m, v = [0.0] * n, [0.0] * n
+    for row in grads:
+        m = [0.9 * old + 0.1 * g for old, g in zip(m, row, strict=True)]
+        v = [0.999 * old + 0.001 * g * g for old, g in zip(v, row, strict=True)]
+    for name, expected in (("t", len(grads)), ("m", m), ("v", v)):
+        found = getattr(optimizer, name, expected)
+        if not agree(found, expected, 1e-9):
+            return [f"self.{name} is {show(found)} after it and should be {show(expected)}."]
+    return ["self.m, self.v and self.t are right after it, so it is what is made of them."]
+
+
 def check_adam(book: Book, grads: Rows, lr: float) -> None:
     make = book.get("training", "Adam")
     parameters = [book.engine(1.0) for _ in grads[0]]
     optimizer = book.attempt("Adam(parameters)", lambda: make(parameters))
     history: Rows = []
-    for row in grads:
+    kept: list[list[str]] = []
+    for step, row in enumerate(grads, start=1):
         for p, g in zip(parameters, row, strict=True):
             p.grad = g
         book.attempt(f"Adam(parameters).step({lr})", lambda: optimizer.step(lr))
         history.append([float(book.number("p.data", p.data)) for p in parameters])
+        kept.append(kept_by(optimizer, grads[:step]))
     expected = adam(grads, lr)
-    hint = "Compare with the three lines of the formula."
+    hint = ""
     for slip, known in ADAM_SLIPS.items():
         if all(agree(f, e, 1e-7) for f, e in zip(history, adam(grads, lr, slip), strict=True)):
             hint = known
@@ -246,7 +315,9 @@ def check_adam(book: Book, grads: Rows, lr: float) -> None:
                 f"{show(grads[step - 1])}:",
                 f"yours:     {show(found)}",
                 f"should be: {show(wanted)}",
+                *kept[step - 1],
                 hint=hint,
+                guess="Compare with the three lines of the formula.",
             )
 
 
@@ -284,6 +355,21 @@ def zeroes(book: Book) -> None:
     book.same("the gradients after Adam.step", [p.grad for p in parameters], [0.0, 0.0])
 
 
+@check("Adam: eight times as many parameters take eight times as long", "Adam")
+def linear_time(book: Book) -> None:
+    make = book.get("training", "Adam")
+
+    def work(n: int) -> Callable[[], Any]:
+        optimizer = make([book.engine(1.0) for _ in range(n)])
+        return lambda: optimizer.step(0.1)
+
+    hint = (
+        "`.index(p)` looks for p from the beginning of the list, each time. "
+        "enumerate(self.parameters) gives each parameter with its number."
+    )
+    book.grows("Adam.step", work, hint)
+
+
 # ---------------------------------------------------------------- train
 
 
@@ -291,6 +377,12 @@ class Recorder:
     """Stands in for Adam: notes the learning rates and what the gradients were."""
 
     def __init__(self, parameters: list[Any], *_: Any, **__: Any) -> None:
+        if not isinstance(parameters, list):
+            raise Wrong(
+                f"Adam gets a {type(parameters).__name__}. It should get the list of all "
+                "parameters.",
+                hint="model.scalars() is that list: Adam(model.scalars()).",
+            )
         self.parameters, self.rates, self.grads = list(parameters), list[float](), list[bool]()
 
     def step(self, lr: float) -> None:
@@ -316,9 +408,12 @@ def recorded(
         return recorders[-1]
 
     text = f"train(model, documents, steps={steps}, lr={lr})"
+    documents = [list(document) for document in DOCUMENTS]
     try:
         module.Adam = make  # type: ignore[attr-defined]
-        losses = book.attempt(text, lambda: function(model, DOCUMENTS, steps, lr, **options))
+        losses = book.attempt(
+            text, lambda: function(model, documents, steps, lr, **options), documents=documents
+        )
     finally:
         module.Adam = own  # type: ignore[attr-defined]
     if not recorders:
@@ -363,6 +458,12 @@ def falls(book: Book) -> None:
         hint = "Yours stays the same. " + hint
     elif agree(recorder.rates, [0.075, 0.05, 0.025, 0.0]):
         hint = "Yours counts the steps from 1, so that the last one does nothing. " + hint
+    elif agree(recorder.rates, [0.1, -0.15, -0.4, -0.65]):
+        hint = "Yours is (lr * 1) - s / steps. The brackets are missing: " + hint
+    elif sorted(recorder.rates) == recorder.rates:
+        hint = "Yours grows. " + hint
+    elif recorder.rates[0] == 0.1 and agree(recorder.rates[1], 0.075):
+        hint = "Yours goes on from the last rate. Each rate is made of the first one: " + hint
     book.same(f"{text}: the learning rates", recorder.rates, [0.1, 0.075, 0.05, 0.025], hint)
 
 
@@ -401,12 +502,12 @@ def learns(book: Book) -> None:
     function = book.get("training", "train")
     mine = book.attempt(
         "GPT.initialize(...)",
-        lambda: make.initialize(config(5, 1, 8, 2, 6), random.Random(1)),
+        lambda: make.initialize(config(4, 1, 4, 1, 4), random.Random(1)),
     )
-    documents = [[0, 1, 2, 3, 0], [0, 4, 2, 1, 0]]
-    text = "train(model, two documents, steps=40, lr=0.05)"
-    found = book.attempt(text, lambda: function(mine, documents, 40, 0.05))
-    items = book.sequence(f"what {text} returns", found, 40, "losses")
+    documents = [[0, 1, 2, 0], [0, 3, 2, 0]]
+    text = "train(model, two documents, steps=24, lr=0.1)"
+    found = book.attempt(text, lambda: function(mine, documents, 24, 0.1), documents=documents)
+    items = book.sequence(f"what {text} returns", found, 24, "losses")
     losses = [float(book.number("a loss that train returns", item)) for item in items]
     first, last = sum(losses[:4]) / 4, sum(losses[-4:]) / 4
     if not last < first / 2:

@@ -18,7 +18,8 @@ from llmhard.model import GPT, Config, KVCache
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
 from llmhard.training_record import DataRecord, TrainingRecord
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("07")
