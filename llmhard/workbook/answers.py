@@ -19,6 +19,10 @@ class Wrong(Exception):
         self.hint, self.guess = hint, guess
 
 
+class Changed(Wrong):
+    """A function that changes what it was given."""
+
+
 class ToDo(Exception):
     """A stub that is not written yet."""
 
@@ -42,10 +46,15 @@ def agree(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:
     return bool(found == expected)
 
 
-def brief(x: Any, width: int = 200) -> str:
-    """Return what `show` gives, cut after so many characters, and a full stop."""
-    text = show(x)
-    return f"{text}." if len(text) <= width else f"{text[:width]} ..."
+def brief(x: Any) -> str:
+    """Return what `show` gives, cut after 200 characters, and a full stop."""
+    text = cut(show(x), 200)
+    return text if text.endswith("...") else f"{text}."
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text, or its beginning if it is longer than that."""
+    return text if len(text) <= width else f"{text[:width]} ..."
 
 
 def show(x: Any) -> str:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from llmhard.workbook import errors
-from llmhard.workbook.answers import ToDo, Wrong, agree, brief, show
+from llmhard.workbook.answers import Changed, ToDo, Wrong, agree, brief, show
 from llmhard.workbook.errors import MODULES
 
 
@@ -152,7 +152,7 @@ class Book:
 
     def _unchanged(self, text: str, name: str, before: Any, after: Any) -> None:
         if before != after:
-            raise Wrong(
+            raise Changed(
                 f"{text} changes {name} itself.",
                 f"before: {show(before)}",
                 f"after:  {show(after)}",

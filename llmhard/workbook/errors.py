@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from llmhard.workbook import LABS
-from llmhard.workbook.answers import ToDo, Wrong, brief
+from llmhard.workbook.answers import ToDo, Wrong, cut, show
 
 MODULES = [lab.module for lab in LABS.values()]
 
@@ -169,7 +169,7 @@ def _names(source: str, frames: list[tuple[FrameType, int]]) -> Iterator[str]:
         if frame.f_code.co_filename == last.f_code.co_filename and line == number:
             found |= {k: v for k, v in frame.f_locals.items() if re.search(rf"\b{k}\b", source)}
     shown = [
-        f"{name} = {brief(value, 60).removesuffix('.')}"
+        f"{name} = {cut(show(value), 60)}"
         for name, value in found.items()
         if value is None or isinstance(value, int | float | str | list | tuple)
     ]

@@ -57,8 +57,15 @@ def run_lab(number: str, book: Book) -> Iterator[Outcome]:
     except ToDo as to_do:
         yield Outcome(number, title, TO_DO, [to_do.name], file=to_do.file)
         return
+    failed: set[str] = set()
     for check in checks_of(number):
-        yield run_check(number, check, book)
+        if failed.intersection(check.after):
+            outcome = Outcome(number, check.title, section=check.section)
+        else:
+            outcome = run_check(number, check, book)
+        if outcome.status in (WRONG, NOT_RUN):
+            failed.add(check.title)
+        yield outcome
 
 
 def run_check(number: str, check: Check, book: Book) -> Outcome:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from llmhard.workbook.answers import Wrong
+from llmhard.workbook.answers import Changed, Wrong
 from llmhard.workbook.book import Book
 
 # The headings of the documents that the checks point to.
@@ -74,6 +74,7 @@ class Check:
     cases: Sequence[Mapping[str, Any]]
     strategies: Mapping[str, st.SearchStrategy[Any]]
     late: str = ""  # the hint if it takes too long
+    after: Sequence[str] = ()  # the checks that come first: if one of them fails, so does this
 
     def run(self, book: Book) -> None:
         """Raises Wrong with the smallest failing case, ToDo for a stub that is not written yet.
@@ -90,6 +91,8 @@ class Check:
             one(**case)
             try:
                 one(**case)
+            except Changed:
+                raise
             except Wrong as wrong:
                 raise Wrong("The second time:", *wrong.lines, hint=LIVES_ON) from None
         if self.strategies:
@@ -139,13 +142,16 @@ class Checks:
         hint: str = "",
         cases: Sequence[Mapping[str, Any]] = (),
         late: str = "",
+        after: Sequence[str] = (),
         **strategies: st.SearchStrategy[Any],
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         if section not in SECTIONS[self.lab]:
             raise ValueError(f"lab {self.lab} has no section {section!r}")
+        if unknown := set(after) - {earlier.title for earlier in self.all}:
+            raise ValueError(f"{title!r} comes after {unknown}, which lab {self.lab} has not")
 
         def add(body: Callable[..., None]) -> Callable[..., None]:
-            self.all.append(Check(title, section, hint, body, cases, strategies, late))
+            self.all.append(Check(title, section, hint, body, cases, strategies, late, after))
             return body
 
         return add

@@ -176,7 +176,13 @@ def multiplies(book: Book, a: float, b: float) -> None:
     check_operation(book, "a * b", lambda a, b: a * b, {"a": a, "b": b}, hint, slips)
 
 
-@check("numbers beside Values: a + 3, a * 3", "Local gradients", cases=[{"a": 2.0}], a=TENTHS)
+@check(
+    "numbers beside Values: a + 3, a * 3",
+    "Local gradients",
+    after=["a + b", "a * b"],
+    cases=[{"a": 2.0}],
+    a=TENTHS,
+)
 def mixes(book: Book, a: float) -> None:
     hint = "as_value(other) makes a Value of a plain number."
     for text, function in (("a + 3", lambda a: a + 3), ("a * 3", lambda a: a * 3)):
@@ -242,7 +248,7 @@ def rectifies(book: Book, a: float) -> None:
     book.same(f"the local gradient of {text}", found_slopes.get(id(zero)), 0.0, hint)
 
 
-@check("-a, a - b", "Local gradients", cases=TWO, a=TENTHS, b=TENTHS)
+@check("-a, a - b", "Local gradients", after=["a + b", "a * b"], cases=TWO, a=TENTHS, b=TENTHS)
 def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "-a", lambda a: -a, {"a": a}, "-a falls when a grows.")
     hint = "a - b falls when b grows: the sign of that slope is minus."
@@ -251,7 +257,7 @@ def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "3 - a", lambda a: 3 - a, {"a": a}, hint)
 
 
-@check("a / b", "Local gradients", cases=TWO, a=TENTHS, b=NOT_ZERO)
+@check("a / b", "Local gradients", after=["a * b", "a ** n"], cases=TWO, a=TENTHS, b=NOT_ZERO)
 def divides(book: Book, a: float, b: float) -> None:
     hint = "a / b is a times b ** -1: both operations are there already, with their gradients."
     if b < 0 or a < 0:
@@ -352,6 +358,7 @@ def walked(lines: list[Line], numbers: dict[str, float], slip: str) -> list[floa
 @check(
     "topological_order lists children before parents",
     "The order of backward",
+    after=["a + b", "a * b"],
     cases=[
         {"lines": [("a", "+", "b")]},
         {"lines": [("a", "*", "b"), ("c", "+", "a")]},
@@ -396,6 +403,7 @@ def orders(book: Book, lines: list[Line], b: float = 3.0) -> None:
 @check(
     "backward starts with 1",
     "The chain rule",
+    after=["topological_order lists children before parents"],
     hint="d(c)/d(c) is 1: when c moves by so much, c moves by so much. backward starts from that.",
 )
 def starts(book: Book) -> None:
@@ -412,6 +420,7 @@ def starts(book: Book) -> None:
 @check(
     "backward follows the chain rule",
     "The chain rule",
+    after=["topological_order lists children before parents", "backward starts with 1"],
     hint="What arrives at a child is the parent's gradient times the local gradient.",
     cases=[
         {"lines": [("a", "*", "b")], "a": 2.0, "b": 3.0},
@@ -426,6 +435,7 @@ def chain(book: Book, lines: list[Line], a: float, b: float) -> None:
 @check(
     "a Value that is used twice",
     "A value used twice",
+    after=["backward follows the chain rule"],
     hint="a moves the result in two ways, and the two add up. Does the second one replace the "
     "first?",
     cases=[
@@ -451,6 +461,7 @@ def programs(draw: st.DrawFn) -> list[Line]:
 @check(
     "paths that part and meet again",
     "The order of backward",
+    after=["a Value that is used twice"],
     hint="A Value may pass its gradient on only when all of it has arrived: after every Value "
     "that was computed from it. Each Value passes it on once.",
     cases=[
@@ -468,6 +479,7 @@ def meets(book: Book, lines: list[Line], a: float, b: float) -> None:
 @check(
     "gradients of two results add up",
     "Gradients add up",
+    after=["backward follows the chain rule"],
     hint="backward adds to grad and never sets it back: that is the optimizer's task. So one can "
     "learn from two sentences at once.",
 )
@@ -482,6 +494,7 @@ def adds_up(book: Book) -> None:
 @check(
     "backward twice gives twice the gradients",
     "Gradients add up",
+    after=["backward follows the chain rule"],
     hint="The Values in the middle still hold their grad from the first call. If the second call "
     "reads it from there, it passes the old part on once more. Keep the gradients of a call apart "
     "until it is done.",
@@ -505,6 +518,7 @@ LIST_FOR_SET = (
 @check(
     "a chain of 10,000 additions",
     "The order of backward",
+    after=["backward follows the chain rule"],
     late=LIST_FOR_SET,
     hint="Use a loop with a list of what is still to visit, not a function that calls itself.",
 )
@@ -522,7 +536,11 @@ def deep(book: Book) -> None:
     book.same("c = a + 1 + 1 + ... (10,000 times); c.backward(); a.grad", float(a.grad), 1.0)
 
 
-@check("eight times as many Values take eight times as long", "The order of backward")
+@check(
+    "eight times as many Values take eight times as long",
+    "The order of backward",
+    after=["topological_order lists children before parents"],
+)
 def linear_time(book: Book) -> None:
     function = book.get("value", "topological_order")
 
@@ -538,6 +556,7 @@ def linear_time(book: Book) -> None:
 @check(
     "doubling 60 times",
     "The order of backward",
+    after=["backward follows the chain rule"],
     late="c = c + c, 60 times, is 60 additions, but there are 2^60 ways from the end to the start. "
     "Visit each Value once, not once for every way that leads to it.",
     hint="c = c + c, 60 times, is 60 additions, but there are 2^60 ways from the end to the start. "

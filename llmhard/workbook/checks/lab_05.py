@@ -273,10 +273,11 @@ def first_difference(found: list[Step], expected: list[Step]) -> list[str]:
     right = ""
     for (name, mine), (wanted_name, wanted) in zip(found, expected, strict=False):
         if name != wanted_name:
-            return [f"After {right or 'the start'}, yours computes {name}, not {wanted_name}."]
+            return [f"Yours goes on to {name} where {wanted_name} should come."]
         if not agree(mine, wanted):
             return [
-                f"{name}, the first thing that differs{f' ({right} is right)' if right else ''}:",
+                f"The first thing that differs is {name}.",
+                *([f"What comes before it is right, up to {right}."] if right else []),
                 f"yours:     {show(mine)}",
                 f"should be: {show(wanted)}",
             ]
@@ -340,7 +341,9 @@ def names(book: Book, sizes: Sizes) -> None:
     )
 
 
-@check("initialize draws every parameter", "The parameters")
+@check(
+    "initialize draws every parameter", "The parameters", after=["Config.shapes names every matrix"]
+)
 def draws(book: Book) -> None:
     sizes = TINY | {"vocab_size": 60, "n_embd": 16}
     make, settings = book.get("model", "GPT"), config(book, sizes)
@@ -510,6 +513,7 @@ def inputs(seed: int, n: int, count: int) -> list[Row]:
 @check(
     "attention keeps a key and a value of each token",
     "The KV cache",
+    after=["attend: one head"],
     hint="Key and value go first of all into cache.keys[layer] and cache.values[layer]. Then each "
     "head takes its share of each key and each value.",
 )
@@ -538,14 +542,19 @@ def caches(book: Book) -> None:
             book.same(text, found, expected[1][i], hint)
 
 
-@check("attention mixes all tokens so far", "Several heads")
+@check(
+    "attention mixes all tokens so far",
+    "Several heads",
+    after=["attend: one head", "attention keeps a key and a value of each token"],
+)
 def mixes(book: Book) -> None:
     sizes, tokens = TINY, inputs(3, 4, 3)
     w = numbers_for(sizes, 3)
     mine, kept = model(book, sizes, w), cache(book)
-    found, steps = [], list[Step]()
+    found, steps = list[Row](), list[Step]()
     for x in tokens:
         x_values = engine_values(book, x)
+        steps.append((f"token number {len(found)}", x))
         with attend_watched(book, steps):
             out = book.attempt(
                 "model.attention(0, x, cache)",
@@ -569,10 +578,11 @@ def mixes(book: Book) -> None:
 def attend_watched(book: Book, steps: list[Step]) -> Iterator[None]:
     """Note what the reader's attend gets and gives."""
     module, own = book.module("model"), book.get("model", "attend")
-    heads = TINY["n_head"]
+    start = steps[-1]
 
     def watched(query: Any, keys: Any, values: Any) -> Any:
-        name = f"head {len(steps) // 4 % heads} of token number {len(steps) // 4 // heads}"
+        head, token = (len(steps) - 1 - steps.index(start)) // 4, start[0]
+        name = f"head {head} of {token}"
         for what, given in (("query", query), ("keys", keys), ("values", values)):
             steps.append((f"the {what} that attend gets for {name}", plain(given)))
         result = own(query, keys, values)
@@ -591,6 +601,7 @@ def attend_expected(sizes: Sizes, w: dict[str, Matrix], tokens: Matrix) -> list[
     steps, cached = list[Step](), Plain(sizes, w)
     for i, x in enumerate(tokens):
         cached.attention(0, x)
+        steps.append((f"token number {i}", x))
         query = linear(x, w["h.0.attn.q_proj.weight"])
         d = sizes["n_embd"] // sizes["n_head"]
         for h in range(sizes["n_head"]):
@@ -619,6 +630,7 @@ def feeds_forward(book: Book) -> None:
 @check(
     "the logits of a whole sentence",
     "From token to logits",
+    after=["attention mixes all tokens so far", "mlp: up, relu, down"],
     hint="add(x, y) adds two lists number by number; x + y would put one behind the other. The "
     "position is len(cache), and the first is 0.",
 )
@@ -672,6 +684,7 @@ def watch_layers(model: Any, steps: list[Step], numbers: Callable[[Any], Any]) -
 @check(
     "what comes later changes nothing before",
     "The KV cache",
+    after=["the logits of a whole sentence"],
     hint="A second sentence starts with a new cache, and a model keeps nothing of the first.",
 )
 def is_causal(book: Book) -> None:
@@ -692,6 +705,7 @@ def is_causal(book: Book) -> None:
 @check(
     "gradients reach every parameter",
     "The parameters",
+    after=["attention mixes all tokens so far", "mlp: up, relu, down"],
     hint="Somewhere on the way a Value was replaced by its .data or made anew, and no gradient "
     "finds its way through it.",
 )
@@ -732,6 +746,7 @@ def is_used(book: Book, mine: Any, name: str) -> bool:
 @check(
     "a token that does not exist, a sentence that is too long",
     "From token to logits",
+    after=["the logits of a whole sentence"],
     hint="Python counts negative positions from the end of a list, so -1 is no error of itself.",
 )
 def refuses(book: Book) -> None:

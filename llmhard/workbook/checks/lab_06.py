@@ -88,6 +88,7 @@ def guesses(book: Book, tokens: list[int]) -> None:
 @check(
     "the loss is the mean surprise",
     "The loss",
+    after=["the loss of a model that only guesses"],
     cases=[{"tokens": [0, 3, 1, 0]}, {"tokens": [0, 2]}],
     tokens=st.lists(st.integers(0, 3), min_size=2, max_size=6),
 )
@@ -126,7 +127,11 @@ def means(book: Book, tokens: list[int]) -> None:
     book.same(text, found, expected, hint, guess)
 
 
-@check("one cache for the sentence, and all its tokens in order", "The loss")
+@check(
+    "one cache for the sentence, and all its tokens in order",
+    "The loss",
+    after=["the loss of a model that only guesses", "the loss is the mean surprise"],
+)
 def reads(book: Book) -> None:
     model, tokens = Table(book, LEANING), [0, 3, 1, 2, 0]
     loss_of(book, model, tokens)
@@ -148,7 +153,11 @@ def reads(book: Book) -> None:
         )
 
 
-@check("a list that is too long or too short", "The loss")
+@check(
+    "a list that is too long or too short",
+    "The loss",
+    after=["one cache for the sentence, and all its tokens in order"],
+)
 def cuts(book: Book) -> None:
     model = Table(book, LEANING, block_size=3)
     found = loss_of(book, model, long := [0, 1, 2, 3, 1, 0])
@@ -166,6 +175,7 @@ def cuts(book: Book) -> None:
 @check(
     "the gradient of the loss",
     "The loss",
+    after=["one cache for the sentence, and all its tokens in order"],
     hint="The loss is computed with Values from the logits on: a number made of .data knows "
     "nothing of the model.",
 )
@@ -329,6 +339,7 @@ def first_step(book: Book, grads: list[float]) -> None:
 @check(
     "Adam: several steps",
     "Adam",
+    after=["Adam: the first step"],
     cases=[{"grads": [[3.0, -0.5], [1.0, -0.5], [-2.0, 0.25]]}],
     grads=st.lists(
         st.lists(st.sampled_from([-2.0, -0.5, 0.25, 1.0]), min_size=2, max_size=2),
@@ -343,6 +354,7 @@ def several_steps(book: Book, grads: Rows) -> None:
 @check(
     "Adam: every gradient is 0.0 after a step",
     "Adam",
+    after=["Adam: the first step"],
     hint="backward adds to grad. What is not set to 0.0 comes in again at the next step.",
 )
 def zeroes(book: Book) -> None:
@@ -355,7 +367,11 @@ def zeroes(book: Book) -> None:
     book.same("the gradients after Adam.step", [p.grad for p in parameters], [0.0, 0.0])
 
 
-@check("Adam: eight times as many parameters take eight times as long", "Adam")
+@check(
+    "Adam: eight times as many parameters take eight times as long",
+    "Adam",
+    after=["Adam: the first step"],
+)
 def linear_time(book: Book) -> None:
     make = book.get("training", "Adam")
 
@@ -426,7 +442,11 @@ def recorded(
     return text, model, recorders[0], losses
 
 
-@check("train: one document a step, in order", "The training loop")
+@check(
+    "train: one document a step, in order",
+    "The training loop",
+    after=["one cache for the sentence, and all its tokens in order", "the gradient of the loss"],
+)
 def in_order(book: Book) -> None:
     text, model, _, _ = recorded(book, 4, 0.1)
     expected = [token for i in (0, 1, 2, 0) for token in DOCUMENTS[i][:-1]]
@@ -436,7 +456,11 @@ def in_order(book: Book) -> None:
     )
 
 
-@check("train: backward before each step of Adam", "The training loop")
+@check(
+    "train: backward before each step of Adam",
+    "The training loop",
+    after=["train: one document a step, in order"],
+)
 def goes_backward(book: Book) -> None:
     text, _, recorder, _ = recorded(book, 4, 0.1)
     if len(recorder.rates) != 4:
@@ -450,7 +474,11 @@ def goes_backward(book: Book) -> None:
         )
 
 
-@check("train: the learning rate falls to 0", "The learning rate")
+@check(
+    "train: the learning rate falls to 0",
+    "The learning rate",
+    after=["train: one document a step, in order"],
+)
 def falls(book: Book) -> None:
     text, _, recorder, _ = recorded(book, 4, 0.1)
     hint = "At step s, counted from 0, the rate is lr * (1 - s / steps)."
@@ -467,7 +495,11 @@ def falls(book: Book) -> None:
     book.same(f"{text}: the learning rates", recorder.rates, [0.1, 0.075, 0.05, 0.025], hint)
 
 
-@check("train: it returns and reports the losses", "The training loop")
+@check(
+    "train: it returns and reports the losses",
+    "The training loop",
+    after=["train: one document a step, in order"],
+)
 def reports(book: Book) -> None:
     seen: list[tuple[Any, Any]] = []
     text, _, _, losses = recorded(
@@ -496,7 +528,20 @@ def reports(book: Book) -> None:
     book.same(f"{text}: the losses that on_step gets", [loss for _, loss in seen], expected, hint)
 
 
-@check("your GPT learns two sentences", "The training loop")
+@check(
+    "your GPT learns two sentences",
+    "The training loop",
+    after=[
+        "Adam: the first step",
+        "Adam: several steps",
+        "Adam: every gradient is 0.0 after a step",
+        "train: one document a step, in order",
+        "train: backward before each step of Adam",
+        "train: the learning rate falls to 0",
+        "train: it returns and reports the losses",
+        "a list that is too long or too short",
+    ],
+)
 def learns(book: Book) -> None:
     make, config = book.get("model", "GPT"), book.get("model", "Config")
     function = book.get("training", "train")
