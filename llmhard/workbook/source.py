@@ -180,8 +180,8 @@ def drops_a_result(function: Function) -> Slips:
 def signs_in_the_wrong_order(function: Function) -> Slips:
     """Find `=-` and `=+` where `-=` and `+=` are meant."""
     for node in ast.walk(function.node):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.UnaryOp):
-            sign = re.search(r"=([-+])\s", function.lines[node.lineno - 1])
+        if isinstance(node, ast.Assign):
+            sign = re.search(r"[\w\])]\s*=([-+])\s", function.lines[node.lineno - 1])
             if sign:
                 verb = "subtracts" if sign[1] == "-" else "adds"
                 yield (

@@ -705,7 +705,7 @@ def is_causal(book: Book) -> None:
 @check(
     "gradients reach every parameter",
     "The parameters",
-    after=["attention mixes all tokens so far", "mlp: up, relu, down"],
+    after=["the logits of a whole sentence"],
     hint="Somewhere on the way a Value was replaced by its .data or made anew, and no gradient "
     "finds its way through it.",
 )
