@@ -45,6 +45,25 @@ A_NUMBER = (
 
 # The first one that fits is said.
 KNOWN = [
+    Known(
+        (TypeError,),
+        "'(builtin_function_or_)?method'|'function'",
+        "",
+        "A function is here that is not called. Are brackets missing, as in x.relu()?",
+    ),
+    Known(
+        (AttributeError,),
+        "'(int|float)' object has no attribute",
+        r"other\.",
+        "other may be a plain number: as_value(other) makes a Value of a plain number.",
+    ),
+    Known(
+        (IndexError,),
+        "",
+        r"%\s*steps",
+        "`% steps` begins anew after so many steps. It should begin anew after the last document: "
+        "% of how many documents there are.",
+    ),
     Known((TypeError,), "for //", "", "`//` drops the decimals, and a Value has no such operation. "
           "Write `/`."),
     Known((TypeError,), "'NoneType' object is not callable", "on_step",
@@ -86,8 +105,6 @@ KNOWN = [
     Known((ZeroDivisionError,), "", "eps|sqrt\\(v",
           "The root of v is 0 where a gradient is 0: eps is added to the root, inside the brackets "
           "below the line."),
-    Known((ZeroDivisionError,), "", "\\*\\*",
-          "0 has no power below zero. What is it that became 0?"),
     Known((ValueError,), "math domain error", "sqrt\\(",
           "There is no root of a number below 0. v is a running mean of squares, g**2, and never "
           "below 0."),
@@ -235,6 +252,8 @@ def _guess(error: BaseException) -> str:
         return "A Value is here where a plain number is needed: .data takes the number out of it."
     if isinstance(error, ValueError) and "zip() argument" in message:
         return "The two lists have different lengths."
+    if isinstance(error, IndexError) and "range" in message:
+        return "The list has no such place: places go from 0 to its length less 1."
     if isinstance(error, ValueError) and "empty" in message:
         return "The list is empty."
     return ""

@@ -321,8 +321,8 @@ def check_backward(
 
 
 BACKWARD_SLIPS = {
-    "forward": "The gradient stops on its way. backward begins at the result and goes from there "
-    "to what it was computed from: the list the other way round, reversed(...).",
+    "forward": "The gradient stops after the first step. It goes on from each Value to its "
+    "children, beginning at the result: through the list the other way round, reversed(...).",
     "replaces": "a moves the result in two ways, and the two add up. Does the second one replace "
     "the first?",
     "adds": "What arrives at a child is the parent's gradient times the local gradient. Yours adds "
@@ -488,13 +488,18 @@ def adds_up(book: Book) -> None:
     for text, function in (("c = a * 3", lambda: a * 3), ("d = a * 4", lambda: a * 4)):
         backward(book, text, book.attempt(text, function))
     text = "c = a * 3; c.backward(); d = a * 4; d.backward(); a.grad"
-    book.same(text, book.number("a.grad", a.grad), 7.0)
+    hint = ""
+    if agree(a.grad, 10.0):
+        hint = (
+            "What was in grad before counts twice. `+=` adds to it: grad comes once, on the left."
+        )
+    book.same(text, book.number("a.grad", a.grad), 7.0, hint)
 
 
 @check(
     "backward twice gives twice the gradients",
     "Gradients add up",
-    after=["backward follows the chain rule"],
+    after=["backward follows the chain rule", "gradients of two results add up"],
     hint="The Values in the middle still hold their grad from the first call. If the second call "
     "reads it from there, it passes the old part on once more. Keep the gradients of a call apart "
     "until it is done.",

@@ -228,7 +228,7 @@ def normalizes(book: Book, x: list[float]) -> None:
         hint = "Yours subtracts the mean first, as LayerNorm does. RMSNorm only scales."
     expected = plain_rmsnorm(x)
     if agree(found, expected, 1e-3):
-        hint = "Very near. Is RMSNORM_EPS added to the mean square, below the root?"
+        hint = "Very near. RMSNORM_EPS is added to the mean square, below the root."
     book.same(text, found, expected, hint)
 
 

@@ -64,13 +64,8 @@ class Plain:
         q, k, v, o = (self.w[f"h.{layer}.attn.{name}_proj.weight"] for name in "qkvo")
         query, key, value = linear(x, q), linear(x, k), linear(x, v)
         keys, values = self.keys[layer], self.values[layer]
-        if slip == "late":
-            keys, values = list(keys) or [key], list(values) or [value]
-            self.keys[layer].append(key)
-            self.values[layer].append(value)
-        else:
-            keys.append(x if slip == "raw" else key)
-            values.append(key if slip == "key for value" else value)
+        keys.append(x if slip == "raw" else key)
+        values.append(key if slip == "key for value" else value)
         n, heads = self.sizes["n_embd"], 1 if slip == "one head" else self.sizes["n_head"]
         visible = slice(0, -1 if slip == "not itself" and len(keys) > 1 else None)
         if slip == "only itself":
@@ -134,8 +129,6 @@ ATTENTION_SLIPS = {
     "raw": "The key in the cache is the token itself. It should go through k_proj first.",
     "key for value": "Yours mixes the keys. What is mixed are the values: cache.values holds them, "
     "made by v_proj.",
-    "late": "Yours attends to the tokens before it only. Key and value of this token go into the "
-    "cache first, before the heads read it.",
     "combs": "Yours gives a head every n-th number. A head's numbers are neighbours: head h has "
     "those from h * head_dim to (h + 1) * head_dim.",
     "overlap": "The shares of yours overlap. Head h starts at h * head_dim, not at h.",
@@ -146,7 +139,7 @@ ATTENTION_SLIPS = {
     "same head": "All heads of yours attend with the first share of the numbers. Head h starts at "
     "h * head_dim.",
     "not itself": "Yours attends to the tokens before it only. A token attends to itself, too: its "
-    "key and value go into the cache first.",
+    "key and value go into the cache before the heads read it.",
     "only itself": "Yours attends to the newest token only. The query meets all the keys in the "
     "cache.",
     "no o_proj": "The heads' results go through o_proj at the end.",
@@ -292,10 +285,11 @@ def told(function: Callable[[], None], steps: Callable[[], tuple[list[Step], lis
     try:
         function()
     except Wrong as wrong:
-        if wrong.hint:
+        lines = [] if wrong.hint else first_difference(*steps())
+        if not lines:
             raise
-        lines = first_difference(*steps()) or wrong.lines[1:]
-        raise Wrong(wrong.lines[0], *lines, guess=wrong.guess) from None
+        kept = [line for line in wrong.lines if not line.startswith(("yours:", "should be:"))]
+        raise Wrong(*kept, *lines, guess=wrong.guess) from None
 
 
 @check(
@@ -388,6 +382,13 @@ def draws(book: Book) -> None:
             f"normal distribution it is 4.6 %.",
             hint="rng.gauss(0, INIT_STD) draws one.",
         )
+    other = book.attempt(text, lambda: make.initialize(settings, random.Random(2)))
+    if other.parameters["wte.weight"][0][0].data == found["wte.weight"][0][0].data:
+        raise Wrong(
+            "GPT.initialize(config, rng) gives the same model for random.Random(1) and for "
+            "random.Random(2).",
+            hint="Draw from rng as it comes: whoever made it has seeded it.",
+        )
     again = book.attempt(text, lambda: make.initialize(settings, random.Random(1)))
     if again.parameters["wte.weight"][0][0].data != found["wte.weight"][0][0].data:
         raise Wrong(
@@ -402,6 +403,14 @@ def lists(book: Book) -> None:
     mine = model(book, TINY, w)
     found = book.attempt("model.scalars()", mine.scalars)
     expected = [p for matrix in mine.parameters.values() for row in matrix for p in row]
+    listed = {id(p) for p in found} if isinstance(found, list) else set()
+    missing = [
+        name
+        for name, matrix in mine.parameters.items()
+        if not any(id(p) in listed for row in matrix for p in row)
+    ]
+    if 0 < len(missing) < len(mine.parameters):
+        raise Wrong(f"model.scalars() has {len(listed)} Values and none of {missing[0]}.")
     items = book.values("model.scalars()", found, len(expected))
     if any(a is not b for a, b in zip(items, expected, strict=True)):
         raise Wrong(
@@ -438,19 +447,37 @@ def attends(book: Book, qkv: tuple[Row, Matrix, Matrix]) -> None:
         "keys": [engine_values(book, key) for key in keys],
         "values": [engine_values(book, value) for value in vals],
     }
-    found = book.attempt(text, lambda: function(*inputs.values()), **inputs)
+    steps: list[Step] = []
+    with softmax_watched(book, steps):
+        found = book.attempt(text, lambda: function(*inputs.values()), **inputs)
     d = len(query)
     numbers = data(book, text, found, d)
     expected = attend(query, keys, vals)
     if not agree(numbers, expected):
-        weights = softmax([score / sqrt(d) for score in linear(query, keys)])
+        scores = [score / sqrt(d) for score in linear(query, keys)]
+        weights: list[Step] = [("what softmax gets", scores), ("the weights", softmax(scores))]
         raise Wrong(
-            f"{text}, in which the tokens should have the weights {show(weights)}:",
+            f"{text}:",
             f"yours:     {show(numbers)}",
             f"should be: {show(expected)}",
+            *first_difference(steps, weights),
             hint=slip_of_attend(numbers, query, keys, vals),
             guess="Scores, softmax, and the values mixed by these weights.",
         )
+
+
+@contextmanager
+def softmax_watched(book: Book, steps: list[Step]) -> Iterator[None]:
+    """Note what the softmax of the reader's model gets and gives."""
+    own = getattr(book.module("model"), "softmax", None)
+
+    def watched(scores: Any) -> Any:
+        steps.append(("what softmax gets", plain(scores)))
+        steps.append(("the weights", plain(result := own(scores) if own else scores)))
+        return result
+
+    with book.replaced("model", "softmax", watched if own else None):
+        yield
 
 
 def slip_of_attend(numbers: Row, query: Row, keys: Matrix, vals: Matrix) -> str:
@@ -484,7 +511,7 @@ def slip_of_attend(numbers: Row, query: Row, keys: Matrix, vals: Matrix) -> str:
             hint += f", the root of {round(divisor**2)}"
         elif agree(1 / divisor**2, float(round(1 / divisor**2))):
             hint += f", which is to multiply them by the root of {round(1 / divisor**2)}"
-        hint += f". Here it should be sqrt({d}), as the query has {d} numbers: sqrt(len(query))."
+        hint += f". Here it should be sqrt({d}), because d, the length of the query, is {d}."
     return hint
 
 
@@ -518,15 +545,21 @@ def inputs(seed: int, n: int, count: int) -> list[Row]:
     "head takes its share of each key and each value.",
 )
 def caches(book: Book) -> None:
-    w = numbers_for(TINY, 2)
-    mine, kept, plain = model(book, TINY, w), cache(book), Plain(TINY, w)
-    for i, x in enumerate(inputs(1, 4, 2)):
-        x_values = engine_values(book, x)
-        book.attempt("model.attention(1, x, cache)", partial(mine.attention, 1, x_values, kept))
-        plain.attention(1, x)
+    w, tokens, steps = numbers_for(TINY, 2), inputs(1, 4, 2), list[Step]()
+    told(
+        lambda: check_caches(book, w, tokens, steps),
+        lambda: (steps, attend_expected(1, w, tokens)),
+    )
+
+
+def check_caches(book: Book, w: dict[str, Matrix], tokens: Matrix, steps: list[Step]) -> None:
+    mine, kept, model_of_it = model(book, TINY, w), cache(book), Plain(TINY, w)
+    for i, x in enumerate(tokens):
+        attention(book, mine, 1, x, kept, steps)
+        model_of_it.attention(1, x)
         for name, lists, expected in (
-            ("keys", kept.keys, plain.keys),
-            ("values", kept.values, plain.values),
+            ("keys", kept.keys, model_of_it.keys),
+            ("values", kept.values, model_of_it.values),
         ):
             counts = [len(part) for part in lists]
             if counts != [0, i + 1]:
@@ -537,9 +570,68 @@ def caches(book: Book) -> None:
                 )
             text = f"cache.{name}[1][{i}]"
             found = data(book, text, lists[1][i], 4)
-            letter = name[0]
-            hint = f"It is linear(x, {letter}_proj.weight of this layer)."
+            hint = f"It is linear(x, {name[0]}_proj.weight of this layer)."
             book.same(text, found, expected[1][i], hint)
+
+
+def attention(book: Book, mine: Any, layer: int, x: Row, kept: Any, steps: list[Step]) -> Any:
+    """What the reader's attention makes of one more token; the steps on the way are noted."""
+    steps.append((f"token number {sum(name.startswith('token') for name, _ in steps)}", x))
+    x_values, name = engine_values(book, x), f"model.attention({layer}, x, cache)"
+    o_proj = mine.parameters[f"h.{layer}.attn.o_proj.weight"]
+    with attend_watched(book, steps), o_proj_watched(book, steps, o_proj):
+        return book.attempt(name, partial(mine.attention, layer, x_values, kept), x=x_values)
+
+
+@contextmanager
+def attend_watched(book: Book, steps: list[Step]) -> Iterator[None]:
+    """Note what the reader's attend gets and gives."""
+    own, start = book.get("model", "attend"), len(steps)
+
+    def watched(query: Any, keys: Any, values: Any) -> Any:
+        name = f"head {(len(steps) - start) // 4} of {steps[start - 1][0]}"
+        for what, given in (("query", query), ("keys", keys), ("values", values)):
+            steps.append((f"the {what} that attend gets for {name}", plain(given)))
+        result = own(query, keys, values)
+        steps.append((f"what attend gives for {name}", plain(result)))
+        return result
+
+    with book.replaced("model", "attend", watched):
+        yield
+
+
+@contextmanager
+def o_proj_watched(book: Book, steps: list[Step], o_proj: Any) -> Iterator[None]:
+    """Note what the reader's linear layer at the end of attention gets."""
+    own = getattr(book.module("model"), "linear", None)
+
+    def watched(x: Any, w: Any) -> Any:
+        if w is o_proj:
+            steps.append(("what o_proj gets", plain(x)))
+        return own(x, w) if own else None
+
+    with book.replaced("model", "linear", watched if own else None):
+        yield
+
+
+def attend_expected(layer: int, w: dict[str, Matrix], tokens: Matrix) -> list[Step]:
+    """What should be noted on the way through attention."""
+    steps, cached = list[Step](), Plain(TINY, w)
+    d = TINY["n_embd"] // TINY["n_head"]
+    for i, x in enumerate(tokens):
+        cached.attention(layer, x)
+        query, joined = linear(x, w[f"h.{layer}.attn.q_proj.weight"]), list[float]()
+        steps.append((f"token number {i}", x))
+        for h in range(TINY["n_head"]):
+            part, name = slice(h * d, (h + 1) * d), f"head {h} of token number {i}"
+            keys = [key[part] for key in cached.keys[layer]]
+            values = [value[part] for value in cached.values[layer]]
+            for what, given in (("query", query[part]), ("keys", keys), ("values", values)):
+                steps.append((f"the {what} that attend gets for {name}", given))
+            joined += (result := attend(query[part], keys, values))
+            steps.append((f"what attend gives for {name}", result))
+        steps.append(("what o_proj gets", joined))
+    return steps
 
 
 @check(
@@ -548,70 +640,25 @@ def caches(book: Book) -> None:
     after=["attend: one head", "attention keeps a key and a value of each token"],
 )
 def mixes(book: Book) -> None:
-    sizes, tokens = TINY, inputs(3, 4, 3)
-    w = numbers_for(sizes, 3)
-    mine, kept = model(book, sizes, w), cache(book)
-    found, steps = list[Row](), list[Step]()
-    for x in tokens:
-        x_values = engine_values(book, x)
-        steps.append((f"token number {len(found)}", x))
-        with attend_watched(book, steps):
-            out = book.attempt(
-                "model.attention(0, x, cache)",
-                partial(mine.attention, 0, x_values, kept),
-                x=x_values,
-            )
-        found.append(data(book, "model.attention(0, x, cache)", out, 4))
+    w, tokens, steps = numbers_for(TINY, 3), inputs(3, 4, 3), list[Step]()
+    mine, kept = model(book, TINY, w), cache(book)
+    text = "model.attention(0, x, cache)"
 
     def wanted(slip: str) -> list[Row]:
-        plain = Plain(sizes, w, slip)
+        plain = Plain(TINY, w, slip)
         return [plain.attention(0, x) for x in tokens]
 
-    guess = "Query, key and value by their linear layers; each head with its share; then o_proj."
-    told(
-        lambda: compare("model.attention(0, x, cache)", found, wanted, ATTENTION_SLIPS, guess),
-        lambda: (steps, attend_expected(sizes, w, tokens)),
-    )
+    def compute_and_compare() -> None:
+        found = [
+            data(book, text, attention(book, mine, 0, x, kept, steps), TINY["n_embd"])
+            for x in tokens
+        ]
+        guess = (
+            "Query, key and value by their linear layers; each head with its share; then o_proj."
+        )
+        compare(text, found, wanted, ATTENTION_SLIPS, guess)
 
-
-@contextmanager
-def attend_watched(book: Book, steps: list[Step]) -> Iterator[None]:
-    """Note what the reader's attend gets and gives."""
-    module, own = book.module("model"), book.get("model", "attend")
-    start = steps[-1]
-
-    def watched(query: Any, keys: Any, values: Any) -> Any:
-        head, token = (len(steps) - 1 - steps.index(start)) // 4, start[0]
-        name = f"head {head} of {token}"
-        for what, given in (("query", query), ("keys", keys), ("values", values)):
-            steps.append((f"the {what} that attend gets for {name}", plain(given)))
-        result = own(query, keys, values)
-        steps.append((f"what attend gives for {name}", plain(result)))
-        return result
-
-    try:
-        module.attend = watched  # type: ignore[attr-defined]
-        yield
-    finally:
-        module.attend = own  # type: ignore[attr-defined]
-
-
-def attend_expected(sizes: Sizes, w: dict[str, Matrix], tokens: Matrix) -> list[Step]:
-    """What `attend_watched` should note."""
-    steps, cached = list[Step](), Plain(sizes, w)
-    for i, x in enumerate(tokens):
-        cached.attention(0, x)
-        steps.append((f"token number {i}", x))
-        query = linear(x, w["h.0.attn.q_proj.weight"])
-        d = sizes["n_embd"] // sizes["n_head"]
-        for h in range(sizes["n_head"]):
-            part, name = slice(h * d, (h + 1) * d), f"head {h} of token number {i}"
-            keys = [key[part] for key in cached.keys[0]]
-            values = [value[part] for value in cached.values[0]]
-            for what, given in (("query", query[part]), ("keys", keys), ("values", values)):
-                steps.append((f"the {what} that attend gets for {name}", given))
-            steps.append((f"what attend gives for {name}", attend(query[part], keys, values)))
-    return steps
+    told(compute_and_compare, lambda: (steps, attend_expected(0, w, tokens)))
 
 
 @check("mlp: up, relu, down", "The MLP")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from math import exp, log, sqrt
@@ -76,10 +77,14 @@ def guesses(book: Book, tokens: list[int]) -> None:
         hint = "The sign: surprise is minus the logarithm of the probability."
     elif agree(found, 3 * log(4)):
         hint = "Yours is the sum of the surprises. Divide it by their number."
+    elif found and agree(3 * log(4) / found, float(round(3 * log(4) / found))) and found < log(4):
+        hint = f"Yours divides the sum by {round(3 * log(4) / found)}. It is a mean of 3 surprises."
     elif agree(found, 2.0):
         hint = "Yours counts in bits: the logarithm here is the natural one, Value.log()."
     elif agree(found, 0.75):
         hint = "Yours is 1 minus the probability. The surprise is minus its logarithm, -log(1/4)."
+    elif agree(found, 0.0):
+        hint = "The softmax is missing: a logit is not a logarithm of a probability yet."
     elif agree(found, 0.25):
         hint = "Yours is the probability. The surprise is minus its logarithm."
     book.same(f"sequence_loss(model, {tokens}) of a uniform model", found, log(4), hint)
@@ -93,9 +98,13 @@ def guesses(book: Book, tokens: list[int]) -> None:
     tokens=st.lists(st.integers(0, 3), min_size=2, max_size=6),
 )
 def means(book: Book, tokens: list[int]) -> None:
-    found = loss_of(book, Table(book, LEANING), tokens)
+    model, got = Table(book, LEANING), Rows()
+    with softmax_watched(book, got):
+        found = loss_of(book, model, tokens)
     each = surprises(LEANING, tokens)
     expected = sum(each) / len(each)
+    if not agree(found, expected) and model.read != tokens[:-1]:
+        check_reads(book, model, tokens)
     hint = ""
     guess = "After reading a token, the model is asked for the one that comes next."
     logs = [log(sum(exp(x) for x in LEANING[t])) for t in tokens]
@@ -123,6 +132,17 @@ def means(book: Book, tokens: list[int]) -> None:
         hint = "Yours asks for the likeliest token, not for the one that comes next."
     elif agree(found, sum(-LEANING[a][b] for a, b in pairwise(tokens)) / len(each)):
         hint = "The softmax is missing: a logit is not a logarithm of a probability yet."
+    divisor = sum(each) / found if found else 0.0
+    if not hint and agree(divisor, float(round(divisor))):
+        hint = f"Yours divides the sum by {round(divisor)}. It is a mean of {len(each)} surprises."
+    given = [LEANING[token] for token in tokens[:-1]]
+    if not hint and got and not agree(got, given) and not agree(found, expected):
+        raise Wrong(
+            f"sequence_loss(model, {tokens}): what softmax gets",
+            f"yours:     {show(got)}",
+            f"should be: {show(given)}, the logits after each token, once.",
+            hint="Softmax turns logits into probabilities. It is for logits only.",
+        )
     text = f"sequence_loss(model, {tokens}), the mean of the surprises {show(each)}"
     book.same(text, found, expected, hint, guess)
 
@@ -135,9 +155,7 @@ def means(book: Book, tokens: list[int]) -> None:
 def reads(book: Book) -> None:
     model, tokens = Table(book, LEANING), [0, 3, 1, 2, 0]
     loss_of(book, model, tokens)
-    text = f"sequence_loss(model, {tokens}): the tokens that the model reads"
-    hint = "It reads each token but the last, which has nothing after it to predict."
-    book.same(text, model.read, tokens[:-1], hint)
+    check_reads(book, model, tokens)
     if len({id(c) for c in model.caches}) > 1:
         raise Wrong(
             f"sequence_loss(model, {tokens}) gives the model more than one cache.",
@@ -188,6 +206,31 @@ def flows(book: Book) -> None:
     expected = [e / sum(exps) - (i == 3) for i, e in enumerate(exps)]
     text = "sequence_loss(model, [0, 3]).backward(): the gradients of the logits after token 0"
     book.same(text, [p.grad for p in model.rows[0]], expected)
+
+
+def check_reads(book: Book, model: Table, tokens: list[int]) -> None:
+    text = f"sequence_loss(model, {tokens}): the tokens that the model reads"
+    hint = "It reads each token but the last, which has nothing after it to predict."
+    if tokens[0] == 0 and model.read == tokens[1:-1]:
+        hint = "The first token, BOS, is read, too: it is what the first word is predicted from."
+    elif model.read == tokens[:0:-1] or model.read == tokens[1:]:
+        hint = "Yours goes backward: it reads a token and asks for the one before it."
+    elif model.read == tokens[:-2]:
+        hint = "The last token, the closing BOS, is missing: a sentence's end is predicted, too."
+    book.same(text, model.read, tokens[:-1], hint)
+
+
+@contextmanager
+def softmax_watched(book: Book, got: Rows) -> Iterator[None]:
+    """Note what the softmax of the reader's training.py gets."""
+    own = getattr(book.module("training"), "softmax", None)
+
+    def watched(logits: Any) -> Any:
+        got.append([getattr(x, "data", x) for x in logits])
+        return own(logits) if own else None
+
+    with book.replaced("training", "softmax", watched if own else None):
+        yield
 
 
 # ---------------------------------------------------------------- Adam
@@ -397,7 +440,7 @@ class Recorder:
             raise Wrong(
                 f"Adam gets a {type(parameters).__name__}. It should get the list of all "
                 "parameters.",
-                hint="model.scalars() is that list: Adam(model.scalars()).",
+                hint="model.scalars() is that list.",
             )
         self.parameters, self.rates, self.grads = list(parameters), list[float](), list[bool]()
 
@@ -415,8 +458,8 @@ def recorded(
     book: Book, steps: int, lr: float, **options: Any
 ) -> tuple[str, Table, Recorder, list[Any]]:
     """Run the reader's train with the Recorder in Adam's place."""
-    module, function = book.module("training"), book.get("training", "train")
-    own = book.get("training", "Adam")
+    function = book.get("training", "train")
+    book.get("training", "Adam")
     model, recorders = Table(book, LEANING), list[Recorder]()
 
     def make(*arguments: Any, **others: Any) -> Recorder:
@@ -425,13 +468,10 @@ def recorded(
 
     text = f"train(model, documents, steps={steps}, lr={lr})"
     documents = [list(document) for document in DOCUMENTS]
-    try:
-        module.Adam = make  # type: ignore[attr-defined]
+    with book.replaced("training", "Adam", make):
         losses = book.attempt(
             text, lambda: function(model, documents, steps, lr, **options), documents=documents
         )
-    finally:
-        module.Adam = own  # type: ignore[attr-defined]
     if not recorders:
         raise Wrong(f"{text} does not use Adam.", hint="Adam(model.scalars()) makes the optimizer.")
     if len(recorders) > 1:

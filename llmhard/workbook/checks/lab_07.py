@@ -54,6 +54,14 @@ def packed(book: Book, matrices: Matrices, metadata: dict[str, str]) -> tuple[st
     return text, bytes(found)
 
 
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def header_of(text: str, content: bytes) -> tuple[dict[str, Any], bytes]:
     """The header and the numbers of a file's content."""
     if len(content) < 8:
@@ -71,7 +79,7 @@ def header_of(text: str, content: bytes) -> tuple[dict[str, Any], bytes]:
                 "The length stands there with its largest byte first. Little-endian, '<', begins "
             )
             hint += "with the smallest."
-        elif raw.endswith(b"}"):
+        elif is_json(raw.decode("latin-1")):
             hint = "The length is right, but the header is not UTF-8: encode('utf-8')."
         elif raw[: length - 8].endswith(b"}"):
             hint = "It is the length of the header alone: its own 8 bytes do not count."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from math import exp
 from types import SimpleNamespace
 from typing import Any
@@ -88,7 +89,9 @@ def draws(book: Book, p: Row) -> None:
     for token in tokens:
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < len(p):
             hint = "It gives the token: its place in the list, not the probability that is there."
-            if token is None:
+            if isinstance(token, int):
+                hint = "The tokens of a list of n probabilities are 0 to n - 1, no other numbers."
+            elif token is None:
                 hint = "Sometimes nothing is returned. A number from 0 to 1 meets the stretch of "
                 hint += "each token in turn only if the probabilities before it are added up."
             if isinstance(token, list):
@@ -130,7 +133,11 @@ def keeps(book: Book, p: Row, tokens: list[int]) -> None:
     text = f"keep({show(p)}, {tokens})"
     found = call(book, text, lambda p: function(p, tokens), len(p), p)
     hint = ""
-    if agree(found, [1 / len(tokens) if token in tokens else 0.0 for token in range(len(p))]):
+    others = [token for token, x in enumerate(found) if bool(x) != (token in tokens)]
+    if others:
+        hint = f"Yours is wrong about token {others[0]}. `tokens` lists the tokens that are kept: "
+        hint += "places in p, not probabilities."
+    elif agree(found, [1 / len(tokens) if token in tokens else 0.0 for token in range(len(p))]):
         hint = "Yours gives all that are kept the same share. Each keeps its own, divided by the "
         hint += "sum of those that are kept."
     elif agree(found, [x / len(tokens) if i in tokens else 0.0 for i, x in enumerate(p)]):
@@ -153,7 +160,13 @@ def kept_count(found: Row) -> int:
 def takes_k(book: Book, p: Row, k: int) -> None:
     function = book.get("sampling", "keep_top_k")
     text = f"keep_top_k({show(p)}, {k})"
-    found = call(book, text, lambda p: function(p, k), len(p), p)
+    try:
+        found = call(book, text, lambda p: function(p, k), len(p), p)
+    except Wrong as wrong:
+        more = (
+            "k may be larger than the number of tokens: then all of them are kept. [:k] does that."
+        )
+        raise Wrong(*wrong.lines, hint=wrong.hint or (more if k > len(p) else "")) from None
     expected = only(p, ranked(p)[: k or len(p)])
     hint = "The k likeliest tokens are kept, and scaled."
     if k == 0:
@@ -167,7 +180,7 @@ def takes_k(book: Book, p: Row, k: int) -> None:
         hint = f"Yours keeps {kept_count(found)} tokens, fewer than {k}."
     elif {i for i, x in enumerate(found) if x} != {i for i, x in enumerate(expected) if x}:
         hint = "Yours keeps other tokens than the likeliest."
-        if {i for i, x in enumerate(found) if x} == set(ranked(p)[-k:]):
+        if {i for i, x in enumerate(found) if x} == set(ranked(p)[-k:]) - set(range(k)):
             hint = "Yours keeps the unlikeliest. by_probability(p) begins with the likeliest."
     elif not agree(sum(found), 1.0):
         hint = "Yours do not sum to 1: those that are kept have to be scaled."
@@ -201,6 +214,9 @@ def takes_p(book: Book, p: Row, top_p: float) -> None:
         hint += "that has to reach top_p: add them up, the likeliest first."
     elif kept == set(tokens[:-1]) or (not kept and tokens):
         hint = "Yours stops one token early: the token that takes the sum to top_p is kept, too."
+    elif len(kept) == len(p) and len(tokens) < len(p) - 1:
+        hint = "Yours keeps them all, as if the sum never reached top_p. The sum is that of the "
+        hint += "probabilities, just as they are."
     elif len(kept) == len(tokens) + 1 and kept > set(tokens):
         hint = "Yours keeps one token too many: without it they make up top_p already."
     elif kept != set(tokens):
@@ -230,16 +246,26 @@ def divides(book: Book, logits: Row, temperature: float) -> None:
     if agree(found, softmax([x * temperature for x in logits])):
         hint = "Yours multiplies by the temperature: a low one should make likely tokens likelier."
     elif agree(found, plain):
-        hint = "The temperature has no effect in yours."
+        hint = "The temperature has no effect in yours. Is it used? To add or subtract it would "
+        hint += "have none either: the softmax does not notice what all logits have in common."
     elif agree(found, [x / temperature for x in plain]):
         hint = "Yours divides the probabilities. The temperature divides the logits, before the "
         hint += "softmax."
-    elif not agree(sum(found), 1.0) and agree(sum(x**temperature for x in found), 1.0):
+    elif agree(found, raised(book, plain, temperature)):
         hint = "Yours raises the probabilities to a power, and they no longer sum to 1. Divide the "
         hint += "logits by the temperature, before the softmax."
     elif not agree(sum(found), 1.0):
         hint = f"Yours sum to {show(sum(found))}, not to 1."
     book.same(text, found, softmax([x / temperature for x in logits]), hint)
+
+
+def raised(book: Book, p: Row, temperature: float) -> Row:
+    """The probabilities to the power 1 / temperature, then the reader's top-k and top-p."""
+    powers = [x ** (1 / temperature) for x in p]
+    for name, all_of_it in (("keep_top_k", 0), ("keep_top_p", 1.0)):
+        function, given = book.get("sampling", name), powers
+        powers = book.attempt(name, partial(function, given, all_of_it))
+    return powers
 
 
 @check(
@@ -344,7 +370,7 @@ def check_generate(
             hint = f"{twice} The logits after it are there already: choose from them, and read "
             hint += "only what is new."
             book.same(reads, model.read, read, hint)
-    if 0 in model.read[1:]:
+    if model.read[: len(read)] == read and 0 in model.read[len(read) :]:
         hint = "Yours reads BOS in the middle. When BOS is chosen, the sentence ends: return it. "
         hint += "Any other choice is the token to read next."
         book.same(reads, model.read, read, hint)
@@ -360,6 +386,8 @@ def check_generate(
             hint = "BOS ends the sentence and is no part of it."
         elif mine == expected[len(prompt) :]:
             hint = "The sentence begins with the prompt."
+        elif len(expected) > 1 and mine == expected[-1:]:
+            hint = "Only the last token is left. Is the list made anew each time?"
         elif len(mine) > len(expected):
             hint = "After BOS, or when the model has read block_size tokens, the sentence ends."
         elif len(mine) < len(expected):
