@@ -46,6 +46,13 @@ A_NUMBER = (
 # The first one that fits is said.
 KNOWN = [
     Known(
+        (KeyError,),
+        r"Value\(",
+        "",
+        "The dict lacks this Value. It should have all Values that topological_order lists: is one "
+        "missing there?",
+    ),
+    Known(
         (TypeError,),
         "'(builtin_function_or_)?method'|'function'",
         "",

@@ -464,4 +464,54 @@ ROWS = [
         "gradient[value] / local_grad",
         "is the parent's gradient times the local gradient",
     ),
+    (
+        "relu with min",
+        """\
+        if self.data > 0:
+            return Value(self.data""",
+        """\
+        if self.data < 0:
+            return Value(self.data""",
+        "a.relu() at a = 2.0 yours:     0.0",
+    ),
+    (
+        "b times gradient as a Value",
+        "(other.data, self.data))",
+        "(other, self))",
+        "a local_grad of a * b should be a number",
+    ),
+    (
+        "self other swapped in grads of pow",
+        "slope = exponent * self.data ** (exponent - 1)",
+        "slope = self.data * exponent ** (self.data - 1)",
+        "The power rule",
+    ),
+    (
+        "exp forgets children",
+        "return Value(power, (self,), (power,))",
+        "return Value(power)",
+        "a is not among the children",
+    ),
+    (
+        "children as a list in a tuple",
+        "return Value(self.data + other.data, (self, other), (1.0, 1.0))",
+        "return Value(self.data + other.data, ([self, other],), (1.0, 1.0))",
+        "1 children and 2 local_grads",
+    ),
+    (
+        "backward visits only the root",
+        """\
+        order = topological_order(self)
+""",
+        """\
+        order = [self]
+""",
+        "It should have all Values that topological_order lists",
+    ),
+    (
+        "-other instead of -1",
+        "return self * -1",
+        "return self * 1",
+        "-a at a = 2.0 yours:     2.0",
+    ),
 ]

@@ -294,7 +294,7 @@ ROWS = [
         cache.keys[layer].append(linear(x, w[name + "k_proj.weight"]))
         cache.values[layer].append(linear(x, w[name + "v_proj.weight"]))
 """,
-        "where head 0 of token number 0 should come",
+        "Before that, there should be the query that attend gets",
     ),
     (
         "the root of 32",
@@ -307,16 +307,6 @@ ROWS = [
         "sqrt(len(query))",
         "sqrt(8)",
         "the root of 8. Here it should be sqrt(2)",
-    ),
-    (
-        "return inside head loop",
-        """\
-        return linear(heads, w[name + "o_proj.weight"])
-""",
-        """\
-            return linear(heads, w[name + "o_proj.weight"])
-""",
-        "this `return` is inside the loop",
     ),
     (
         "return inside layer loop",
@@ -471,7 +461,7 @@ ROWS = [
         "up with 2 n",
         "(4 * n, n)",
         "(2 * n, n)",
-        "should be: (16, 4)",
+        "should be: (24, 6)",
     ),
     (
         "initialize seeds again",
@@ -510,7 +500,7 @@ ROWS = [
             x = add(x, self.mlp(layer, rmsnorm(x)))
             x = add(x, self.attention(layer, rmsnorm(x), cache))
 """,
-        "where the x that attention of layer 0 gets should come",
+        "Before that, there should be the x that attention of layer 0 gets",
     ),
     (
         "scores by the data",
@@ -551,5 +541,61 @@ ROWS = [
         "[h.relu() for h in",
         "[h.relu for h in",
         "Are brackets missing",
+    ),
+    (
+        "head_dim is n_head",
+        "head_dim = self.config.n_embd // self.config.n_head",
+        "head_dim = self.config.n_head",
+        "The first thing that differs is the query that attend gets",
+    ),
+    (
+        "weights not per token",
+        "return linear(weights, list(zip(*values, strict=True)))",
+        "return [weights[0] * v for v in values[0]]",
+        "the sum, over all tokens, of the token's weight",
+    ),
+    (
+        "wpe shape",
+        '"wpe.weight": (self.block_size, n)',
+        '"wpe.weight": (self.vocab_size, n)',
+        "should be: (4, 6)",
+    ),
+    (
+        "rmsnorm of the sum only in layer 0",
+        """\
+            x = add(x, self.mlp(layer, rmsnorm(x)))
+""",
+        """\
+            x = rmsnorm(add(x, self.mlp(layer, rmsnorm(x))))
+""",
+        "The first thing that differs is the x that attention of layer 1 gets",
+    ),
+    (
+        "mlp adds x itself",
+        '        return linear(hidden, w[name + "down_proj.weight"])',
+        '        return add(x, linear(hidden, w[name + "down_proj.weight"]))',
+        "It is the model that adds it to x",
+    ),
+    (
+        "query normalized",
+        """\
+        query = linear(x, w[name + "q_proj.weight"])
+""",
+        """\
+        query = rmsnorm(linear(x, w[name + "q_proj.weight"]))
+""",
+        "The first thing that differs is the query that attend gets",
+    ),
+    (
+        "v_proj of the normed twice",
+        'linear(x, w[name + "v_proj.weight"])',
+        'linear(rmsnorm(x), w[name + "v_proj.weight"])',
+        "It is linear(x, v_proj.weight of this layer)",
+    ),
+    (
+        "attention called with layer 0",
+        "self.attention(layer, rmsnorm(x), cache)",
+        "self.attention(0, rmsnorm(x), cache)",
+        "Each token leaves one key and one value in every layer",
     ),
 ]

@@ -265,7 +265,7 @@ ROWS = [
         for i, p in enumerate(self.parameters):
             p.grad = 0.0
             self.m""",
-        "Nothing moves",
+        "every gradient is 0.0 when it is read",
     ),
     (
         "p = p - ...",
@@ -576,7 +576,7 @@ ROWS = [
         "lr not used",
         "p.data -= lr * m_hat",
         "p.data -= LEARNING_RATE * m_hat",
-        "Adam.step does not use `lr`",
+        "times as far as it should be",
     ),
     (
         "v_hat not used",
@@ -621,5 +621,53 @@ ROWS = [
         "lr * (1 - step / steps)",
         "lr * (1 - step // steps)",
         "Yours stays the same",
+    ),
+    (
+        "log10",
+        "return sum(losses) / len(losses)",
+        "return sum(losses) / len(losses) / 2.302585",
+        "the logarithm to the base 10",
+    ),
+    (
+        "target index plus one",
+        "probabilities[target].log()",
+        "probabilities[target - 1].log()",
+        "the probability of token -1 from the one that comes next",
+    ),
+    (
+        "cut to block_size tokens with +2",
+        "tokens[: model.config.block_size + 1]",
+        "tokens[: model.config.block_size + 2]",
+        "The model reads block_size tokens at most",
+    ),
+    (
+        "Adam with beta2 as 0.9",
+        "self.beta2 * self.v[i] + (1 - self.beta2) * p.grad**2",
+        "self.beta1 * self.v[i] + (1 - self.beta1) * p.grad**2",
+        "v is made with beta1",
+    ),
+    (
+        "t minus 1",
+        "1 - self.beta1**self.t)",
+        "1 - self.beta1**(self.t + 1))",
+        "Every move is 0.5263 times as far",
+    ),
+    (
+        "lr squared",
+        "p.data -= lr * m_hat",
+        "p.data -= lr * lr * m_hat",
+        "Every move is 0.05 times as far",
+    ),
+    (
+        "losses rounded",
+        "losses.append(loss.data)",
+        "losses.append(round(loss.data))",
+        "yours:     [3, 2, 2, 3]",
+    ),
+    (
+        "one step too few",
+        "for step in range(steps):",
+        "for step in range(1, steps):",
+        "Step s, counted from 0, takes document number s",
     ),
 ]

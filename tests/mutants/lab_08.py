@@ -480,4 +480,67 @@ ROWS = [
         "if len(prompt) > block_size:",
         "should raise ValueError. Yours raised IndexError",
     ),
+    (
+        "largest of the probabilities with max",
+        "numbers.index(max(numbers))",
+        "max(numbers)",
+        "the largest logit gets the probability 1",
+    ),
+    (
+        "keep divides by count kept above 0",
+        "    total = sum(p[token] for token in tokens)",
+        "    total = len(tokens)",
+        "Yours divides by how many are kept",
+    ),
+    (
+        "top_k before softmax order",
+        "keep_top_p(keep_top_k(p, top_k), top_p)",
+        "keep_top_k(p, top_k)",
+        "top_p has no effect in yours",
+    ),
+    (
+        "top-p sums from the unlikeliest",
+        "for token in by_probability(p):",
+        "for token in reversed(by_probability(p)):",
+        "Yours keeps other tokens",
+    ),
+    (
+        "prompt not in a list",
+        "for token in [BOS, *prompt]:",
+        "for token in [BOS, prompt]:",
+        "It reads one token at a time",
+    ),
+    (
+        "BOS chosen as word 1",
+        """\
+        if token == BOS:
+            return sentence
+""",
+        """\
+        if token == 1:
+            return sentence
+""",
+        "Yours ends where the model wants to say 1",
+    ),
+    (
+        "cache from another size",
+        """\
+    cache = KVCache(model.config.n_layer)
+""",
+        """\
+    cache = []
+""",
+        "'list' object has no attribute 'keys'",
+    ),
+    (
+        "logits after the first prompt token only",
+        """\
+        logits = model(token, cache)
+    sentence""",
+        """\
+        logits = model(token, cache)
+        break
+    sentence""",
+        "this `break` ends the loop in its first round",
+    ),
 ]

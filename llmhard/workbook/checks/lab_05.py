@@ -21,7 +21,7 @@ Row = list[float]
 Matrix = list[Row]
 Sizes = dict[str, int]
 
-TINY = {"vocab_size": 5, "n_layer": 2, "n_embd": 4, "n_head": 2, "block_size": 4}
+TINY = {"vocab_size": 5, "n_layer": 2, "n_embd": 6, "n_head": 2, "block_size": 4}
 EPS = 1e-5
 
 
@@ -85,7 +85,8 @@ class Plain:
                 [v[part] for v in values[visible]],
                 sqrt(n) if slip == "root of n_embd" else None,
             )
-        return out if slip == "no o_proj" else linear(out, o)
+        out = out if slip == "no o_proj" else linear(out, o)
+        return add(out, x) if slip == "x in attention" else out
 
     def mlp(self, layer: int, x: Row) -> Row:
         layer = 0 if self.slip == "mlp of layer 0" else layer
@@ -93,6 +94,7 @@ class Plain:
         if self.slip not in ("no relu", "relu last"):
             hidden = [max(h, 0.0) for h in hidden]
         out = linear(hidden, self.w[f"h.{layer}.mlp.down_proj.weight"])
+        out = add(out, x) if self.slip == "x in mlp" else out
         return [max(h, 0.0) for h in out] if self.slip == "relu last" else out
 
     def __call__(self, token: int) -> Row:
@@ -142,6 +144,7 @@ ATTENTION_SLIPS = {
     "key and value go into the cache before the heads read it.",
     "only itself": "Yours attends to the newest token only. The query meets all the keys in the "
     "cache.",
+    "x in attention": "attention gives its own result only. It is the model that adds it to x.",
     "no o_proj": "The heads' results go through o_proj at the end.",
 }
 
@@ -162,6 +165,7 @@ MODEL_SLIPS = {
     "wte again": "Yours takes wte.weight for the logits. This model has a matrix of its own for "
     "them, lm_head.weight.",
     "relu last": "relu comes between up_proj and down_proj, not after both.",
+    "x in mlp": "mlp gives its own result only. It is the model that adds it to x.",
     "mlp of layer 0": "mlp takes the matrices of layer 0 whatever the layer: the name begins "
     "with h.{layer}.",
     "one layer": "Yours stops after the first layer.",
@@ -266,7 +270,7 @@ def first_difference(found: list[Step], expected: list[Step]) -> list[str]:
     right = ""
     for (name, mine), (wanted_name, wanted) in zip(found, expected, strict=False):
         if name != wanted_name:
-            return [f"Yours goes on to {name} where {wanted_name} should come."]
+            return [f"Yours goes on to {name}. Before that, there should be {wanted_name}."]
         if not agree(mine, wanted):
             return [
                 f"The first thing that differs is {name}.",
@@ -462,7 +466,8 @@ def attends(book: Book, qkv: tuple[Row, Matrix, Matrix]) -> None:
             f"should be: {show(expected)}",
             *first_difference(steps, weights),
             hint=slip_of_attend(numbers, query, keys, vals),
-            guess="Scores, softmax, and the values mixed by these weights.",
+            guess="Number i of the result is the sum, over all tokens, of the token's weight times "
+            "number i of its value.",
         )
 
 
@@ -545,7 +550,7 @@ def inputs(seed: int, n: int, count: int) -> list[Row]:
     "head takes its share of each key and each value.",
 )
 def caches(book: Book) -> None:
-    w, tokens, steps = numbers_for(TINY, 2), inputs(1, 4, 2), list[Step]()
+    w, tokens, steps = numbers_for(TINY, 2), inputs(1, 6, 2), list[Step]()
     told(
         lambda: check_caches(book, w, tokens, steps),
         lambda: (steps, attend_expected(1, w, tokens)),
@@ -569,7 +574,7 @@ def check_caches(book: Book, w: dict[str, Matrix], tokens: Matrix, steps: list[S
                     hint="Each call adds one key and one value to its own layer's lists only.",
                 )
             text = f"cache.{name}[1][{i}]"
-            found = data(book, text, lists[1][i], 4)
+            found = data(book, text, lists[1][i], 6)
             hint = f"It is linear(x, {name[0]}_proj.weight of this layer)."
             book.same(text, found, expected[1][i], hint)
 
@@ -640,7 +645,7 @@ def attend_expected(layer: int, w: dict[str, Matrix], tokens: Matrix) -> list[St
     after=["attend: one head", "attention keeps a key and a value of each token"],
 )
 def mixes(book: Book) -> None:
-    w, tokens, steps = numbers_for(TINY, 3), inputs(3, 4, 3), list[Step]()
+    w, tokens, steps = numbers_for(TINY, 3), inputs(3, 6, 3), list[Step]()
     mine, kept = model(book, TINY, w), cache(book)
     text = "model.attention(0, x, cache)"
 
@@ -665,11 +670,13 @@ def mixes(book: Book) -> None:
 def feeds_forward(book: Book) -> None:
     w = numbers_for(TINY, 4)
     mine = model(book, TINY, w)
-    (x,) = inputs(4, 4, 1)
+    (x,) = inputs(4, 6, 1)
     text = f"model.mlp(1, {show(x)})"
     out = book.attempt(text, lambda: mine.mlp(1, engine_values(book, x)))
-    found = [data(book, text, out, 4)]
-    slips = {name: MODEL_SLIPS[name] for name in ("no relu", "relu last", "mlp of layer 0")}
+    found = [data(book, text, out, 6)]
+    slips = {
+        name: MODEL_SLIPS[name] for name in ("no relu", "relu last", "x in mlp", "mlp of layer 0")
+    }
     guess = "up_proj, relu of each number, down_proj, all of the layer that is asked for."
     compare(text, found, lambda slip: [Plain(TINY, w, slip).mlp(1, x)], slips, guess)
 

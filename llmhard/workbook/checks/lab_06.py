@@ -79,6 +79,8 @@ def guesses(book: Book, tokens: list[int]) -> None:
         hint = "Yours is the sum of the surprises. Divide it by their number."
     elif found and agree(3 * log(4) / found, float(round(3 * log(4) / found))) and found < log(4):
         hint = f"Yours divides the sum by {round(3 * log(4) / found)}. It is a mean of 3 surprises."
+    elif agree(found, log(4) / log(10)):
+        hint = "Yours takes the logarithm to the base 10: here it is the natural one, Value.log()."
     elif agree(found, 2.0):
         hint = "Yours counts in bits: the logarithm here is the natural one, Value.log()."
     elif agree(found, 0.75):
@@ -132,6 +134,10 @@ def means(book: Book, tokens: list[int]) -> None:
         hint = "Yours asks for the likeliest token, not for the one that comes next."
     elif agree(found, sum(-LEANING[a][b] for a, b in pairwise(tokens)) / len(each)):
         hint = "The softmax is missing: a logit is not a logarithm of a probability yet."
+    for shift in (-1, 1):
+        moved = [logs[i] - LEANING[a][(b + shift) % 4] for i, (a, b) in enumerate(pairwise(tokens))]
+        if not hint and agree(found, sum(moved) / len(moved)):
+            hint = f"Yours takes the probability of token {shift:+d} from the one that comes next."
     divisor = sum(each) / found if found else 0.0
     if not hint and agree(divisor, float(round(divisor))):
         hint = f"Yours divides the sum by {round(divisor)}. It is a mean of {len(each)} surprises."
@@ -247,6 +253,8 @@ def adam(grads: Rows, lr: float, slip: str = "") -> Rows:
         keep1, keep2, share1, share2 = share1, share2, keep1, keep2
     elif slip == "swapped means":
         keep1, keep2, share1, share2 = keep2, keep1, share2, share1
+    elif slip == "beta1 twice":
+        keep2, share2 = keep1, share1
     elif slip == "sum":
         share1 = share2 = 1
     n = len(grads[0])
@@ -254,7 +262,7 @@ def adam(grads: Rows, lr: float, slip: str = "") -> Rows:
     for t, row in enumerate(grads, start=1):
         step = t
         for i, g in enumerate(row):
-            t = {"t": 1, "t each": (step - 1) * n + i + 1}.get(slip, step)
+            t = {"t": 1, "t ahead": step + 1, "t each": (step - 1) * n + i + 1}.get(slip, step)
             if slip in ("forgets", "forgets m"):
                 m[i] = 0.0
             if slip == "forgets":
@@ -287,20 +295,22 @@ def adam(grads: Rows, lr: float, slip: str = "") -> Rows:
             data[i] += move if slip == "up" else -move
             if slip == "replaced":
                 data[i] = -move
-            elif slip == "still" or (slip == "first only" and i > 0):
+            elif slip in ("still", "zeroed") or (slip == "first only" and i > 0):
                 data[i] = 1.0
         history.append(list(data))
     return history
 
 
 ADAM_SLIPS = {
-    "still": "Nothing moves: p.data is what it was. Either every gradient is 0.0 when it is read "
-    "(set it to 0.0 after the move), or the result goes to another name: p.data -= ...",
+    "zeroed": "Nothing moves, because every gradient is 0.0 when it is read. Set it to 0.0 after "
+    "the move.",
+    "still": "Nothing moves: the result goes to another name than p.data.",
     "first only": "Only the first parameter moves. Does the loop end too early?",
     "replaced": "The step replaces the number: subtract it from p.data, with -=.",
     "shares": "The shares have changed places: m keeps beta1 of what it was and gets 1 - beta1 of "
     "the gradient, v likewise.",
     "swapped means": "beta1 and beta2 have changed places: beta1 belongs to m.",
+    "beta1 twice": "v is made with beta1. beta2 belongs to v.",
     "beta2 for m": "m is divided by 1 - beta2**t. beta1 belongs to m.",
     "beta1 for v": "v is divided by 1 - beta1**t. beta2 belongs to v.",
     "times t for m": "Yours divides m by 1 - beta1 * t. It is a power: 1 - beta1**t.",
@@ -320,6 +330,7 @@ ADAM_SLIPS = {
     "no v at all": "The division by the root of v is missing.",
     "swapped": "beta1 and beta2 have changed places: beta1 belongs to m.",
     "t": "t does not grow: it is 1 at the first step, 2 at the second, and so on.",
+    "t ahead": "beta1**t and beta2**t use a t that is one too large: it is 1 at the first step.",
     "t each": "t grows with every parameter: it counts the steps, so it belongs before the loop.",
     "forgets": "m and v are not kept: the next step goes on with self.m[i] and self.v[i].",
     "forgets m": "m is not kept: the next step goes on with self.m[i].",
@@ -327,6 +338,11 @@ ADAM_SLIPS = {
     "sum": "The gradient comes in with the share 1 - beta, so that m is a mean and not a sum.",
     "no mean": "m should keep a share beta1 of what it was.",
 }
+
+
+ADAM_KEEPS = {"shares", "swapped means", "swapped", "beta1 twice", "t", "t each", "forgets"}
+ADAM_KEEPS |= {"forgets m", "keeps m_hat", "keeps both", "sum", "no mean", "first only", "zeroed"}
+KEPT = "self.m, self.v and self.t are right after it, so it is what is made of them."
 
 
 def kept_by(optimizer: Any, grads: Rows) -> list[str]:
@@ -340,7 +356,15 @@ def kept_by(optimizer: Any, grads: Rows) -> list[str]:
         found = getattr(optimizer, name, expected)
         if not agree(found, expected, 1e-9):
             return [f"self.{name} is {show(found)} after it and should be {show(expected)}."]
-    return ["self.m, self.v and self.t are right after it, so it is what is made of them."]
+    return [KEPT]
+
+
+def times(found: list[float], wanted: list[float]) -> list[str]:
+    """Say so if every move from 1.0 has the same wrong length."""
+    moves = [(f - 1.0) / (w - 1.0) for f, w in zip(found, wanted, strict=True) if w != 1.0]
+    if moves and moves[0] and agree(moves, moves[:1] * len(moves), 1e-4):
+        return [f"Every move is {moves[0]:.4g} times as far as it should be."]
+    return []
 
 
 def check_adam(book: Book, grads: Rows, lr: float) -> None:
@@ -357,8 +381,11 @@ def check_adam(book: Book, grads: Rows, lr: float) -> None:
         kept.append(kept_by(optimizer, grads[:step]))
     expected = adam(grads, lr)
     hint = ""
+    is_kept = all(lines == [KEPT] for lines in kept)
     for slip, known in ADAM_SLIPS.items():
-        if all(agree(f, e, 1e-7) for f, e in zip(history, adam(grads, lr, slip), strict=True)):
+        if is_kept != (slip in ADAM_KEEPS) and all(
+            agree(f, e, 1e-7) for f, e in zip(history, adam(grads, lr, slip), strict=True)
+        ):
             hint = known
             break
     for step, (found, wanted) in enumerate(zip(history, expected, strict=True), start=1):
@@ -369,6 +396,7 @@ def check_adam(book: Book, grads: Rows, lr: float) -> None:
                 f"yours:     {show(found)}",
                 f"should be: {show(wanted)}",
                 *kept[step - 1],
+                *times(found, wanted),
                 hint=hint,
                 guess="Compare with the three lines of the formula.",
             )
@@ -376,7 +404,7 @@ def check_adam(book: Book, grads: Rows, lr: float) -> None:
 
 @check("Adam: the first step", "Adam", cases=[{"grads": [3.0, -0.5]}, {"grads": [0.001, 20.0]}])
 def first_step(book: Book, grads: list[float]) -> None:
-    check_adam(book, [grads], 0.1)
+    check_adam(book, [grads], 0.05)
 
 
 @check(
@@ -391,7 +419,7 @@ def first_step(book: Book, grads: list[float]) -> None:
     ),
 )
 def several_steps(book: Book, grads: Rows) -> None:
-    check_adam(book, grads, 0.1)
+    check_adam(book, grads, 0.05)
 
 
 @check(

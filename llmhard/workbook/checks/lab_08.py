@@ -286,7 +286,7 @@ def is_greedy(book: Book, logits: Row) -> None:
     "Top-p",
     after=["the temperature divides the logits"],
     cases=[
-        {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 2.0, "top_k": 3, "top_p": 0.7},
+        {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 2.0, "top_k": 3, "top_p": 0.45},
         {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 0.5, "top_k": 0, "top_p": 0.9},
         {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 0.5, "top_k": 2, "top_p": 1.0},
     ],
@@ -321,6 +321,12 @@ class Script:
         self.left_over = 0  # tokens that were in the cache before the first was read
 
     def __call__(self, token: int, cache: Any) -> list[Any]:
+        if isinstance(token, bool) or not isinstance(token, int):
+            raise Wrong(
+                f"The model is asked to read {show(token)}. It reads one token at a time.",
+                hint="[BOS, *prompt] has the tokens of the prompt in it, [BOS, prompt] the whole "
+                "prompt as one thing.",
+            )
         if not self.read:
             self.left_over = len(cache.keys[0])
         if len(self.read) >= self.config.block_size:
@@ -392,6 +398,8 @@ def check_generate(
             hint = "After BOS, or when the model has read block_size tokens, the sentence ends."
         elif len(mine) < len(expected):
             hint = "Go on until BOS, or until block_size tokens are read and one more is chosen."
+            if len(mine) < len(model.read) and mine == expected[: len(mine)]:
+                hint += f" Yours ends where the model wants to say {expected[len(mine)]}."
         book.same(what, mine, expected, hint)
     book.same(reads, model.read, read, hint)
     if len({id(c) for c in model.caches}) > 1:
