@@ -57,13 +57,14 @@ def slips(function: Function) -> list[str]:
 
 
 def doubts(function: Function) -> list[str]:
-    """Return what is probably wrong: names that are given and not used."""
+    """Return what may be wrong: what is given, computed or written down and never used."""
     used = {n.id for n in ast.walk(function.node) if isinstance(n, ast.Name)}
     arguments = [argument.arg for argument in function.node.args.args]
     unused = [name for name in arguments if name not in used | {"self", "cls"}]
     names = " and ".join(f"`{name}`" for name in unused)
     text = [f"{function.name} does not use {names}."] if unused else []
-    return text + [f"Line {line}: {slip}" for line, slip in sorted(unused_names(function))]
+    found = sorted([*unused_names(function), *is_never_reached(function)])
+    return text + [f"Line {line}: {slip}" for line, slip in found]
 
 
 # ---------------------------------------------------------------- one slip each
@@ -313,7 +314,6 @@ def runs_what_a_file_says(function: Function) -> Slips:
 SURE = (
     ends_in_the_first_round,
     starts_anew_in_each_round,
-    is_never_reached,
     drops_a_result,
     signs_in_the_wrong_order,
     lacks_an_f,
