@@ -702,7 +702,7 @@ def test_one_cause_is_told_once(solved):
     assert text.count("Write `/`.") == 1
     assert text.count("in training.py, line") == 1
     assert report.count(NOT_RUN) > 5
-    assert "What builds on them is not run yet." in text
+    assert "What builds on what is wrong is not run yet." in text
 
 
 @pytest.mark.parametrize("body", ["", "        pass\n", "        ...\n", '        ""\n'])

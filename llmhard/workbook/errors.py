@@ -141,11 +141,10 @@ def explained(text: str, error: BaseException, folder: Path) -> Wrong | ToDo:
         return ToDo(code.co_qualname, Path(code.co_filename).name)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     lines = [_headline(text, error) or f"{text} raised {what}"]
-    innermost = {Path(frame.f_code.co_filename): (frame, line) for frame, line in frames}
-    source = ""
-    for path, (frame, number) in innermost.items():
-        source = _line(path, number)
+    shown = {frame.f_code.co_filename: (frame, line) for frame, line in frames}.values()
+    for frame, number in _round(frames) if isinstance(error, RecursionError) else shown:
         lines += place(frame, number)
+    source = lines[-1] if frames else ""
     if frames and not isinstance(error, RecursionError | MemoryError | SystemExit):
         lines += _names(source, frames)
     hint = _hint(error, source, frames)
@@ -214,7 +213,7 @@ def _hint(error: BaseException, source: str, frames: list[tuple[FrameType, int]]
     if isinstance(error, SystemExit):
         return "A function gives its result with `return`."
     if isinstance(error, RecursionError):
-        return _operator_of_itself(frames)
+        return _operators_without_end(frames)
     for known in KNOWN:
         if known.fits(error, source):
             return known.hint
@@ -225,16 +224,21 @@ def _hint(error: BaseException, source: str, frames: list[tuple[FrameType, int]]
     return ""
 
 
-def _operator_of_itself(frames: list[tuple[FrameType, int]]) -> str:
-    names = [frame.f_code.co_qualname for frame, _ in frames[-40:]]
-    operators = sorted({name for name in names if name.split(".")[-1].startswith("__")})
-    if not operators or len(set(names)) != len(operators):
+def _round(frames: list[tuple[FrameType, int]]) -> list[tuple[FrameType, int]]:
+    """Return the functions that call each other without end, once each."""
+    last = {frame.f_code: (frame, line) for frame, line in frames[-40:]}
+    return list(last.values())[-4:]
+
+
+def _operators_without_end(frames: list[tuple[FrameType, int]]) -> str:
+    names = [frame.f_code.co_qualname for frame, _ in _round(frames)]
+    operators = sorted(name for name in names if name.split(".")[-1].startswith("__"))
+    if not operators or len(names) > len(operators) + 1:
         return ""
-    sign = {"add": "+", "mul": "*", "pow": "**", "sub": "-", "truediv": "/", "neg": "-"}
-    used = [sign.get(name.split(".")[-1].strip("_").lstrip("r"), "?") for name in operators]
+    text = "calls itself" if len(operators) == 1 else "call each other"
     return (
-        f"{' and '.join(operators)}: inside it, {' and '.join(dict.fromkeys(used))} calls it "
-        "again. Make it of operations that are there already, or of the .data."
+        f"{' and '.join(operators)} {text}, because that is what an operator such as - does. Make "
+        "each of operations that do without it, or of the .data."
     )
 
 

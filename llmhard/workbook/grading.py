@@ -197,7 +197,7 @@ def _summary(report: Report, failures: list[Outcome]) -> str:
             parts.append(f"{report.count(status)} {words}")
     more = f" The first {SHOWN} causes are told above." if len(causes(failures)) > SHOWN else ""
     if report.count(NOT_RUN) and failures:
-        more += " What builds on them is not run yet."
+        more += " What builds on what is wrong is not run yet."
     return ", ".join(parts) + "." + more
 
 

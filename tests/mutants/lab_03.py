@@ -426,7 +426,7 @@ ROWS = [
         "sub recursion",
         "return self + -as_value(other)",
         "return self - as_value(other)",
-        "inside it, - calls it again",
+        "Value.__sub__ calls itself",
     ),
     (
         "+ without as_value",
