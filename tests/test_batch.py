@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import tracemalloc
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from conftest import bits
@@ -231,6 +231,61 @@ def test_views_of_views_of_what_an_index_names():
     assert batch.forward([[1], [0]]) == [7.0 * 15.0, 3.0 * 7.0]
     batch.backward()
     assert table.grad == [[0.0, 0.0, 10.0, 3.0], [0.0, 0.0, 22.0, 7.0]]
+
+
+def elementwise_on(rng, kind, scalars):
+    """One operation on each pair of neighbours: what may become a single loop, or must not."""
+    number = rng.choice([0.5, 2.0, -1.0])
+    pairs = list(pairwise(scalars))
+    return {
+        "a + b": lambda: [a + b for a, b in pairs],
+        "b - a": lambda: [b - a for a, b in pairs],
+        "a * a": lambda: [a * a for a, _ in pairs],
+        "both": lambda: [(b - a) * a.tanh() for a, b in pairs],
+        "every second": lambda: [a * b for a, b in pairs[::2]],
+        "backward": lambda: [a * b for a, b in reversed(pairs)],
+        "number first": lambda: [number - a for a in scalars],
+        "number last": lambda: [a / number for a in scalars],
+        "two numbers": lambda: [a * (number if i % 2 else 3.0) for i, a in enumerate(scalars)],
+        "one for all": lambda: [a * scalars[0] for a in scalars],
+        "power": lambda: [(a * a + 1.0) ** -0.5 for a in scalars],
+        "unary": lambda: [(a * 0.5).tanh() for a in scalars],
+    }[kind]()
+
+
+KINDS = [
+    "a + b", "b - a", "a * a", "both", "every second", "backward", "number first", "number last",
+    "two numbers", "one for all", "power", "unary",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30)
+@given(seeds, st.lists(st.sampled_from(KINDS), max_size=4), st.integers(3, 12), st.integers(1, 3))
+def test_operations_side_by_side_have_the_bits_of_single_ones(kind, seed, more, n, longest):
+    rng = random.Random(seed)
+    table = Matrix([[rng.gauss(0, 1) for _ in range(n)] for _ in range(4)])
+    indexes, roots, total = [Index(0) for _ in range(longest)], [], Value(0.0)
+    for count, index in enumerate(indexes, start=1):
+        scalars = list(table[index] * 1.5)
+        for each in (kind, *more):
+            scalars = elementwise_on(rng, each, scalars) or scalars
+        total = total + sum(a * rng.gauss(0, 1) for a in scalars)
+        roots.append(total / count)
+    batch = Batch(indexes, roots)
+    for length in range(1, longest + 1):
+        row = rng.sample(range(4), length)  # each adds once to the table
+        for index, number in zip(indexes, row, strict=False):
+            index.value = number
+        tape = Tape(roots[length - 1])
+        tape.forward()
+        clear([table])
+        tape.backward()
+        expected = gradients([table])
+        clear([table])
+        assert bits(batch.forward([row])) == bits([roots[length - 1].data])
+        batch.backward()
+        assert bits(gradients([table])) == bits(expected)
 
 
 @settings(max_examples=30)

@@ -63,6 +63,20 @@ cdef inline double *grad_at(Row *row, const Place *place) noexcept nogil:
     return row.arena + place.grad + row.offsets[place.grad_select]
 
 
+cdef inline double *gradient_of_b(Instruction *instruction, const Item *item,
+                                  Row *row) noexcept nogil:
+    return NULL if instruction.plain else grad_at(row, &item.b)
+
+
+cdef inline Shape united_shape(Instruction *instruction, const Item *first,
+                               Row *row) noexcept nogil:
+    """The shape of all items together."""
+    cdef Shape shape = first.shape
+    shape.rank, shape.n = 1, instruction.sizes[row.root]
+    shape.rank_a, shape.rank_b = first.a.base != CONSTANTS, first.b.base != CONSTANTS
+    return shape
+
+
 cdef inline void add_to_runs(Shape shape, double *gm, double *g, double *x) noexcept nogil:
     """gm += g x^T, for a matrix whose rows are runs side by side: to the bits of a Tape, where the
     matrix is a copy, whose gradient is rounded before it is added to that of the runs."""
@@ -398,6 +412,10 @@ cdef class Batch(Pass):
         cdef Item *item = self.plan.items + instruction.first
         cdef int op = instruction.op
         cdef Py_ssize_t _
+        if instruction.united:
+            compute(op, united_shape(instruction, item, row), data_at(row, &item.out),
+                    data_at(row, &item.a), data_at(row, &item.b))
+            return
         for _ in range(instruction.counts[row.root]):
             if op == GATHER:
                 memcpy(data_at(row, &item.out), data_at(row, &item.a),
@@ -469,9 +487,8 @@ cdef class Batch(Pass):
         cdef Py_ssize_t i, k
         for k in range(n):
             for i in range(self.plan.n_spans):
-                if self.plan.spans[i].need <= rows[k].root:
-                    memset(rows[k].arena + self.plan.spans[i].first, 0,
-                           self.plan.spans[i].length * sizeof(double))
+                memset(rows[k].arena + self.plan.spans[i].first, 0,
+                       self.plan.spans[i].lengths[rows[k].root] * sizeof(double))
             grad_at(&rows[k], &self.plan.roots[rows[k].root])[0] += rows[k].share
         for i in range(self.plan.n_instructions - 1, -1, -1):
             instruction = &self.plan.instructions[i]
@@ -489,6 +506,11 @@ cdef class Batch(Pass):
         cdef double *x
         cdef int op = instruction.op
         cdef Py_ssize_t i
+        if instruction.united:
+            send_back(op, united_shape(instruction, first, row), data_at(row, &first.out),
+                      grad_at(row, &first.out), data_at(row, &first.a), grad_at(row, &first.a),
+                      data_at(row, &first.b), gradient_of_b(instruction, first, row))
+            return
         for i in range(instruction.counts[row.root] - 1, -1, -1):
             item = first + i
             g = grad_at(row, &item.out)
@@ -509,7 +531,7 @@ cdef class Batch(Pass):
             else:
                 send_back(op, item.shape, data_at(row, &item.out), g, data_at(row, &item.a),
                           grad_at(row, &item.a), data_at(row, &item.b),
-                          NULL if instruction.plain_exponent else grad_at(row, &item.b))
+                          gradient_of_b(instruction, item, row))
 
     # ------------------------------------------------------------ the leaves' gradients
 

@@ -120,7 +120,7 @@ cdef inline void compute(int op, Shape shape, double *out, double *a, double *b)
 cdef inline void send_back(int op, Shape shape, double *out, double *g, double *a, double *ga,
                            double *b, double *gb) noexcept nogil:
     """Add to `ga` and `gb` what `g`, the gradient of the result, means for them. Where there is
-    one operand, the second is not used; `gb` is NULL if an exponent is a plain number."""
+    one operand, the second is not used; `gb` is NULL if that is a plain number."""
     cdef Py_ssize_t i
     if is_binary(op):
         if shape.rank == 0:

@@ -29,12 +29,14 @@ cdef struct Item:
 # Neighbouring items of one operation. None of them depends on another.
 cdef struct Instruction:
     int op
-    bint plain_exponent     # `b` is a plain number and gets no gradient
+    bint plain              # `b` is a plain number and gets no gradient
     bint joined             # of products: the rows of the matrix are runs that lie side by side
     int group               # of products with a leaf matrix: the number of its Group; else -1
     Py_ssize_t first        # the place of the first item
     Py_ssize_t count        # how many there are
     int *counts             # for each root: how many of them, the first ones, it depends on
+    bint united             # elementwise, and all that they read and write lies side by side, so
+    int *sizes              # that they are one operation; for each root: on how many scalars
 
 # What an Index names in one row: its value times `unit` scalars further on.
 cdef struct Select:
@@ -53,8 +55,8 @@ cdef struct Share:
 
 # A part of the arena in which gradients are to be zero before they are added up.
 cdef struct Span:
-    Py_ssize_t first, length
-    int need
+    Py_ssize_t first
+    int *lengths            # for each root
 
 # The products with one leaf matrix.
 cdef struct Group:
@@ -71,6 +73,8 @@ cdef class Plan:
     cdef Span *spans
     cdef Group *groups
     cdef int *counts            # of all instructions
+    cdef int *sizes
+    cdef int *lengths           # of all spans
     cdef Place *roots           # base -1: there is no such root
     cdef Py_ssize_t n_instructions, n_selects, n_shares, n_spans, n_groups, n_roots, n_items
     cdef Py_ssize_t n_arena     # scalars

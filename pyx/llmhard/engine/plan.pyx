@@ -11,7 +11,7 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcpy, memset
 
 from llmhard.engine.elementwise cimport (
-    CUSTOM, GATHER, LEAF, MATVEC, POW, SELECT, VECMAT, VIEW,
+    CUSTOM, GATHER, LEAF, MATVEC, SELECT, VECMAT, VIEW, is_binary, is_unary,
 )
 from llmhard.engine.node cimport (
     CONSTANT, Handle, Node, base_of, cols_of, data_of, inputs_of, is_run, need_grad, node_of, refer,
@@ -30,6 +30,11 @@ cdef struct Spot:
     int share               # of what is in a leaf: its gradients are Share number share - 1
     bint joined             # a GATHER whose inputs lie next to each other: nothing is to be done
     Place place
+
+# Gradients that begin as zeros.
+cdef struct Zeros:
+    Py_ssize_t first, end
+    int need                # the first root that needs them
 
 # The order of the items, a Tape's: what is compared, the more important first; then the kind.
 cdef struct Key:
@@ -78,6 +83,47 @@ cdef int longer_first(const void *one, const void *other) noexcept nogil:
     return b.n_inputs - a.n_inputs
 
 
+cdef int by_place(const void *one, const void *other) noexcept nogil:
+    return -1 if (<const Zeros *>one).first < (<const Zeros *>other).first else 1
+
+
+cdef inline int width(Item *item) noexcept:
+    """How many scalars an elementwise operation computes."""
+    return item.shape.n if item.shape.rank else 1
+
+
+cdef inline bint is_beside(Place *first, Place *place, Py_ssize_t offset) noexcept:
+    return (first.base == ARENA and place.base == ARENA and first.select == place.select == 0
+            and place.data == first.data + offset and place.grad == first.grad + offset)
+
+
+cdef inline bint is_same_number(Place *first, Place *place) noexcept:
+    return first.base == CONSTANTS and place.base == CONSTANTS and first.data == place.data
+
+
+cdef bint is_united(Instruction *instruction, Item *items) noexcept:
+    """Whether each operand of all items lies side by side, or is one plain number. Two operands
+    that overlap are the same, or gradients would not be added up in the order of a Tape."""
+    cdef Py_ssize_t i, offset = 0
+    cdef bint a_beside = True, b_beside = True, a_same = True, b_same = True
+    cdef Item *item
+    if not (is_binary(instruction.op) or is_unary(instruction.op)):
+        return False
+    for i in range(instruction.count):
+        item = &items[i]
+        if not is_beside(&items.out, &item.out, offset):
+            return False
+        a_beside &= item.shape.rank_a == item.shape.rank and is_beside(&items.a, &item.a, offset)
+        b_beside &= item.shape.rank_b == item.shape.rank and is_beside(&items.b, &item.b, offset)
+        a_same &= item.shape.rank_a == 0 and is_same_number(&items.a, &item.a)
+        b_same &= item.shape.rank_b == 0 and is_same_number(&items.b, &item.b)
+        offset += width(item)
+    if a_beside and b_beside:
+        return (items.a.data == items.b.data or items.a.data + offset <= items.b.data
+                or items.b.data + offset <= items.a.data)
+    return a_beside and b_same or a_same and b_beside
+
+
 cdef class Plan:
     def __cinit__(self, list indexes, list roots):
         self.indexes = indexes
@@ -96,6 +142,8 @@ cdef class Plan:
         PyMem_Free(self.spans)
         PyMem_Free(self.groups)
         PyMem_Free(self.counts)
+        PyMem_Free(self.sizes)
+        PyMem_Free(self.lengths)
         PyMem_Free(self.roots)
         PyMem_Free(self.constants)
 
@@ -112,6 +160,8 @@ cdef class Draft:
     cdef Key *order             # those that are to be computed, in the order of computing
     cdef Py_ssize_t n_order
     cdef Py_ssize_t n_data      # scalars in the arena so far
+    cdef Zeros *zeros
+    cdef Py_ssize_t n_zeros
     cdef dict constants         # their places, by their bits
     cdef int need               # of the operation that is written
     cdef int unread             # where gradients go that nobody reads; 0: nowhere yet
@@ -126,6 +176,7 @@ cdef class Draft:
         PyMem_Free(self.nodes.items)
         PyMem_Free(self.dependents)
         PyMem_Free(self.order)
+        PyMem_Free(self.zeros)
 
     cdef int make(self, list roots) except -1:
         cdef Plan plan = self.plan
@@ -147,8 +198,9 @@ cdef class Draft:
             if roots[i] is not None:
                 self.need = i
                 plan.roots[i] = self.operand((<Handle>roots[i]).node)
-        self.span_shares()
         self.count()
+        self.unite()
+        self.write_spans()
         self.find_what_stays_out()
         return 0
 
@@ -234,8 +286,10 @@ cdef class Draft:
     # ------------------------------------------------------------ where it is
 
     cdef int take(self, Py_ssize_t n) except -1:
-        """Take the next n scalars of the arena; a run begins at a cache line."""
-        cdef Py_ssize_t first = self.n_data if n == 1 else (self.n_data + 7) & ~7
+        """Take the next n scalars of the arena. A long run begins at a cache line."""
+        cdef Py_ssize_t first = self.n_data
+        if n % 8 == 0 or n > 64:
+            first = (first + 7) & ~7
         if first + n > INT_MAX // 2:
             raise MemoryError()
         self.n_data = first + n
@@ -305,36 +359,38 @@ cdef class Draft:
         spot.place.data, spot.placed = first, True
 
     cdef int lay_out(self) except -1:
-        """Place what is left: what a root needs beyond those before it lies together. Then the
+        """Place what is left: the results of what is done together side by side. Then the
         gradients, in the same order as the data."""
         cdef Py_ssize_t i
         cdef Node *node
-        for i in range(self.nodes.count):   # they were found root by root
-            node = self.nodes.items[i]
-            if base_of(node) is NULL and not self.spots[i].placed:
-                self.place(&self.spots[i], self.take(size(node)))
+        cdef Key *order = <Key *>PyMem_Calloc(self.nodes.count + 1, sizeof(Key))
+        if order is NULL:
+            raise MemoryError()
+        try:
+            for i in range(self.nodes.count):
+                order[i] = self.rough_key(i)
+            qsort(order, self.nodes.count, sizeof(Key), compare)
+            for i in range(self.nodes.count):
+                node = self.nodes.items[order[i].number]
+                if base_of(node) is NULL and not self.spots[order[i].number].placed:
+                    self.place(&self.spots[order[i].number], self.take(size(node)))
+        finally:
+            PyMem_Free(order)
         self.n_data = (self.n_data + 7) & ~7
         for i in range(self.nodes.count):
             node = self.nodes.items[i]
             if base_of(node) is NULL:
                 self.spots[i].place.grad = self.spots[i].place.data + self.n_data
                 if not self.spots[i].joined:
-                    self.span(self.spots[i].place.grad, size(node), self.spots[i].need)
+                    self.clear(self.spots[i].place.grad, size(node), self.spots[i].need)
         self.plan.n_arena = 2 * self.n_data
         return 0
 
-    cdef int span(self, Py_ssize_t first, Py_ssize_t length, int need) except -1:
-        """Note that these gradients begin as zeros; one span for neighbours."""
-        cdef Plan plan = self.plan
-        cdef Span *last = NULL
-        if plan.n_spans:
-            last = &plan.spans[plan.n_spans - 1]
-            if last.need == need and 0 <= first - last.first - last.length < 8:
-                last.length = first + length - last.first
-                return 0
-        plan.spans = <Span *>grown(plan.spans, plan.n_spans, sizeof(Span))
-        plan.spans[plan.n_spans] = Span(first, length, need)
-        plan.n_spans += 1
+    cdef int clear(self, Py_ssize_t first, Py_ssize_t length, int need) except -1:
+        """Note that these gradients begin as zeros."""
+        self.zeros = <Zeros *>grown(self.zeros, self.n_zeros, sizeof(Zeros))
+        self.zeros[self.n_zeros] = Zeros(first, first + length, need)
+        self.n_zeros += 1
         return 0
 
     cdef Place where(self, Node *node) except *:
@@ -449,13 +505,40 @@ cdef class Draft:
         spot.share = plan.n_shares
         return 0
 
-    cdef int span_shares(self) except -1:
+    cdef int write_spans(self) except -1:
+        """Write the zeros down; neighbours that are needed by the same root or a later one share
+        a span, of which each root clears the beginning."""
+        cdef Plan plan = self.plan
         cdef Share *share
-        cdef Py_ssize_t i
-        for i in range(self.plan.n_shares):
-            share = &self.plan.shares[i]
-            self.span(share.place.grad, (share.rows - 1) * share.stride + share.cols, share.need)
+        cdef Zeros *zeros
+        cdef Py_ssize_t i, at = -1
+        cdef int root
+        for i in range(plan.n_shares):
+            share = &plan.shares[i]
+            self.clear(share.place.grad, (share.rows - 1) * share.stride + share.cols, share.need)
+        if self.n_zeros:
+            qsort(self.zeros, self.n_zeros, sizeof(Zeros), by_place)
+        for i in range(self.n_zeros):
+            plan.n_spans += self.begins_span(i)
+        plan.spans = <Span *>PyMem_Calloc(plan.n_spans + 1, sizeof(Span))
+        plan.lengths = <int *>PyMem_Calloc(plan.n_spans * plan.n_roots + 1, sizeof(int))
+        if plan.spans is NULL or plan.lengths is NULL:
+            raise MemoryError()
+        for i in range(self.n_zeros):
+            zeros = &self.zeros[i]
+            if self.begins_span(i):
+                at += 1
+                plan.spans[at] = Span(zeros.first, plan.lengths + at * plan.n_roots)
+            plan.spans[at].lengths[zeros.need] = zeros.end - plan.spans[at].first
+        for at in range(plan.n_spans):
+            for root in range(1, plan.n_roots):
+                if plan.spans[at].lengths[root] == 0:
+                    plan.spans[at].lengths[root] = plan.spans[at].lengths[root - 1]
         return 0
+
+    cdef bint begins_span(self, Py_ssize_t i) noexcept:
+        cdef Zeros *zeros = &self.zeros[i]
+        return i == 0 or zeros.need < zeros[-1].need or zeros.first >= zeros[-1].end + 8
 
     # ------------------------------------------------------------ what is done
 
@@ -471,6 +554,17 @@ cdef class Draft:
                 self.n_order += 1
         qsort(self.order, self.n_order, sizeof(Key), compare)
         return 0
+
+    cdef Key rough_key(self, Py_ssize_t number) except *:
+        """The key before anything is placed: what is computed at one depth by one operation."""
+        cdef Node *node = self.nodes.items[number]
+        cdef Key key
+        memset(&key, 0, sizeof(key))
+        key.depth, key.op, key.number = node.depth, node.op, number
+        if node.op == MATVEC:
+            self.spot_of(storage(inputs_of(node)[0]))
+            key.matrix = mark(&self.marks, storage(inputs_of(node)[0])).place
+        return key
 
     cdef Key key(self, Py_ssize_t number) except *:
         cdef Spot spot = self.spots[number]
@@ -512,9 +606,9 @@ cdef class Draft:
         cdef Plan plan = self.plan
         cdef Node *node = self.spots[key.number].node
         cdef Instruction made
-        made.op, made.group = node.op, -1
-        made.plain_exponent = node.op == POW and inputs_of(node)[1].flags & CONSTANT != 0
-        made.first, made.count, made.counts = plan.n_items, 0, NULL
+        memset(&made, 0, sizeof(made))
+        made.op, made.group, made.first = node.op, -1, plan.n_items
+        made.plain = is_binary(node.op) and inputs_of(node)[1].flags & CONSTANT != 0
         made.joined = ((node.op == MATVEC or node.op == VECMAT)
                        and self.is_joined(inputs_of(node)[node.op == VECMAT]))
         if node.op == MATVEC and inputs_of(node)[0].op == LEAF:
@@ -590,6 +684,27 @@ cdef class Draft:
                 if self.depends(root, key.number):
                     plan.instructions[key.instruction].counts[root] += (
                         node.n_inputs if node.op == GATHER else 1)
+        return 0
+
+    cdef int unite(self) except -1:
+        """Find the instructions whose items are together one operation."""
+        cdef Plan plan = self.plan
+        cdef Instruction *instruction
+        cdef Item *items
+        cdef Item *last
+        cdef Py_ssize_t i, root
+        plan.sizes = <int *>PyMem_Calloc(plan.n_instructions * plan.n_roots + 1, sizeof(int))
+        if plan.sizes is NULL:
+            raise MemoryError()
+        for i in range(plan.n_instructions):
+            instruction = &plan.instructions[i]
+            instruction.sizes = plan.sizes + i * plan.n_roots
+            items = plan.items + instruction.first
+            instruction.united = instruction.count > 1 and is_united(instruction, items)
+            for root in range(plan.n_roots if instruction.united else 0):
+                if instruction.counts[root]:
+                    last = &items[instruction.counts[root] - 1]
+                    instruction.sizes[root] = last.out.data + width(last) - items.out.data
         return 0
 
     cdef int find_what_stays_out(self) except -1:
