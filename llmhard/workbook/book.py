@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import sys
 import time
@@ -282,7 +283,7 @@ def _copy(x: Any) -> Any:
 def _about_type(found: Any, learns: bool = False) -> str:
     if found is None:
         return "A function without `return` gives None."
-    if callable(found):
+    if inspect.isroutine(found):
         return "Is a pair of brackets missing, so that the function is not called?"
     if learns and isinstance(found, int | float):
         return "A plain number has forgotten where it came from, and no gradient can flow back."

@@ -514,4 +514,25 @@ ROWS = [
         "return self * 1",
         "-a at a = 2.0 yours:     2.0",
     ),
+    (
+        "grad added before the loop",
+        """\
+        gradient[self] = 1.0
+""",
+        """\
+        gradient[self] = 1.0
+        self.grad = 0.0
+""",
+        "it is not set",
+    ),
+    (
+        "children popped",
+        """\
+            for child, local_grad in zip(value.children, value.local_grads, strict=True):
+""",
+        """\
+            for child, local_grad in zip(value.children[:1], value.local_grads[:1], strict=True):
+""",
+        "Only the first child gets its gradient",
+    ),
 ]

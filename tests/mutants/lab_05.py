@@ -598,4 +598,28 @@ ROWS = [
         "self.attention(0, rmsnorm(x), cache)",
         "Each token leaves one key and one value in every layer",
     ),
+    (
+        "keys of all heads",
+        "keys = [key[head] for key in cache.keys[layer]]",
+        "keys = cache.keys[layer]",
+        "The first thing that differs is the keys that attend gets",
+    ),
+    (
+        "head slice end wrong",
+        "head = slice(start, start + head_dim)",
+        "head = slice(start, head_dim)",
+        "The first thing that differs is the query that attend gets for head 1",
+    ),
+    (
+        "query taken from the cache",
+        "heads += attend(query[head], keys, values)",
+        "heads += attend(keys[-1], keys, values)",
+        "The first thing that differs is the query",
+    ),
+    (
+        "wte row by position",
+        'w["wte.weight"][token], w["wpe.weight"][len(cache)]',
+        'w["wte.weight"][len(cache)], w["wpe.weight"][len(cache)]',
+        "The first thing that differs is the x that attention of layer 0 gets",
+    ),
 ]

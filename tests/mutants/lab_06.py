@@ -670,4 +670,22 @@ ROWS = [
         "for step in range(1, steps):",
         "Step s, counted from 0, takes document number s",
     ),
+    (
+        "only target 0",
+        "probabilities[target].log()",
+        "probabilities[0].log()",
+        "always takes the probability of token 0",
+    ),
+    (
+        "m_hat never used",
+        "lr * m_hat / (",
+        "lr * self.m[i] / (",
+        "m is not divided by 1 - beta1**t",
+    ),
+    (
+        "backward on data",
+        "loss.backward()",
+        "loss.data.backward()",
+        "A plain number is here where a Value is needed",
+    ),
 ]

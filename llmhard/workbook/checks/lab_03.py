@@ -329,6 +329,7 @@ BACKWARD_SLIPS = {
     "them.",
     "local only": "Yours passes on the local gradient alone. What arrives at a child is the "
     "parent's gradient times the local gradient.",
+    "first child": "Only the first child gets its gradient. Each of the children gets its own.",
     "child's data": "Yours multiplies by a number in place of the local gradient.",
     "starts with data": "d(self)/d(self) is 1, whatever number self holds.",
 }
@@ -351,6 +352,8 @@ def walked(lines: list[Line], numbers: dict[str, float], slip: str) -> list[floa
                 arrives = local
             elif slip == "child's data":
                 arrives = grads[name] * data[child]
+            if slip == "first child" and child == y != x:
+                arrives = 0.0
             grads[child] = arrives if slip == "replaces" else grads[child] + arrives
     return [grads[name] for name in numbers]
 
@@ -512,6 +515,8 @@ def again(book: Book) -> None:
     book.same(f"{text}; c.backward(); a.grad", book.number("a.grad", a.grad), 15.0)
     backward(book, text, c)
     book.same(f"{text}; c.backward(), twice; a.grad", book.number("a.grad", a.grad), 30.0)
+    hint = "c.grad is added to like any other grad: it is not set."
+    book.same(f"{text}; c.backward(), twice; c.grad", book.number("c.grad", c.grad), 2.0, hint)
 
 
 LIST_FOR_SET = (

@@ -293,7 +293,11 @@ def told(function: Callable[[], None], steps: Callable[[], tuple[list[Step], lis
         if not lines:
             raise
         kept = [line for line in wrong.lines if not line.startswith(("yours:", "should be:"))]
-        raise Wrong(*kept, *lines, guess=wrong.guess) from None
+        hint = "Look at the line that makes it."
+        if any(line.startswith("yours:     []") for line in lines):
+            hint = "Key and value go first of all into cache.keys[layer] and cache.values[layer]. "
+            hint += "Each head takes its share of each key and each value that is there."
+        raise Wrong(*kept, *lines, hint=hint) from None
 
 
 @check(

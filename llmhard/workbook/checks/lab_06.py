@@ -134,6 +134,10 @@ def means(book: Book, tokens: list[int]) -> None:
         hint = "Yours asks for the likeliest token, not for the one that comes next."
     elif agree(found, sum(-LEANING[a][b] for a, b in pairwise(tokens)) / len(each)):
         hint = "The softmax is missing: a logit is not a logarithm of a probability yet."
+    for always in range(4):
+        fixed = [logs[i] - LEANING[a][always] for i, a in enumerate(tokens[:-1])]
+        if not hint and agree(found, sum(fixed) / len(fixed)):
+            hint = f"Yours always takes the probability of token {always}, not of the next one."
     for shift in (-1, 1):
         moved = [logs[i] - LEANING[a][(b + shift) % 4] for i, (a, b) in enumerate(pairwise(tokens))]
         if not hint and agree(found, sum(moved) / len(moved)):
