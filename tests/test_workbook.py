@@ -25,7 +25,7 @@ from llmhard.workbook.book import Book
 from llmhard.workbook.checks import SECTIONS, checks_of
 from llmhard.workbook.grading import SECONDS, grade, told
 from llmhard.workbook.stubs import stub
-from llmhard.workbook.worker import NOT_RUN, OK, TO_DO, WRONG, run_lab
+from llmhard.workbook.worker import CALL_SECONDS, NOT_RUN, OK, TO_DO, WRONG, run_lab
 
 ROOT = Path(cli.__file__).parents[2]
 ENV = {k: v for k, v in os.environ.items() if k != "LLMHARD_ARCH"} | {"PYTHONPATH": str(ROOT)}
@@ -356,7 +356,8 @@ RELU = '        """self if it is above zero, else zero. At zero the slope counts
             "            pass\n    total = sum(exps)\n",
             "04",
             [
-                "softmax([0.0, 0.0]) did not return within 10 s.",
+                "softmax([0.0, 0.0]) did not return within",
+                "in layers.py, line",
                 "not run softmax: large logits",
                 "Look for a loop whose end never comes.",
             ],
@@ -676,8 +677,91 @@ def test_sampling_loads_nothing_of_the_workbook(tiny_file):
     assert done.stdout.splitlines()[-1] == ""
 
 
-def test_the_limit_for_all_checks_is_below_what_is_promised():
+def test_the_limits_are_below_what_is_promised():
     assert SECONDS < 20
+    assert 2 * CALL_SECONDS < 10  # an endless loop, also if an earlier lab is asked about it
+
+
+def test_an_endless_loop_is_found_while_it_runs(solved):
+    change(solved, "training.py", "    cache = KVCache(model.config.n_layer)\n",
+           "    cache = KVCache(model.config.n_layer)\n    while cache:\n        pass\n"
+           "    while True:\n        cache\n")  # fmt: skip
+    used = os.times()
+    report, text = report_on(solved, "06")
+    used = sum(os.times()[2:4]) - sum(used[2:4])
+    assert used < 10
+    assert report.earlier is None
+    assert re.search(r"in training.py, line \d+, sequence_loss:", text)
+    assert "Look for a loop whose end never comes." in text
+
+
+def test_one_cause_is_told_once(solved):
+    change(solved, "training.py", "return sum(losses) / len(losses)",
+           "return sum(losses) // len(losses)")  # fmt: skip
+    report, text = report_on(solved, "06")
+    assert text.count("Write `/`.") == 1
+    assert text.count("in training.py, line") == 1
+    assert report.count(NOT_RUN) > 5
+    assert "What builds on what is wrong is not run yet." in text
+
+
+@pytest.mark.parametrize("body", ["", "        pass\n", "        ...\n", '        ""\n'])
+def test_an_empty_function_is_to_do(solved, body):
+    old = (SOLUTIONS / "value.py").read_text().split(RELU)[1].split("    def ")[0]
+    change(solved, "value.py", old, f"{body}\n")
+    report, text = report_on(solved, "03")
+    assert (report.count(WRONG), report.count(TO_DO)) == (0, 1)
+    assert f"Next: write Value.relu in {solved / 'value.py'}." in text
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "number"),
+    [
+        ("value.py", "from llmhard import Value\n\ndef topological_order(root): ...\n", "03"),
+        ("layers.py", "from llmhard.workbook.solutions.layers import *\n", "04"),
+        ("training.py", "from llmhard.workbook.solutions.value import Value as Adam\n", "06"),
+    ],
+)
+def test_what_llmhard_has_written_is_not_taken_for_an_answer(solved, file, source, number):
+    (solved / file).write_text(source)
+    report, text = report_on(solved, number)
+    assert report.count(OK) == 0
+    assert report.count(WRONG) >= 1
+    assert re.search(rf"{file} (takes \w+ from llmhard|has no)|cannot import|can be imported", text)
+
+
+@pytest.mark.parametrize("lab", LABS.values(), ids=lambda lab: lab.file)
+def test_no_stub_holds_its_answer(lab):
+    """No line of a body that is to be written is anywhere in the stub."""
+    source = (SOLUTIONS / lab.file).read_text(encoding="utf-8")
+    left = {" ".join(line.split()) for line in stub(source).splitlines()}
+    removed = [" ".join(line.split()) for line in source.splitlines()]
+    removed = [line for line in removed if line not in left]
+    assert len(removed) > 5
+    text = " ".join(" ".join(stub(source).split()).split())
+    spoilt = {line for line in removed if len(line) > 15 and line in text}
+    assert spoilt <= {'"tokenizer": "word",'}  # what a model file says
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_report_fits_the_terminal(solved, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    change(solved, "value.py", "visited = set()", "visited = []")
+    change(solved, "value.py", "visited.add(value)", "visited.append(value)")
+    change(solved, "value.py", "(self, other), (1.0, 1.0))", "{self, other}, (1.0, 1.0))")
+    monkeypatch.chdir(solved)
+    report = grade("03", Path())
+    lines = list(told(report, Path(), lambda number: f"llmhard check {number}"))
+    assert max(map(len, lines)) <= columns
+
+
+def test_the_second_call_counts(solved):
+    change(solved, "sampling.py", "    kept, total = [], 0.0\n",
+           "    global seen\n    seen = globals().get('seen', 0) + 1\n"
+           "    kept, total = [], 0.0 if seen % 2 else 2.0\n")  # fmt: skip
+    _, text = report_on(solved, "08")
+    assert "The second time:" in text
+    assert "Something lives on from it" in text
 
 
 def test_lay_out_says_what_it_wrote(tmp_path):

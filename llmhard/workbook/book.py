@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
-import struct
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from math import isclose
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from llmhard.workbook import LABS
-
-MODULES = [lab.module for lab in LABS.values()]
-
-
-class Wrong(Exception):
-    """What a reader's file does wrong, in lines of plain words; the hint points at a cause."""
-
-    def __init__(self, *lines: str, hint: str = "") -> None:
-        super().__init__("\n".join(lines))
-        self.lines = list(lines)
-        self.hint = hint
-
-
-class ToDo(Exception):
-    """A stub that is not written yet."""
-
-    def __init__(self, name: str, file: str) -> None:
-        super().__init__(name)
-        self.name, self.file = name, file
+from llmhard.workbook import errors
+from llmhard.workbook.answers import Changed, ToDo, Wrong, agree, brief, show
+from llmhard.workbook.errors import MODULES
 
 
 class Printed(io.TextIOBase):
@@ -54,13 +36,27 @@ class Printed(io.TextIOBase):
         self.text = ""
 
 
+@dataclass(frozen=True)
+class Running:
+    """A call of the reader's code: how it is written, and since when it has run."""
+
+    text: str
+    since: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=time.process_time)  # seconds of the processor before it
+
+    def seconds(self) -> tuple[float, float]:
+        """Return how long it has run, by the clock and on the processor."""
+        return time.monotonic() - self.since, time.process_time() - self.used
+
+
 class Book:
     """The folder of a reader. Its modules import each other by their bare names."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.printed = Printed()
-        self.running: tuple[str, float] | None = None  # what, and since when
+        self.running: Running | None = None
+        self.case: Mapping[str, Any] = {}  # what the check at work looks at
         self._modules: dict[str, ModuleType] = {}
 
     # ------------------------------------------------------------ what the reader has written
@@ -77,12 +73,20 @@ class Book:
     def get(self, module: str, name: str) -> Any:
         """A function or class of the reader's. Raises Wrong if there is none of that name."""
         try:
-            return getattr(self.module(module), name)
+            found = getattr(self.module(module), name)
         except AttributeError:
             raise Wrong(
                 f"{module}.py has no {name}.",
                 hint="Other files use it under this name: look at the stub, as it was at first.",
             ) from None
+        origin = str(getattr(found, "__module__", module))
+        if origin.partition(".")[0] == "llmhard" and (module, name) != ("model", "Value"):
+            raise Wrong(
+                f"{module}.py takes {name} from {origin}.",
+                hint="In the workbook you write it yourself. Only model.py may take its Value from "
+                "llmhard.",
+            )
+        return found
 
     def method(self, of: Any, name: str) -> Any:
         """A method or attribute of an object of the reader's. Raises Wrong if it has none."""
@@ -123,25 +127,69 @@ class Book:
                     self._modules[name] = sys.modules.pop(name)
             sys.modules.update(others)
 
+    @contextlib.contextmanager
+    def replaced(self, module: str, name: str, other: Any) -> Iterator[None]:
+        """Put something in the place of what a module of the reader's calls by this name."""
+        place = self.module(module)
+        own = getattr(place, name, None)
+        try:
+            setattr(place, name, other)
+            yield
+        finally:
+            setattr(place, name, own)
+
     # ------------------------------------------------------------ running it
 
-    def attempt(self, text: str, function: Callable[[], Any]) -> Any:
+    def attempt(self, text: str, function: Callable[[], Any], **inputs: Any) -> Any:
         """What the function returns. `text` says what it computes, as the reader would type it.
 
-        Raises Wrong if the reader's code raises an exception, ToDo if it is not written yet.
+        Raises Wrong if the reader's code raises an exception or changes one of the inputs, ToDo if
+        it is not written yet.
         """
         outer = self.running
-        if outer is None:
-            self.running = (text, time.monotonic())
+        self.running = outer or Running(text)
+        before = {name: _copy(found) for name, found in inputs.items()}
         try:
             with contextlib.redirect_stdout(self.printed), contextlib.redirect_stderr(self.printed):
-                return function()
+                result = function()
+            for name, found in inputs.items():
+                self._unchanged(text, name, before[name], found)
+            return result
         except (Wrong, ToDo):
             raise
         except (Exception, SystemExit) as error:
             raise self.explained(text, error) from None
         finally:
             self.running = outer
+
+    def _unchanged(self, text: str, name: str, before: Any, after: Any) -> None:
+        if before != after:
+            raise Changed(
+                f"{text} changes {name} itself.",
+                f"before: {show(before)}",
+                f"after:  {show(after)}",
+                hint="What comes in belongs to the caller. Leave it as it is and make a new one, "
+                f"such as list({name}) or sorted({name}).",
+            )
+
+    def grows(self, text: str, work: Callable[[int], Callable[[], Any]], hint: str) -> None:
+        """Check that eight times as much takes about eight times as long, not 64 times.
+
+        `work(n)` makes the call that is measured, with n things to do.
+        """
+        times = []
+        for n in (1000, 8000):
+            call = work(n)
+            began = time.process_time()
+            self.attempt(text, call)
+            times.append(time.process_time() - began)
+        if times[1] > 0.1 and times[1] > 25 * max(times[0], 1e-3):
+            raise Wrong(
+                f"{text} takes {times[0]:.3f} s with 1,000 of them and {times[1]:.2f} s with "
+                "8,000.",
+                "With eight times as many it should take about eight times as long.",
+                hint=hint,
+            )
 
     def refuses(self, text: str, kind: type[Exception], function: Callable[[], Any]) -> str:
         """Check that the function raises an error of this kind; returns its message."""
@@ -171,55 +219,7 @@ class Book:
 
     def explained(self, text: str, error: BaseException) -> Wrong | ToDo:
         """An exception in words: what was computed, and where in the reader's files it happened."""
-        if isinstance(error, SyntaxError) and error.filename:
-            place = f"{Path(error.filename).name}, line {error.lineno}"
-            return Wrong(
-                f"Python cannot read {place}: {error.msg}",
-                f"    {(error.text or '').strip()}",
-                hint="The mistake is in this line or just before it.",
-            )
-        frames = [
-            (Path(frame.f_code.co_filename), line, frame.f_code.co_qualname)
-            for frame, line in traceback.walk_tb(error.__traceback__)
-            if Path(frame.f_code.co_filename).parent == self.folder
-        ]
-        if isinstance(error, NotImplementedError) and frames:
-            return ToDo(frames[-1][2], frames[-1][0].name)
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        lines = [f"{text} raised {what}"]
-        hint = ""
-        innermost = {path: (number, name) for path, number, name in frames}
-        for path, (number, name) in innermost.items():
-            source = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            lines.append(f"in {path.name}, line {number}, {name}:")
-            lines.append(f"    {source[number - 1].strip()}")
-        if isinstance(error, RecursionError):
-            lines[0] = f"{text}: a function calls itself more often than Python allows (about 1,000"
-            lines[0] += " times)."
-            hint = "It comes back to itself, directly or by way of another function. If that is "
-            hint += "meant, write it with a loop and a list of what is still to do."
-        elif isinstance(error, MemoryError):
-            lines[0] = f"{text} used up all the memory that a check may use."
-            hint = "Look for a list that grows without end."
-        elif isinstance(error, SystemExit):
-            lines[0] = f"{text} ended the program (sys.exit or exit)."
-            hint = "A function gives its result with `return`."
-        elif isinstance(error, ModuleNotFoundError) and error.name not in MODULES:
-            hint = "The workbook needs nothing but what comes with Python."
-        elif isinstance(error, ModuleNotFoundError):
-            hint = (
-                f"{error.name}.py stands in the same folder. Import it at the top of the file, not "
-                "in a function."
-            )
-        elif isinstance(error, TypeError):
-            hint = _about_type_error(str(error))
-        elif isinstance(error, struct.error) and "not a float" in str(error):
-            hint = "struct.pack takes plain numbers: .data takes the number out of a Value."
-        elif isinstance(error, ValueError) and innermost and "log(" in lines[-1]:
-            hint = "Only a number above 0, such as a probability, has a logarithm."
-        elif isinstance(error, ImportError):
-            hint = "Other files use this name: it should be as in the stub."
-        return Wrong(*lines, hint=hint)
+        return errors.explained(text, error, self.folder)
 
     # ------------------------------------------------------------ what came out
 
@@ -259,77 +259,32 @@ class Book:
             self.value(f"number {i} of {text}", item)
         return items
 
-    def same(self, text: str, found: Any, expected: Any, hint: str = "") -> None:
+    def same(self, text: str, found: Any, expected: Any, hint: str = "", guess: str = "") -> None:
         """Check that two numbers or two lists of numbers agree, or anything else is equal."""
         if not agree(found, expected):
             raise Wrong(
-                text, f"yours:     {show(found)}", f"should be: {show(expected)}", hint=hint
+                text,
+                f"yours:     {show(found)}",
+                f"should be: {show(expected)}",
+                hint=hint,
+                guess=guess,
             )
 
 
-def agree(found: Any, expected: Any, tolerance: float = 1e-6) -> bool:
-    """True if the numbers are the same, up to rounding."""
-    if isinstance(expected, list):
-        return (
-            isinstance(found, list | tuple)
-            and len(found) == len(expected)
-            and all(agree(f, e, tolerance) for f, e in zip(found, expected, strict=True))
-        )
-    if isinstance(expected, float):
-        return isinstance(found, int | float) and (
-            found == expected or isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance)
-        )
-    return bool(found == expected)
+def _copy(x: Any) -> Any:
+    """Return a copy of lists and dicts, with whatever else is in them as it is."""
+    if isinstance(x, list | tuple):
+        return type(x)(map(_copy, x))
+    if isinstance(x, dict):
+        return {key: _copy(value) for key, value in x.items()}
+    return x
 
 
 def _about_type(found: Any, learns: bool = False) -> str:
     if found is None:
         return "A function without `return` gives None."
-    if callable(found):
+    if inspect.isroutine(found):
         return "Is a pair of brackets missing, so that the function is not called?"
     if learns and isinstance(found, int | float):
         return "A plain number has forgotten where it came from, and no gradient can flow back."
     return ""
-
-
-def _about_type_error(message: str) -> str:
-    if "not Value" in message:
-        return "math takes plain numbers. A Value has its own: x.exp(), x.log(), x ** 0.5."
-    if "multiply sequence" in message:
-        return (
-            "A list stands where a number is needed. Should a list of lists be one flat list? "
-            "append adds a list as one item, += adds its numbers."
-        )
-    if "'Value'" not in message:
-        return ""
-    if "not iterable" in message or "subscriptable" in message or "len()" in message:
-        return "A single Value stands where a list is needed: look at the order of the arguments."
-    if "not supported between" in message:
-        return (
-            "Values cannot be compared: .data takes the number out of it. To make a Value that is "
-            "not below 0, a model has x.relu()."
-        )
-    return "A Value stands where a plain number is needed: .data takes the number out of it."
-
-
-def brief(x: Any) -> str:
-    """What `show` gives, cut after 200 characters, and a full stop."""
-    text = show(x)
-    return f"{text}." if len(text) <= 200 else f"{text[:200]} ..."
-
-
-def show(x: Any) -> str:
-    """A short text for numbers, Values, lists of them and anything else."""
-    if isinstance(x, float):
-        short = f"{x:.6g}"
-        return short if any(c in short for c in ".en") else f"{short}.0"
-    if isinstance(x, str):
-        return repr(x)
-    if isinstance(x, list | tuple):
-        parts = [show(item) for item in x[:12]] + ["..."] * (len(x) > 12)
-        return f"({', '.join(parts)})" if isinstance(x, tuple) else f"[{', '.join(parts)}]"
-    if hasattr(x, "data") and hasattr(x, "grad") and isinstance(x.data, int | float):
-        return f"Value({show(x.data)})"
-    if isinstance(x, int | dict) or x is None:
-        return repr(x)[:200]
-    return f"a {type(x).__name__}"

@@ -19,7 +19,8 @@ from llmhard.workbook.worker import NOT_RUN, OK, TO_DO, WRONG, Outcome
 
 SECONDS = 18.0  # for all the checks of one lab
 STYLES = {OK: "green", WRONG: "red", TO_DO: "yellow", NOT_RUN: "dim"}
-SHOWN = 2  # failures that are told in full
+SHOWN = 2  # causes that are told in full
+ENDLESS = "Look for a loop whose end never comes."
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ def _run(
     if unfinished and not (lines and lines[-1].get("end")):
         # Something made the process end: the check that comes next, or the import before the first.
         late = lines[-1] if lines and "late" in lines[-1] else None
-        said = [late["late"]] if late else ["Your code ended the program.", *last_words]
+        said = late["late"] if late else ["Your code ended the program.", *last_words]
         found = results.setdefault(unfinished[0], [])
         check = checks_of(unfinished[0])[len(found)]
-        hint = check.hint or ("Look for a loop whose end never comes." if late else "")
+        hint = (check.late or ENDLESS) if late else check.hint
         printed = late["printed"] if late else ""
         found.append(Outcome(unfinished[0], check.title, WRONG, said, hint, check.section, printed))
     return {number: _completed(number, found) for number, found in results.items()}
@@ -121,10 +122,38 @@ def told(report: Report, folder: Path, check: Callable[[str], str]) -> Iterator[
         yield from rest
     yield ""
     failures = [outcome for outcome in report.outcomes if outcome.status == WRONG]
-    for outcome in failures[:SHOWN]:
-        yield from _failure(outcome, lab)
+    for told_first, *others in causes(failures)[:SHOWN]:
+        yield from _failure(told_first, lab)
+        if others:
+            yield from _wrapped(_the_same(others), "    ")
+            yield ""
     yield from _wrapped(_summary(report, failures))
     yield from _next(report, folder)
+
+
+def causes(failures: list[Outcome]) -> list[list[Outcome]]:
+    """Put failures together that have the same hint, or that come from the same line."""
+    groups: list[list[Outcome]] = []
+    for outcome in failures:
+        same = (group for group in groups if _is_one_cause(group[0], outcome))
+        if group := next(same, None):
+            group.append(outcome)
+        else:
+            groups.append([outcome])
+    return groups
+
+
+def _is_one_cause(one: Outcome, other: Outcome) -> bool:
+    places = [[line for line in each.lines if line.startswith("in ")] for each in (one, other)]
+    if places[0] and places[0][-1:] == places[1][-1:]:
+        return True
+    return bool(one.hint) and one.hint == other.hint
+
+
+def _the_same(others: list[Outcome]) -> str:
+    titles = [outcome.title for outcome in others[:3]]
+    more = [f"{len(others) - 3} more"] * (len(others) > 3)
+    return f"The same reason is behind: {'; '.join(titles + more)}."
 
 
 def _failure(outcome: Outcome, lab: Lab) -> Iterator[str]:
@@ -166,7 +195,9 @@ def _summary(report: Report, failures: list[Outcome]) -> str:
     for status, words in ((WRONG, "wrong"), (TO_DO, "to do"), (NOT_RUN, "not run")):
         if report.count(status):
             parts.append(f"{report.count(status)} {words}")
-    more = f" The first {SHOWN} are told above." if len(failures) > SHOWN else ""
+    more = f" The first {SHOWN} causes are told above." if len(causes(failures)) > SHOWN else ""
+    if report.count(NOT_RUN) and failures:
+        more += " What builds on what is wrong is not run yet."
     return ", ".join(parts) + "." + more
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.book import Book, Wrong, show
+from llmhard.workbook.answers import Wrong, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("02")
@@ -22,7 +23,7 @@ def tokenizer(book: Book, vocabulary: list[str]) -> tuple[str, Any]:
     """The reader's Tokenizer of these words, and how to write it."""
     text = f"Tokenizer({show(vocabulary)})"
     make = book.get("tokenizer", "Tokenizer")
-    return text, book.attempt(text, lambda: make(vocabulary))
+    return text, book.attempt(text, lambda: make(vocabulary), words=vocabulary)
 
 
 def ids(book: Book, text: str, found: Any, length: int) -> list[int]:
@@ -54,7 +55,7 @@ def keeps(book: Book, vocabulary: list[str]) -> None:
 def collects(book: Book, texts: list[str]) -> None:
     make = book.get("tokenizer", "Tokenizer")
     text = f"Tokenizer.from_sentences({show(texts)})"
-    found = book.attempt(text, lambda: make.from_sentences(texts))
+    found = book.attempt(text, lambda: make.from_sentences(texts), sentences=texts)
     if not isinstance(found, make):
         raise Wrong(
             f"{text} should be a Tokenizer. Yours is {show(found)}.",
@@ -174,7 +175,7 @@ def decodes(book: Book, vocabulary: list[str]) -> None:
     tokens = list(range(len(vocabulary), 0, -1))
     expected = " ".join(reversed(vocabulary))
     call = f"{text}.decode({tokens})"
-    found = book.attempt(call, lambda: mine.decode(tokens))
+    found = book.attempt(call, lambda: mine.decode(tokens), ids=tokens)
     hint = "The word of the id i is words[i - 1]."
     if isinstance(found, list):
         hint = "decode gives one text, not a list: ' '.join(words) puts spaces between them."
@@ -196,7 +197,9 @@ def leaves_out(book: Book, vocabulary: list[str]) -> None:
     text, mine = tokenizer(book, vocabulary)
     tokens = [0, *range(1, len(vocabulary) + 1), 0]
     call = f"{text}.decode({tokens})"
-    book.same(call, book.attempt(call, lambda: mine.decode(tokens)), " ".join(vocabulary))
+    book.same(
+        call, book.attempt(call, lambda: mine.decode(tokens), ids=tokens), " ".join(vocabulary)
+    )
 
 
 @check(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("03")
@@ -52,12 +54,7 @@ def slopes(book: Book, text: str, root: Any) -> dict[int, float]:
             seen.add(id(v))
             stack.append((v, True))
             for name in ("children", "local_grads"):
-                if not isinstance(getattr(v, name), tuple | list):
-                    raise Wrong(
-                        f"the {name} of {text} should be a tuple. Yours is "
-                        f"{show(getattr(v, name))}.",
-                        hint="A tuple of one thing needs a comma: (x,). In Python (x) is just x.",
-                    )
+                check_tuple(f"the {name} of {text}", getattr(v, name))
             if len(v.children) != len(v.local_grads):
                 raise Wrong(
                     f"{text} has {len(v.children)} children and {len(v.local_grads)} local_grads.",
@@ -74,14 +71,41 @@ def slopes(book: Book, text: str, root: Any) -> dict[int, float]:
     return found
 
 
+def check_tuple(text: str, found: Any) -> None:
+    if isinstance(found, tuple | list):
+        return
+    hint = "Write a tuple: (x, y), or (x,) of one thing."
+    if isinstance(found, set):
+        hint = (
+            "A set has no order and holds nothing twice. The local gradients belong to the "
+            "children one by one, so both are tuples: round brackets, not braces."
+        )
+    elif isinstance(found, int | float) or hasattr(found, "data"):
+        hint = "A tuple of one thing needs a comma: (x,). In Python (x) is just x."
+    raise Wrong(f"{text} should be a tuple. Yours is {show(found)}.", hint=hint)
+
+
+Slip = tuple[Callable[..., float], str]  # what the slope becomes by it, and how to say that
+
+
 def check_operation(
-    book: Book, text: str, function: Callable[..., Any], numbers: dict[str, float], hint: str = ""
+    book: Book,
+    text: str,
+    function: Callable[..., Any],
+    numbers: dict[str, float],
+    hint: str = "",
+    slips: Sequence[Slip] = (),
 ) -> None:
-    """The number that an operation gives, and its local gradients beside measured slopes."""
+    """The number that an operation gives, and its local gradients compared with measured slopes."""
     plain: Callable[..., float] = FLOATS.get(text, function)
     values = new(book, numbers)
     found = book.value(text, book.attempt(f"{text} {at(numbers)}", lambda: function(**values)))
-    book.same(f"{text} {at(numbers)}", found.data, plain(**numbers))
+    expected, turned = plain(**numbers), ""
+    if not agree(found.data, expected) and len(numbers) == 2:
+        with contextlib.suppress(ArithmeticError):
+            if agree(found.data, plain(*reversed(numbers.values()))):
+                turned = "The two have changed places: what is left of the operator comes first."
+    book.same(f"{text} {at(numbers)}", found.data, expected, turned)
     for name, value in values.items():
         if value.data != numbers[name]:
             raise Wrong(
@@ -98,10 +122,13 @@ def check_operation(
             )
         expected = nudge(plain, numbers, name)
         if not agree(gradients[id(value)], expected, 1e-4):
+            known = (
+                said for slip, said in slips if agree(gradients[id(value)], slip(**numbers), 1e-4)
+            )
             raise Wrong(
                 f"d({text})/d{name} {at(numbers)}: yours {show(gradients[id(value)])}, "
                 f"nudging {name} by {STEP:.0e} gives {show(expected)}".replace("1e-06", "1e-6"),
-                hint=hint,
+                hint=next(known, hint),
             )
 
 
@@ -145,10 +172,17 @@ def adds(book: Book, a: float, b: float) -> None:
 @check("a * b", "Local gradients", cases=TWO, a=TENTHS, b=TENTHS)
 def multiplies(book: Book, a: float, b: float) -> None:
     hint = "Nudge a by 1: a * b moves by b. So how much a matters is decided by the other number."
-    check_operation(book, "a * b", lambda a, b: a * b, {"a": a, "b": b}, hint)
+    slips = [(lambda **_: 1.0, "1 and 1 are the slopes of a + b. " + hint)]
+    check_operation(book, "a * b", lambda a, b: a * b, {"a": a, "b": b}, hint, slips)
 
 
-@check("numbers beside Values: a + 3, a * 3", "Local gradients", cases=[{"a": 2.0}], a=TENTHS)
+@check(
+    "numbers beside Values: a + 3, a * 3",
+    "Local gradients",
+    after=["a + b", "a * b"],
+    cases=[{"a": 2.0}],
+    a=TENTHS,
+)
 def mixes(book: Book, a: float) -> None:
     hint = "as_value(other) makes a Value of a plain number."
     for text, function in (("a + 3", lambda a: a + 3), ("a * 3", lambda a: a * 3)):
@@ -167,13 +201,26 @@ def mixes(book: Book, a: float) -> None:
 )
 def powers(book: Book, a: float, n: float) -> None:
     hint = "The power rule: the exponent comes down in front, and one less of it stays above."
-    check_operation(book, f"a ** {n}", lambda a: a**n, {"a": a}, hint)
+    slips: list[Slip] = [
+        (lambda a: n * a**n - 1, "`x ** n - 1` is (x ** n) - 1. Write brackets: x ** (n - 1)."),
+        (lambda a: n * a**n, "The power rule: the exponent above becomes one less, x ** (n - 1)."),
+        (lambda a: a ** (n - 1), "The power rule: the exponent comes down in front as a factor."),
+        (lambda a: n * a, "The power rule keeps a power: x ** (n - 1)."),
+    ]
+    check_operation(book, f"a ** {n}", lambda a: a**n, {"a": a}, hint, slips)
 
 
 @check("a.exp()", "Local gradients", cases=[{"a": 1.0}, {"a": 0.0}], a=TENTHS)
 def exponentials(book: Book, a: float) -> None:
     hint = "e to the power of a is the function that is its own slope."
-    check_operation(book, "a.exp()", lambda a: a.exp(), {"a": a}, hint)
+    slips: list[Slip] = [
+        (
+            lambda a: a * math.exp(a - 1),
+            "That is the power rule, but here a is the exponent. " + hint,
+        ),
+        (lambda a: a, "Yours is the argument. " + hint),
+    ]
+    check_operation(book, "a.exp()", lambda a: a.exp(), {"a": a}, hint, slips)
 
 
 @check("a.log()", "Local gradients", cases=[{"a": 2.0}], a=POSITIVE)
@@ -187,6 +234,9 @@ def logarithms(book: Book, a: float) -> None:
 def rectifies(book: Book, a: float) -> None:
     if a != 0.0:
         hint = "Below zero relu is flat: a nudge there changes nothing."
+        if a > 0:
+            hint = "Above zero relu gives the number itself: a nudge of 1 moves it by 1, whatever "
+            hint += "the number."
         check_operation(book, "a.relu()", lambda a: a.relu(), {"a": a}, hint)
         return
     # At the corner the two sides have two slopes, and nudging gives neither.
@@ -198,7 +248,7 @@ def rectifies(book: Book, a: float) -> None:
     book.same(f"the local gradient of {text}", found_slopes.get(id(zero)), 0.0, hint)
 
 
-@check("-a, a - b", "Local gradients", cases=TWO, a=TENTHS, b=TENTHS)
+@check("-a, a - b", "Local gradients", after=["a + b", "a * b"], cases=TWO, a=TENTHS, b=TENTHS)
 def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "-a", lambda a: -a, {"a": a}, "-a falls when a grows.")
     hint = "a - b falls when b grows: the sign of that slope is minus."
@@ -207,9 +257,11 @@ def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "3 - a", lambda a: 3 - a, {"a": a}, hint)
 
 
-@check("a / b", "Local gradients", cases=TWO, a=TENTHS, b=NOT_ZERO)
+@check("a / b", "Local gradients", after=["a * b", "a ** n"], cases=TWO, a=TENTHS, b=NOT_ZERO)
 def divides(book: Book, a: float, b: float) -> None:
     hint = "a / b is a times b ** -1: both operations are there already, with their gradients."
+    if b < 0 or a < 0:
+        hint += " A quotient falls when what is below the line grows."
     check_operation(book, "a / b", lambda a, b: a / b, {"a": a, "b": b}, hint)
     check_operation(book, "a / 4", lambda a: a / 4, {"a": a}, hint)
     check_operation(book, "3 / b", lambda b: 3 / b, {"b": b}, hint)
@@ -245,12 +297,17 @@ def written(lines: list[Line]) -> str:
 def check_backward(
     book: Book, lines: list[Line], numbers: dict[str, float], hint: str = ""
 ) -> None:
-    """The gradients that backward() finds, beside measured slopes."""
+    """The gradients that backward() finds, compared with measured slopes."""
     last = "cdefgh"[len(lines) - 1]
     values = new(book, numbers)
     program = written(lines)
     root = book.attempt(program, lambda: run(lines, values)[last])
     backward(book, program, root)
+    for slip, known in BACKWARD_SLIPS.items():
+        wrong = walked(lines, numbers, slip)
+        if agree([v.grad for v in values.values()], wrong) and wrong != walked(lines, numbers, ""):
+            hint = known
+            break
     for name, value in values.items():
         expected = nudge(lambda **n: float(run(lines, n)[last]), numbers, name)
         found = book.number(f"{name}.grad after {last}.backward()", value.grad)
@@ -263,20 +320,60 @@ def check_backward(
             )
 
 
+BACKWARD_SLIPS = {
+    "forward": "The gradient stops after the first step. It goes on from each Value to its "
+    "children, beginning at the result: through the list the other way round, reversed(...).",
+    "replaces": "a moves the result in two ways, and the two add up. Does the second one replace "
+    "the first?",
+    "adds": "What arrives at a child is the parent's gradient times the local gradient. Yours adds "
+    "them.",
+    "local only": "Yours passes on the local gradient alone. What arrives at a child is the "
+    "parent's gradient times the local gradient.",
+    "first child": "Only the first child gets its gradient. Each of the children gets its own.",
+    "child's data": "Yours multiplies by a number in place of the local gradient.",
+    "starts with data": "d(self)/d(self) is 1, whatever number self holds.",
+}
+
+
+def walked(lines: list[Line], numbers: dict[str, float], slip: str) -> list[float]:
+    """What backward finds for the numbers, by a slip or, if that is "", as it should be."""
+    data = run(lines, numbers)
+    grads = dict.fromkeys(data, 0.0)
+    steps = list(zip("cdefgh", lines, strict=False))
+    last = steps[-1][0]
+    grads[last] = data[last] if slip == "starts with data" else 1.0
+    for name, (x, sign, y) in steps if slip == "forward" else reversed(steps):
+        locals_ = (data[y], data[x]) if sign == "*" else (1.0, 1.0)
+        for child, local in zip((x, y), locals_, strict=True):
+            arrives = grads[name] * local
+            if slip == "adds":
+                arrives = grads[name] + local
+            elif slip == "local only":
+                arrives = local
+            elif slip == "child's data":
+                arrives = grads[name] * data[child]
+            if slip == "first child" and child == y != x:
+                arrives = 0.0
+            grads[child] = arrives if slip == "replaces" else grads[child] + arrives
+    return [grads[name] for name in numbers]
+
+
 @check(
     "topological_order lists children before parents",
     "The order of backward",
+    after=["a + b", "a * b"],
     cases=[
         {"lines": [("a", "+", "b")]},
         {"lines": [("a", "*", "b"), ("c", "+", "a")]},
         {"lines": [("a", "*", "b"), ("a", "+", "c")]},
         {"lines": [("a", "*", "b"), ("c", "+", "b"), ("c", "*", "d")]},
+        {"lines": [("a", "+", "b")], "b": 2.0},
     ],
 )
-def orders(book: Book, lines: list[Line]) -> None:
+def orders(book: Book, lines: list[Line], b: float = 3.0) -> None:
     last, program = "cdefgh"[len(lines) - 1], written(lines)
     function = book.get("value", "topological_order")
-    names = book.attempt(program, lambda: run(lines, new(book, {"a": 2.0, "b": 3.0})))
+    names = book.attempt(program, lambda: run(lines, new(book, {"a": 2.0, "b": b})))
     call = f"topological_order({last})"
     found = book.attempt(f"{program}; {call}", lambda: function(names[last]))
     found = book.sequence(call, found, len(found) if isinstance(found, list) else 0, "Values")
@@ -289,7 +386,13 @@ def orders(book: Book, lines: list[Line]) -> None:
         )
     if set(listed) != set(names):
         missing = ", ".join(sorted(set(names) - set(listed)))
-        raise Wrong(shown, hint=f"Missing: {missing}." if missing else "There is a stranger in it.")
+        hint = f"Missing: {missing}." if missing else "Something else is in it, too."
+        if missing == last:
+            hint += " The root itself comes last."
+        elif b == 2.0:
+            hint += " a and b hold the same number and are two Values: remember the Values that "
+            hint += "were visited, not their numbers."
+        raise Wrong(shown, hint=hint)
     for name, (x, _, y) in zip("cdefgh", lines, strict=False):
         for child in (x, y):
             if listed.index(child) > listed.index(name):
@@ -303,18 +406,24 @@ def orders(book: Book, lines: list[Line]) -> None:
 @check(
     "backward starts with 1",
     "The chain rule",
+    after=["topological_order lists children before parents"],
     hint="d(c)/d(c) is 1: when c moves by so much, c moves by so much. backward starts from that.",
 )
 def starts(book: Book) -> None:
     a = new(book, {"a": 2.0})["a"]
     c = book.attempt("c = a * 3", lambda: a * 3)
     backward(book, "c = a * 3", c)
-    book.same("c = a * 3; c.backward(); c.grad", book.number("c.grad", c.grad), 1.0)
+    hint = ""
+    if c.grad == 0.0 and a.grad == 3.0:
+        hint = "The gradient of a is right, and c itself has got none: d(c)/d(c) = 1 is added to "
+        hint += "c.grad, too."
+    book.same("c = a * 3; c.backward(); c.grad", book.number("c.grad", c.grad), 1.0, hint)
 
 
 @check(
     "backward follows the chain rule",
     "The chain rule",
+    after=["topological_order lists children before parents", "backward starts with 1"],
     hint="What arrives at a child is the parent's gradient times the local gradient.",
     cases=[
         {"lines": [("a", "*", "b")], "a": 2.0, "b": 3.0},
@@ -329,6 +438,7 @@ def chain(book: Book, lines: list[Line], a: float, b: float) -> None:
 @check(
     "a Value that is used twice",
     "A value used twice",
+    after=["backward follows the chain rule"],
     hint="a moves the result in two ways, and the two add up. Does the second one replace the "
     "first?",
     cases=[
@@ -354,6 +464,7 @@ def programs(draw: st.DrawFn) -> list[Line]:
 @check(
     "paths that part and meet again",
     "The order of backward",
+    after=["a Value that is used twice"],
     hint="A Value may pass its gradient on only when all of it has arrived: after every Value "
     "that was computed from it. Each Value passes it on once.",
     cases=[
@@ -371,6 +482,7 @@ def meets(book: Book, lines: list[Line], a: float, b: float) -> None:
 @check(
     "gradients of two results add up",
     "Gradients add up",
+    after=["backward follows the chain rule"],
     hint="backward adds to grad and never sets it back: that is the optimizer's task. So one can "
     "learn from two sentences at once.",
 )
@@ -379,12 +491,18 @@ def adds_up(book: Book) -> None:
     for text, function in (("c = a * 3", lambda: a * 3), ("d = a * 4", lambda: a * 4)):
         backward(book, text, book.attempt(text, function))
     text = "c = a * 3; c.backward(); d = a * 4; d.backward(); a.grad"
-    book.same(text, book.number("a.grad", a.grad), 7.0)
+    hint = ""
+    if agree(a.grad, 10.0):
+        hint = (
+            "What was in grad before counts twice. `+=` adds to it: grad comes once, on the left."
+        )
+    book.same(text, book.number("a.grad", a.grad), 7.0, hint)
 
 
 @check(
     "backward twice gives twice the gradients",
     "Gradients add up",
+    after=["backward follows the chain rule", "gradients of two results add up"],
     hint="The Values in the middle still hold their grad from the first call. If the second call "
     "reads it from there, it passes the old part on once more. Keep the gradients of a call apart "
     "until it is done.",
@@ -397,11 +515,21 @@ def again(book: Book) -> None:
     book.same(f"{text}; c.backward(); a.grad", book.number("a.grad", a.grad), 15.0)
     backward(book, text, c)
     book.same(f"{text}; c.backward(), twice; a.grad", book.number("a.grad", a.grad), 30.0)
+    hint = "c.grad is added to like any other grad: it is not set."
+    book.same(f"{text}; c.backward(), twice; c.grad", book.number("c.grad", c.grad), 2.0, hint)
+
+
+LIST_FOR_SET = (
+    "`value in visited` looks through a list from its beginning, each time. A set finds a Value at "
+    "once: visited = set(), and visited.add(value)."
+)
 
 
 @check(
     "a chain of 10,000 additions",
     "The order of backward",
+    after=["backward follows the chain rule"],
+    late=LIST_FOR_SET,
     hint="Use a loop with a list of what is still to visit, not a function that calls itself.",
 )
 def deep(book: Book) -> None:
@@ -419,8 +547,28 @@ def deep(book: Book) -> None:
 
 
 @check(
+    "eight times as many Values take eight times as long",
+    "The order of backward",
+    after=["topological_order lists children before parents"],
+)
+def linear_time(book: Book) -> None:
+    function = book.get("value", "topological_order")
+
+    def work(n: int) -> Callable[[], Any]:
+        c = new(book, {"a": 2.0})["a"]
+        for _ in range(n // 2):
+            c = c + 1
+        return partial(function, c)
+
+    book.grows("topological_order(c) of a long chain of Values", work, LIST_FOR_SET)
+
+
+@check(
     "doubling 60 times",
     "The order of backward",
+    after=["backward follows the chain rule"],
+    late="c = c + c, 60 times, is 60 additions, but there are 2^60 ways from the end to the start. "
+    "Visit each Value once, not once for every way that leads to it.",
     hint="c = c + c, 60 times, is 60 additions, but there are 2^60 ways from the end to the start. "
     "Visit each Value once, not once for every way that leads to it.",
 )

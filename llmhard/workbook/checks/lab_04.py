@@ -9,7 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("04")
@@ -87,7 +88,12 @@ def products(draw: st.DrawFn) -> tuple[list[float], list[list[float]]]:
     return draw(row), draw(st.lists(row, min_size=n_out, max_size=n_out))
 
 
-@check("linear: any shape", "The linear layer", xw=products())
+@check(
+    "linear: any shape",
+    "The linear layer",
+    after=["linear: the dot product of each row with x"],
+    xw=products(),
+)
 def any_shape(book: Book, xw: tuple[list[float], list[list[float]]]) -> None:
     check_linear(book, *xw)
 
@@ -119,7 +125,11 @@ GRAPH = (
 )
 
 
-@check("linear: gradients flow back", "The linear layer")
+@check(
+    "linear: gradients flow back",
+    "The linear layer",
+    after=["linear: the dot product of each row with x", "linear: any shape"],
+)
 def linear_gradients(book: Book) -> None:
     function = book.get("layers", "linear")
     numbers = [2.0, -1.0, 0.5, 3.0]
@@ -166,6 +176,7 @@ def probabilities(book: Book, logits: list[float]) -> None:
 @check(
     "softmax: large logits",
     "Large numbers",
+    after=["softmax: probabilities"],
     hint="exp(1000) is larger than any number that Python can hold, and exp(-1000) is zero. "
     "Subtract the largest logit from each first.",
     cases=[
@@ -181,7 +192,7 @@ def large(book: Book, logits: list[float]) -> None:
     book.same(text, found, plain_softmax(logits), hint)
 
 
-@check("softmax: gradients flow back", "Softmax")
+@check("softmax: gradients flow back", "Softmax", after=["softmax: probabilities"])
 def softmax_gradients(book: Book) -> None:
     function = book.get("layers", "softmax")
     hint = (
@@ -217,13 +228,14 @@ def normalizes(book: Book, x: list[float]) -> None:
         hint = "Yours subtracts the mean first, as LayerNorm does. RMSNorm only scales."
     expected = plain_rmsnorm(x)
     if agree(found, expected, 1e-3):
-        hint = "Very near. Is RMSNORM_EPS added to the mean square, below the root?"
+        hint = "Very near. RMSNORM_EPS is added to the mean square, below the root."
     book.same(text, found, expected, hint)
 
 
 @check(
     "rmsnorm: very small numbers",
     "RMSNorm",
+    after=["rmsnorm: the root mean square becomes 1"],
     hint="RMSNORM_EPS is added to the mean square, below the root. So zeros are not divided by "
     "zero and tiny numbers are not blown up.",
     cases=[{"x": [0.0, 0.0]}, {"x": [0.001, -0.002]}],
@@ -233,7 +245,7 @@ def tiny(book: Book, x: list[float]) -> None:
     book.same(text, found, plain_rmsnorm(x))
 
 
-@check("rmsnorm: gradients flow back", "RMSNorm")
+@check("rmsnorm: gradients flow back", "RMSNorm", after=["rmsnorm: the root mean square becomes 1"])
 def rmsnorm_gradients(book: Book) -> None:
     function = book.get("layers", "rmsnorm")
     hint = (

@@ -18,7 +18,8 @@ from llmhard.model import GPT, Config, KVCache
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
 from llmhard.training_record import DataRecord, TrainingRecord
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("07")
@@ -45,10 +46,20 @@ some_matrices = st.dictionaries(st.sampled_from(["a", "b", "c"]), rows, min_size
 def packed(book: Book, matrices: Matrices, metadata: dict[str, str]) -> tuple[str, bytes]:
     function = book.get("saving", "pack")
     text = f"pack({matrices}, {metadata})"
-    found = book.attempt(text, lambda: function(matrices, metadata))
+    found = book.attempt(
+        text, lambda: function(matrices, metadata), matrices=matrices, metadata=metadata
+    )
     if not isinstance(found, bytes | bytearray):
         raise Wrong(f"{text} should be bytes. Yours is {show(found)}.")
     return text, bytes(found)
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def header_of(text: str, content: bytes) -> tuple[dict[str, Any], bytes]:
@@ -68,6 +79,8 @@ def header_of(text: str, content: bytes) -> tuple[dict[str, Any], bytes]:
                 "The length stands there with its largest byte first. Little-endian, '<', begins "
             )
             hint += "with the smallest."
+        elif is_json(raw.decode("latin-1")):
+            hint = "The length is right, but the header is not UTF-8: encode('utf-8')."
         elif raw[: length - 8].endswith(b"}"):
             hint = "It is the length of the header alone: its own 8 bytes do not count."
         elif length < content[8:].rfind(b"}") + 1:
@@ -94,6 +107,7 @@ def begins(book: Book) -> None:
 @check(
     "pack: the header describes each matrix",
     "Writing",
+    after=["pack: the length, then the header"],
     cases=[{"matrices": TWO_BY_THREE}, {"matrices": TWO}],
     matrices=some_matrices,
 )
@@ -138,6 +152,7 @@ def describes(book: Book, matrices: Matrices) -> None:
 @check(
     "pack: the numbers, row by row",
     "Writing",
+    after=["pack: the header describes each matrix"],
     cases=[{"matrices": TWO_BY_THREE}, {"matrices": TWO}],
     matrices=some_matrices,
 )
@@ -167,6 +182,7 @@ def writes(book: Book, matrices: Matrices) -> None:
 @check(
     "pack: other programs can read it",
     "Writing",
+    after=["pack: the numbers, row by row"],
     hint="The library safetensors reads the files of many programs; it has refused this one.",
     matrices=some_matrices,
 )
@@ -216,13 +232,40 @@ def reads(book: Book, matrices: Matrices) -> None:
         for name, matrix in matrices.items():
             mine = [list(row) for row in found_matrices[name]]
             hint = "The numbers stand there row by row; a row has as many as there are columns."
+            if any(len(row) != len(matrix[0]) for row in mine) or len(mine) != len(matrix):
+                book.same(f"{text}: {name!r}", mine, matrix, hint)
             flat, wanted = ([x for row in rows for x in row] for rows in (mine, matrix))
-            if len(wanted) > 1 and flat[1:] == wanted[:-1]:
+            if struct.pack(f">{len(flat)}d", *flat) == struct.pack(f"<{len(wanted)}d", *wanted):
+                hint = "Yours reads the bytes in the other order: '<d' begins with the smallest."
+            elif len(wanted) > 1 and flat[1:] == wanted[:-1]:
                 hint = "The numbers begin after the length and the header: at byte 8 + length."
             elif backwards:
                 hint = "Where a matrix begins is what its data_offsets say, whatever the order."
             book.same(f"{text}: {name!r}", mine, matrix, hint)
-        book.same(f"{text}: the metadata", found_metadata, metadata)
+        hint = ""
+        if found_metadata == {"k": metadata["k"].encode().decode("latin-1")}:
+            hint = "Yours reads the header as latin-1. It is UTF-8: decode('utf-8')."
+        book.same(f"{text}: the metadata", found_metadata, metadata, hint)
+
+
+@check(
+    "unpack: JSON as any program may write it",
+    "Reading",
+    after=["unpack: the matrices and the metadata come back"],
+)
+def reads_json(book: Book) -> None:
+    function = book.get("saving", "unpack")
+    content = by_hand(TWO, {"k": "<>"})
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")].rstrip()
+    # An escape of JSON that means something else in Python.
+    header = header.replace(b"<>", rb"\/\ud83d\ude00")
+    data = content[8 + int.from_bytes(content[:8], "little") :]
+    text = r'unpack(a file with the metadata {"k": "\/\ud83d\ude00"}): the metadata'
+    whole = struct.pack("<Q", len(header)) + header + data
+    found = book.attempt(text, lambda: function(whole))
+    _, metadata = book.sequence(text, found, 2, "dicts")
+    hint = "json.loads knows the escapes of JSON. eval and str do not."
+    book.same(text, metadata, {"k": "/\U0001f600"}, hint)
 
 
 # ---------------------------------------------------------------- whole models
@@ -286,7 +329,11 @@ def check_loaded(
     book.same(f"{text}: the training record", record, training)
 
 
-@check("save, then load: the same model", "The model file")
+@check(
+    "save, then load: the same model",
+    "The model file",
+    after=["pack: the numbers, row by row", "unpack: the matrices and the metadata come back"],
+)
 def keeps(book: Book) -> None:
     model, tokenizer = new_model(book)
     before = numbers(model)
@@ -298,12 +345,24 @@ def keeps(book: Book) -> None:
         if not path.is_file():
             raise Wrong(f"{text} has not written the file.")
         found = loaded(book, path, "load(path)")
-    check_loaded(book, "save, then load(path)", found, before, TRAINING)
+        check_loaded(book, "save, then load(path)", found, before, TRAINING)
+        once = path.stat().st_size
+        book.attempt(text, lambda: function(path, model, tokenizer, TRAINING))
+        if path.stat().st_size != once:
+            raise Wrong(
+                f"{text}, twice with one path: the file has {once:,} bytes after the first time "
+                f"and {path.stat().st_size:,} after the second.",
+                hint="The second model replaces the first: mode 'wb' (or write_bytes) begins anew, "
+                "'ab' goes on at the end.",
+            )
+    if numbers(model) != before:
+        raise Wrong(f"{text} changes the model's parameters.")
 
 
 @check(
     "load reads what llmhard has written",
     "The model file",
+    after=["unpack: the matrices and the metadata come back"],
     hint="It has the same format, but another program wrote it: its header may be longer and its "
     "matrices in another order.",
 )
@@ -322,7 +381,11 @@ def reads_ours(book: Book) -> None:
     check_loaded(book, text, found, expected, training)
 
 
-@check("llmhard reads what save has written", "The model file")
+@check(
+    "llmhard reads what save has written",
+    "The model file",
+    after=["save, then load: the same model"],
+)
 def is_read_by_us(book: Book) -> None:
     model, tokenizer = new_model(book)
     function = book.get("saving", "save")

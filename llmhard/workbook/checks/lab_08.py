@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from math import exp
 from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.book import Book, Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
 check = Checks("08")
@@ -47,8 +49,11 @@ def reaching(p: Row, top_p: float) -> list[int]:
     return ranked(p)
 
 
-def call(book: Book, text: str, function: Callable[[], Any], n: int) -> Row:
-    found = book.sequence(text, book.attempt(text, function), n, "numbers")
+def call(book: Book, text: str, function: Callable[..., Any], n: int, p: Row | None = None) -> Row:
+    """What one of the reader's functions makes of the probabilities `p`, if it gets any."""
+    arguments = {} if p is None else {"p": list(p)}
+    result = book.attempt(text, lambda: function(*arguments.values()), **arguments)
+    found = book.sequence(text, result, n, "numbers")
     for i, x in enumerate(found):
         if not isinstance(x, int | float):
             raise Wrong(
@@ -74,11 +79,21 @@ def probabilities(book: Book, logits: Row, **settings: float) -> tuple[str, Row]
 def draws(book: Book, p: Row) -> None:
     function = book.get("sampling", "choose")
     text = f"choose({show(p)}, rng)"
-    rng, n = random.Random(1), 2000
-    tokens = [book.attempt(text, lambda: function(p, rng)) for _ in range(n)]
+    n = 2000
+
+    def drawn() -> list[Any]:
+        rng = random.Random(1)
+        return [function(p, rng) for _ in range(n)]
+
+    tokens = book.attempt(text, drawn, p=p)
     for token in tokens:
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < len(p):
-            hint = "It gives the token: which place in the list, not what stands there."
+            hint = "It gives the token: its place in the list, not the probability that is there."
+            if isinstance(token, int):
+                hint = "The tokens of a list of n probabilities are 0 to n - 1, no other numbers."
+            elif token is None:
+                hint = "Sometimes nothing is returned. A number from 0 to 1 meets the stretch of "
+                hint += "each token in turn only if the probabilities before it are added up."
             if isinstance(token, list):
                 hint = "rng.choices gives a list; its first element is the token."
             raise Wrong(
@@ -100,8 +115,7 @@ def draws(book: Book, p: Row) -> None:
             f"should be: {show(p)}, about",
             hint=hint,
         )
-    again = random.Random(1)
-    if [book.attempt(text, lambda: function(p, again)) for _ in range(n)] != tokens:
+    if book.attempt(text, drawn) != tokens:
         raise Wrong(
             f"{text}: the same seed gives other tokens the second time.",
             hint="Draw with `rng`, not with the module random.",
@@ -117,8 +131,18 @@ def draws(book: Book, p: Row) -> None:
 def keeps(book: Book, p: Row, tokens: list[int]) -> None:
     function = book.get("sampling", "keep")
     text = f"keep({show(p)}, {tokens})"
-    found = call(book, text, lambda: function(list(p), tokens), len(p))
-    book.same(text, found, only(p, tokens))
+    found = call(book, text, lambda p: function(p, tokens), len(p), p)
+    hint = ""
+    others = [token for token, x in enumerate(found) if bool(x) != (token in tokens)]
+    if others:
+        hint = f"Yours is wrong about token {others[0]}. `tokens` lists the tokens that are kept: "
+        hint += "places in p, not probabilities."
+    elif agree(found, [1 / len(tokens) if token in tokens else 0.0 for token in range(len(p))]):
+        hint = "Yours gives all that are kept the same share. Each keeps its own, divided by the "
+        hint += "sum of those that are kept."
+    elif agree(found, [x / len(tokens) if i in tokens else 0.0 for i, x in enumerate(p)]):
+        hint = "Yours divides by how many are kept. Divide by the sum of their probabilities."
+    book.same(text, found, only(p, tokens), hint)
 
 
 def kept_count(found: Row) -> int:
@@ -128,6 +152,7 @@ def kept_count(found: Row) -> int:
 @check(
     "keep_top_k keeps k of them",
     "Top-k",
+    after=["keep: some tokens, scaled to sum to 1"],
     cases=[{"p": HALVES, "k": 1}, {"p": HALVES, "k": 3}, {"p": HALVES, "k": 0}],
     p=SCALED,
     k=st.integers(0, 6),
@@ -135,7 +160,13 @@ def kept_count(found: Row) -> int:
 def takes_k(book: Book, p: Row, k: int) -> None:
     function = book.get("sampling", "keep_top_k")
     text = f"keep_top_k({show(p)}, {k})"
-    found = call(book, text, lambda: function(list(p), k), len(p))
+    try:
+        found = call(book, text, lambda p: function(p, k), len(p), p)
+    except Wrong as wrong:
+        more = (
+            "k may be larger than the number of tokens: then all of them are kept. [:k] does that."
+        )
+        raise Wrong(*wrong.lines, hint=wrong.hint or (more if k > len(p) else "")) from None
     expected = only(p, ranked(p)[: k or len(p)])
     hint = "The k likeliest tokens are kept, and scaled."
     if k == 0:
@@ -149,6 +180,8 @@ def takes_k(book: Book, p: Row, k: int) -> None:
         hint = f"Yours keeps {kept_count(found)} tokens, fewer than {k}."
     elif {i for i, x in enumerate(found) if x} != {i for i, x in enumerate(expected) if x}:
         hint = "Yours keeps other tokens than the likeliest."
+        if {i for i, x in enumerate(found) if x} == set(ranked(p)[-k:]) - set(range(k)):
+            hint = "Yours keeps the unlikeliest. by_probability(p) begins with the likeliest."
     elif not agree(sum(found), 1.0):
         hint = "Yours do not sum to 1: those that are kept have to be scaled."
     book.same(text, found, expected, hint)
@@ -157,6 +190,7 @@ def takes_k(book: Book, p: Row, k: int) -> None:
 @check(
     "keep_top_p keeps as few as make up p",
     "Top-p",
+    after=["keep: some tokens, scaled to sum to 1"],
     cases=[
         {"p": HALVES, "top_p": 0.5},
         {"p": HALVES, "top_p": 0.6},
@@ -169,13 +203,20 @@ def takes_k(book: Book, p: Row, k: int) -> None:
 def takes_p(book: Book, p: Row, top_p: float) -> None:
     function = book.get("sampling", "keep_top_p")
     text = f"keep_top_p({show(p)}, {show(top_p)})"
-    found = call(book, text, lambda: function(list(p), top_p), len(p))
+    found = call(book, text, lambda p: function(p, top_p), len(p), p)
     tokens = reaching(p, top_p)
     expected = only(p, tokens)
     hint = "The likeliest first, until those that are kept make up top_p."
     kept = {i for i, x in enumerate(found) if x}
-    if kept == set(tokens[:-1]) or (not kept and tokens):
+    alone = {i for i, x in enumerate(p) if x >= top_p}
+    if kept == alone and kept != set(tokens):
+        hint = "Yours keeps each token whose own probability is top_p or more. It is their sum "
+        hint += "that has to reach top_p: add them up, the likeliest first."
+    elif kept == set(tokens[:-1]) or (not kept and tokens):
         hint = "Yours stops one token early: the token that takes the sum to top_p is kept, too."
+    elif len(kept) == len(p) and len(tokens) < len(p) - 1:
+        hint = "Yours keeps them all, as if the sum never reached top_p. The sum is that of the "
+        hint += "probabilities, just as they are."
     elif len(kept) == len(tokens) + 1 and kept > set(tokens):
         hint = "Yours keeps one token too many: without it they make up top_p already."
     elif kept != set(tokens):
@@ -189,6 +230,7 @@ def takes_p(book: Book, p: Row, top_p: float) -> None:
 @check(
     "the temperature divides the logits",
     "Temperature",
+    after=["keep_top_k keeps k of them", "keep_top_p keeps as few as make up p"],
     cases=[
         {"logits": [1.0, 2.0], "temperature": 1.0},
         {"logits": [1.0, 2.0], "temperature": 0.5},
@@ -204,11 +246,26 @@ def divides(book: Book, logits: Row, temperature: float) -> None:
     if agree(found, softmax([x * temperature for x in logits])):
         hint = "Yours multiplies by the temperature: a low one should make likely tokens likelier."
     elif agree(found, plain):
-        hint = "The temperature has no effect in yours."
+        hint = "The temperature has no effect in yours. Is it used? To add or subtract it would "
+        hint += "have none either: the softmax does not notice what all logits have in common."
     elif agree(found, [x / temperature for x in plain]):
         hint = "Yours divides the probabilities. The temperature divides the logits, before the "
         hint += "softmax."
+    elif agree(found, raised(book, plain, temperature)):
+        hint = "Yours raises the probabilities to a power, and they no longer sum to 1. Divide the "
+        hint += "logits by the temperature, before the softmax."
+    elif not agree(sum(found), 1.0):
+        hint = f"Yours sum to {show(sum(found))}, not to 1."
     book.same(text, found, softmax([x / temperature for x in logits]), hint)
+
+
+def raised(book: Book, p: Row, temperature: float) -> Row:
+    """The probabilities to the power 1 / temperature, then the reader's top-k and top-p."""
+    powers = [x ** (1 / temperature) for x in p]
+    for name, all_of_it in (("keep_top_k", 0), ("keep_top_p", 1.0)):
+        function, given = book.get("sampling", name), powers
+        powers = book.attempt(name, partial(function, given, all_of_it))
+    return powers
 
 
 @check(
@@ -227,8 +284,9 @@ def is_greedy(book: Book, logits: Row) -> None:
 @check(
     "temperature, then top-k, then top-p",
     "Top-p",
+    after=["the temperature divides the logits"],
     cases=[
-        {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 2.0, "top_k": 3, "top_p": 0.7},
+        {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 2.0, "top_k": 3, "top_p": 0.45},
         {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 0.5, "top_k": 0, "top_p": 0.9},
         {"logits": [2.0, 1.0, 0.5, 0.0], "temperature": 0.5, "top_k": 2, "top_p": 1.0},
     ],
@@ -260,8 +318,17 @@ class Script:
         self.engine, self.says = book.engine, says
         self.read: list[int] = []
         self.caches: list[Any] = []
+        self.left_over = 0  # tokens that were in the cache before the first was read
 
     def __call__(self, token: int, cache: Any) -> list[Any]:
+        if isinstance(token, bool) or not isinstance(token, int):
+            raise Wrong(
+                f"The model is asked to read {show(token)}. It reads one token at a time.",
+                hint="[BOS, *prompt] has the tokens of the prompt in it, [BOS, prompt] the whole "
+                "prompt as one thing.",
+            )
+        if not self.read:
+            self.left_over = len(cache.keys[0])
         if len(self.read) >= self.config.block_size:
             raise IndexError(
                 f"the model can read {self.config.block_size} tokens, and this is one more"
@@ -282,28 +349,59 @@ def check_generate(
     options = f", prompt={prompt}" if prompt else ""
     text = f"generate(model, rng{options})"
     what = f"{text} with a model that wants to say {says} and block_size = 6"
-    found = book.attempt(what, lambda: function(model, random.Random(1), prompt=prompt))
+    given = list(prompt)
+
+    def write() -> Any:
+        return function(model, random.Random(1), **({"prompt": given} if prompt else {}))
+
+    found = book.attempt(what, write, prompt=given)
+    if model.left_over:
+        raise Wrong(
+            f"{what}: before it reads anything, its cache holds {model.left_over} tokens.",
+            hint="They are those of an earlier sentence. Make a new KVCache in each call, inside "
+            "generate.",
+        )
     if not isinstance(found, list | tuple):
         raise Wrong(f"{text} should be a list of tokens. Yours is {show(found)}.")
-    mine = list(found)
+    mine, tokens = list(found), [0, *prompt]
+    reads = f"{what}: what it reads"
+    if model.read[: len(tokens)] == tokens and model.read != read and mine != expected:
+        after = model.read[len(tokens) :]
+        twice = ""
+        if after[: len(tokens)] == tokens or (prompt and after[: len(prompt)] == prompt):
+            twice = f"Yours reads {'BOS' if not prompt else 'the beginning'} twice."
+        elif after[:1] == tokens[-1:] and read[len(tokens) :][:1] != tokens[-1:]:
+            twice = "Yours reads the last token of the beginning once more."
+        if twice:
+            hint = f"{twice} The logits after it are there already: choose from them, and read "
+            hint += "only what is new."
+            book.same(reads, model.read, read, hint)
+    if model.read[: len(read)] == read and 0 in model.read[len(read) :]:
+        hint = "Yours reads BOS in the middle. When BOS is chosen, the sentence ends: return it. "
+        hint += "Any other choice is the token to read next."
+        book.same(reads, model.read, read, hint)
     hint = "Read BOS and the prompt; choose; stop at BOS; otherwise keep the token and read it."
     if model.read[:1] != [0]:
         hint = "The model reads BOS first: it learned that sentences begin after it."
-        book.same(f"{what}: what it reads", model.read, read, hint)
+        book.same(reads, model.read, read, hint)
     if model.read[: 1 + len(prompt)] != [0, *prompt]:
         hint = "The model has to read the prompt, after BOS, before anything is chosen."
-        book.same(f"{what}: what it reads", model.read, read, hint)
+        book.same(reads, model.read, read, hint)
     if mine != expected:
         if mine == [*expected, 0] or 0 in mine:
             hint = "BOS ends the sentence and is no part of it."
         elif mine == expected[len(prompt) :]:
             hint = "The sentence begins with the prompt."
+        elif len(expected) > 1 and mine == expected[-1:]:
+            hint = "Only the last token is left. Is the list made anew each time?"
         elif len(mine) > len(expected):
             hint = "After BOS, or when the model has read block_size tokens, the sentence ends."
         elif len(mine) < len(expected):
             hint = "Go on until BOS, or until block_size tokens are read and one more is chosen."
+            if len(mine) < len(model.read) and mine == expected[: len(mine)]:
+                hint += f" Yours ends where the model wants to say {expected[len(mine)]}."
         book.same(what, mine, expected, hint)
-    book.same(f"{what}: what it reads", model.read, read, hint)
+    book.same(reads, model.read, read, hint)
     if len({id(c) for c in model.caches}) > 1:
         raise Wrong(
             f"{what} gives the model more than one cache.",
@@ -311,18 +409,26 @@ def check_generate(
         )
 
 
-@check("generate: from BOS to BOS", "Writing a sentence")
+@check(
+    "generate: from BOS to BOS",
+    "Writing a sentence",
+    after=["choose draws with these probabilities", "the temperature divides the logits"],
+)
 def writes(book: Book) -> None:
     check_generate(book, [3, 1, 2, 0], [], [3, 1, 2], [0, 3, 1, 2])
     check_generate(book, [0], [], [], [0])
 
 
-@check("generate: a sentence that does not end", "Writing a sentence")
+@check(
+    "generate: a sentence that does not end",
+    "Writing a sentence",
+    after=["generate: from BOS to BOS"],
+)
 def ends(book: Book) -> None:
     check_generate(book, [3], [], [3] * 6, [0, 3, 3, 3, 3, 3])
 
 
-@check("generate: a prompt", "Writing a sentence")
+@check("generate: a prompt", "Writing a sentence", after=["generate: from BOS to BOS"])
 def continues(book: Book) -> None:
     check_generate(book, [4, 4, 2, 0], [3, 1], [3, 1, 2], [0, 3, 1, 2])
     check_generate(book, [2], [3, 1, 3, 1, 3], [3, 1, 3, 1, 3, 2], [0, 3, 1, 3, 1, 3])
@@ -336,6 +442,12 @@ def continues(book: Book) -> None:
 @check(
     "generate: your GPT writes",
     "Writing a sentence",
+    after=[
+        "generate: a sentence that does not end",
+        "generate: a prompt",
+        "temperature 0 takes the largest",
+        "temperature, then top-k, then top-p",
+    ],
     hint="The settings and `rng` go on to probabilities and choose.",
 )
 def your_own(book: Book) -> None:

@@ -1,0 +1,322 @@
+"""What the text of a reader's function shows without running it: slips that every Python has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+# Calls that only give a result: to drop it is a slip.
+PURE = {"Value", "sorted", "reversed", "sum", "len", "max", "min", "zip", "list", "linear"}
+PURE |= {"softmax", "rmsnorm", "add", "attend", "keep", "sequence_loss", "as_value"}
+LOOPS = (ast.For, ast.While)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of a reader's file, with the class that it is in and the file's lines."""
+
+    name: str  # qualified, such as Value.relu
+    node: ast.FunctionDef
+    scope: ast.ClassDef | None
+    lines: list[str]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it but a docstring, `pass` and `...`."""
+        return all(
+            isinstance(statement, ast.Pass)
+            or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+            for statement in self.node.body
+        )
+
+
+def functions(source: str) -> dict[str, Function]:
+    """Return all functions of a file under their qualified names; none if it cannot be read."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return {}
+    lines = source.splitlines()
+    found = {}
+    for node in tree.body:
+        scope = node if isinstance(node, ast.ClassDef) else None
+        for inner in scope.body if scope else [node]:
+            if isinstance(inner, ast.FunctionDef):
+                name = f"{scope.name}.{inner.name}" if scope else inner.name
+                found[name] = Function(name, inner, scope, lines)
+    return found
+
+
+def slips(function: Function) -> list[str]:
+    """Return what is surely wrong in a function, one sentence or two for each."""
+    found = sorted({slip for look in SURE for slip in look(function)})
+    return [f"Line {line}: {text}" for line, text in found]
+
+
+def doubts(function: Function) -> list[str]:
+    """Return what may be wrong: what is given, computed or written down and never used."""
+    used = {n.id for n in ast.walk(function.node) if isinstance(n, ast.Name)}
+    arguments = [argument.arg for argument in function.node.args.args]
+    unused = [name for name in arguments if name not in used | {"self", "cls"}]
+    names = " and ".join(f"`{name}`" for name in unused)
+    text = [f"{function.name} does not use {names}."] if unused else []
+    found = sorted([*unused_names(function), *is_never_reached(function)])
+    return text + [f"Line {line}: {slip}" for line, slip in found]
+
+
+# ---------------------------------------------------------------- one slip each
+
+Slips = Iterator[tuple[int, str]]
+
+
+def _loops(function: Function) -> Iterator[ast.For | ast.While]:
+    return (node for node in ast.walk(function.node) if isinstance(node, LOOPS))
+
+
+def ends_in_the_first_round(function: Function) -> Slips:
+    """Find loops whose last line leaves them whatever has happened."""
+    for loop in _loops(function):
+        last = loop.body[-1]
+        if any(isinstance(node, ast.Continue) for node in ast.walk(loop)):
+            continue
+        if isinstance(last, ast.Return):
+            yield (
+                last.lineno,
+                "this `return` is inside the loop, which therefore ends in its first round. Move "
+                f"it to the left, below the `{_word(loop)}`.",
+            )
+        elif isinstance(last, ast.Break):
+            yield (
+                last.lineno,
+                "this `break` ends the loop in its first round. Indent it, so that it belongs to "
+                "the `if` above it.",
+            )
+
+
+def _word(loop: ast.For | ast.While) -> str:
+    return "for" if isinstance(loop, ast.For) else "while"
+
+
+def starts_anew_in_each_round(function: Function) -> Slips:
+    """Find lists and sums that are made inside the loop that fills them, and read after it."""
+    for loop in _loops(function):
+        end = loop.end_lineno or loop.lineno
+        later = {
+            node.id
+            for node in ast.walk(function.node)
+            if isinstance(node, ast.Name) and node.lineno > end
+        }
+        for statement in loop.body:
+            if not (isinstance(statement, ast.Assign) and _is_beginning(statement.value)):
+                continue
+            for target in statement.targets:
+                if isinstance(target, ast.Name) and target.id in later & _filled(loop):
+                    yield (
+                        statement.lineno,
+                        f"`{target.id}` is made anew in each round of the loop, so that only the "
+                        f"last round is left in it. Make it above the `{_word(loop)}`.",
+                    )
+
+
+def _is_beginning(value: ast.expr) -> bool:
+    if isinstance(value, ast.List | ast.Dict):
+        return not (value.elts if isinstance(value, ast.List) else value.keys)
+    return isinstance(value, ast.Constant) and value.value in (0, 0.0, b"", "")
+
+
+def _filled(loop: ast.For | ast.While) -> set[str]:
+    """Return the names that something is added to in the loop."""
+    names = set()
+    for node in ast.walk(loop):
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        if isinstance(node, ast.Attribute) and node.attr in ("append", "extend", "add"):
+            names |= {node.value.id} if isinstance(node.value, ast.Name) else set()
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            whole = node.targets[0].value
+            names |= {whole.id} if isinstance(whole, ast.Name) else set()
+    return names
+
+
+def is_never_reached(function: Function) -> Slips:
+    """Find lines that stand after a `return`."""
+    for node in ast.walk(function.node):
+        body = getattr(node, "body", [])
+        if not isinstance(body, list):
+            continue
+        for statement, after in pairwise(body):
+            if isinstance(statement, ast.Return | ast.Raise | ast.Break | ast.Continue):
+                yield after.lineno, f"nothing gets here: line {statement.lineno} leaves before."
+
+
+def drops_a_result(function: Function) -> Slips:
+    """Find lines that compute something and do nothing with it."""
+    for node in ast.walk(function.node):
+        if not isinstance(node, ast.Expr):
+            continue
+        value = node.value
+        if isinstance(value, ast.Compare) and isinstance(value.ops[0], ast.Eq):
+            yield node.lineno, "`==` compares and changes nothing. To set something, write `=`."
+        elif isinstance(value, ast.Attribute):
+            yield (
+                node.lineno,
+                f"`{ast.unparse(value)}` alone does nothing. To call it, write brackets: "
+                f"{ast.unparse(value)}().",
+            )
+        elif isinstance(value, ast.BinOp | ast.UnaryOp | ast.Compare | ast.ListComp) or (
+            isinstance(value, ast.Call)
+            and isinstance(value.func, ast.Name)
+            and value.func.id in PURE
+        ):
+            yield (
+                node.lineno,
+                "this computes something and then drops it. Is `return` missing, or a name to "
+                "keep it under?",
+            )
+
+
+def signs_in_the_wrong_order(function: Function) -> Slips:
+    """Find `=-` and `=+` where `-=` and `+=` are meant."""
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Assign):
+            sign = re.search(r"[\w\])]\s*=([-+])\s", function.lines[node.lineno - 1])
+            if sign:
+                verb = "subtracts" if sign[1] == "-" else "adds"
+                yield (
+                    node.lineno,
+                    f"`={sign[1]}` replaces what was there. `{sign[1]}=` {verb}.",
+                )
+
+
+def lacks_an_f(function: Function) -> Slips:
+    """Find {names} in quotes without an f before them."""
+    names = {n.id for n in ast.walk(function.node) if isinstance(n, ast.Name)}
+    names |= {argument.arg for argument in function.node.args.args}
+    inside = {
+        id(part)
+        for node in ast.walk(function.node)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
+    docstring = function.node.body[0]
+    for node in ast.walk(function.node):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            continue
+        if id(node) in inside or node is getattr(docstring, "value", None):
+            continue
+        for name in re.findall(r"\{(\w+)\}", node.value):
+            if name in names and f".format({name}" not in function.lines[node.lineno - 1]:
+                yield (
+                    node.lineno,
+                    f"the f before the quotes is missing, so that {{{name}}} stays as it is.",
+                )
+
+
+def renames_what_it_should_change(function: Function) -> Slips:
+    """Find names that get a new meaning which nothing reads: `p = p - ...`, `grad = 0.0`."""
+    node = function.node
+    names = {argument.arg for argument in node.args.args} | _loop_names(node)
+    for name, place in _unread(function):
+        if name in names:
+            yield (
+                place.lineno,
+                f"`{name} = ...` gives the name {name} to something new, and what was called "
+                f"{name} before stays as it was. Change what is in it, such as {name}.data.",
+            )
+        elif _is_attribute(function, name):
+            yield (
+                place.lineno,
+                f"`{name}` is a name inside this call only. To keep it, write self.{name}.",
+            )
+        elif isinstance(place, ast.AugAssign):
+            yield (
+                place.lineno,
+                f"this changes the number called {name}, and nothing reads it: what it was copied "
+                "from stays as it was.",
+            )
+
+
+def unused_names(function: Function) -> Slips:
+    """Find what is computed under a name and never used."""
+    for name, place in _unread(function):
+        yield place.lineno, f"`{name}` is set here, and nothing reads it."
+
+
+def _loop_names(node: ast.AST) -> set[str]:
+    return {
+        name.id
+        for loop in ast.walk(node)
+        if isinstance(loop, ast.For)
+        for name in ast.walk(loop.target)
+        if isinstance(name, ast.Name)
+    }
+
+
+def _is_attribute(function: Function, name: str) -> bool:
+    """Whether the objects of the class have an attribute of this name, or should have one."""
+    text = ast.unparse(function.scope) if function.scope else ""
+    before = r"\." if function.name.endswith(".__init__") else r"self\."
+    return bool(re.search(rf"{before}{name}\b", text))
+
+
+def _unread(function: Function) -> Iterator[tuple[str, ast.Assign | ast.AugAssign]]:
+    """Yield the names that nothing reads once they are set, each with the statement."""
+    node = function.node
+    shared = {name for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
+    last: dict[str, ast.Assign | ast.AugAssign] = {}
+    for statement in ast.walk(node):
+        if isinstance(statement, ast.Assign | ast.AugAssign):
+            target = _target(statement)
+            if isinstance(target, ast.Name) and not target.id.startswith("_"):
+                before = last.get(target.id, statement)
+                last[target.id] = max(before, statement, key=lambda each: each.lineno)
+    for name, statement in last.items():
+        own = _loop_names(node)
+        around = [] if name in own else [n for n in _loops(function) if statement in ast.walk(n)]
+        first = min((loop.lineno for loop in around), default=statement.lineno + 1)
+        lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+        reads = [line for line in _reads(node, name) if line not in lines]
+        if name not in shared and not any(line >= first for line in reads):
+            yield name, statement
+
+
+def _target(statement: ast.Assign | ast.AugAssign) -> ast.expr:
+    return statement.target if isinstance(statement, ast.AugAssign) else statement.targets[0]
+
+
+def _reads(node: ast.FunctionDef, name: str) -> Iterator[int]:
+    """Yield the lines in which a name is read; to set an attribute of it is not to read it."""
+    set_on = {
+        id(n.value)
+        for n in ast.walk(node)
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
+    }
+    for n in ast.walk(node):
+        if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load):
+            yield from [] if id(n) in set_on else [n.lineno]
+
+
+def runs_what_a_file_says(function: Function) -> Slips:
+    """Find `eval`, which does what a stranger's file says."""
+    for node in ast.walk(function.node):
+        name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and name in ("eval", "exec"):
+            yield (
+                node.lineno,
+                f"`{name}` runs whatever the file says, and JSON is not Python: json.loads reads "
+                "it.",
+            )
+
+
+SURE = (
+    ends_in_the_first_round,
+    starts_anew_in_each_round,
+    drops_a_result,
+    signs_in_the_wrong_order,
+    lacks_an_f,
+    renames_what_it_should_change,
+    runs_what_a_file_says,
+)
