@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from docs_tools import blocks, labs, pages
-from docs_tools.pages import autograd
+from docs_tools.pages import autograd, prerequisites
 from docs_tools.session import ROOT
 from llmhard import Value
 
@@ -121,3 +121,51 @@ def test_a_drawing_is_xml(monkeypatch):
     monkeypatch.setattr(blocks, "figure", lambda _, svg, __: drawings.append(svg.svg()))
     autograd.backward_figure()
     assert ElementTree.fromstring(drawings[0]).tag.endswith("svg")
+
+
+# ---------------------------------------------------------------- lab 01
+
+
+def test_the_table_has_sentences_of_the_language_and_others(written, monkeypatch):
+    prerequisites.pairs_table()
+    assert len(written[0][0]) == 10
+    wrong = ("pigs can fly", "birds can fly", "who can fly")
+    monkeypatch.setattr(prerequisites, "PAIRS", [wrong])
+    with pytest.raises(AssertionError, match="pigs"):
+        prerequisites.pairs_table()
+
+
+def test_the_grammar_can_make_the_sentence_that_is_derived(monkeypatch):
+    lines = prerequisites.derived()
+    assert lines[0] == "Apart"
+    assert lines[-1] == "the girls under the trees dance"
+    monkeypatch.setattr(prerequisites, "REPLACED", [("Apart", "the Kids MoveDo")])
+    with pytest.raises(AssertionError, match="Apart"):
+        prerequisites.derived()
+
+
+def test_figures_of_the_first_lab(written):
+    prerequisites.pipeline_figure()
+    prerequisites.agreement_figure()
+    labels, _ = written[1]["pipeline"]
+    assert f"0 {prerequisites.id_of_the()} 157 80 {prerequisites.id_of_the()} 400" in labels
+    assert written[1]["far-apart"][0].count("pond") == 2
+    assert prerequisites.no_verb_fits_both()
+
+
+def test_a_coin_costs_least_who_believes_its_grammar():
+    assert prerequisites.coin(0.75) < min(prerequisites.coin(0.9), prerequisites.coin(0.6))
+    assert prerequisites.coin(0.75) == pytest.approx(0.5623, abs=1e-4)
+
+
+def test_repeated_sentences_are_counted_by_length():
+    assert sum(prerequisites.repeated(n)[1] for n in range(2, 9)) == 1000
+    assert sum(prerequisites.repeated(n)[0] for n in range(2, 9)) == prerequisites.repeated()[0]
+
+
+def test_a_memory_of_one_word_writes_what_no_grammar_would():
+    known = set(prerequisites.sentences())
+    neighbours = {pair for s in known for pair in pairwise([".", *s.split(), "."])}
+    longest = prerequisites.longest_parroted()
+    assert set(pairwise([".", *longest.split(), "."])) <= neighbours
+    assert longest not in known
