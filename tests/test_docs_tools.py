@@ -418,6 +418,9 @@ def test_what_is_shown_is_run_again(checkout):
         ("prompt()\nprompt()", "```pycon\n>>> 1\n```", "as ```pycon"),
         ("prompt()", "```pycon\n1\n```", "no line below the block begins with >>>"),
         ("prompt()", "```python\n1\n```", "as ```pycon"),
+        ("prompt()", "```pycon\n>>> print('>>> 1 / 0')\n```", "an answer begins with >>>"),
+        ("prompt(\"print('... 2')\")", "", "an answer begins with >>> or ..."),
+        ("prompt()", "```pycon\n>>> 1; 2\n```", "two statements share a line"),
         ("shell()", "```console\nls\n```", "do not begin with $"),
         (
             "python()",
