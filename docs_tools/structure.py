@@ -1,4 +1,4 @@
-"""What every lab must have, and what no lab may have: headings, terms, nothing typed by hand."""
+"""What every lab must have and must not have: headings, terms, folds, nothing typed by hand."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from docs_tools.labs import all_labs, stretches
 
 SECTIONS = ["What you will build", "What to check", "Exercises", "Next"]
 EXERCISES = 3
+LONGEST_BLOCK = 6  # lines in which a page says what is written below
 # A term where it is introduced: **[gradient](glossary.md#gradient)**
 _TERM = re.compile(r"\*\*\[([^\]]+)\]\(glossary\.md#([^)]+)\)\*\*")
+_FOLD = '<details markdown="1">, a line <summary>...</summary>'
 _BLOCK = re.compile(r"\[\[\[cog.*?\]\]\]", re.S)
 _MEASURABLE = re.compile(r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.])\d{1,3}(?:,\d{3})+")
 
@@ -38,7 +40,15 @@ def faults(root: Path) -> list[str]:
     for lab, following in zip_longest(labs, labs[1:]):
         text = (docs / f"{lab}.md").read_text(encoding="utf-8")
         name = f"docs/{lab}.md"
-        found += [f"{name}:{fault}" for fault in (*_shape(text, following), *_by_hand(text))]
+        found += [
+            f"{name}:{fault}"
+            for fault in (
+                *_shape(text, following),
+                *_hidden(text),
+                *_folded(text),
+                *_by_hand(text),
+            )
+        ]
         for term, anchor in _TERM.findall(_BLOCK.sub("", text)):
             if anchor not in glossary:
                 found.append(f"{name}: {term!r} is not in the glossary: docs/glossary.md#{anchor}")
@@ -91,17 +101,53 @@ def _shape(text: str, following: str | None) -> Iterator[str]:
         return
     starts = {h.title: i for i, h in enumerate(found) if h.level == 2}
     exercises = found[starts["Exercises"] + 1 :]
-    count = 0
-    for heading in exercises:
-        if heading.level == 2:
-            break
-        count += heading.level == 3
-    if count != EXERCISES:
-        yield f"1: there are {count} exercises (headings of level 3), not {EXERCISES}"
+    last = next((i for i, h in enumerate(exercises) if h.level == 2), len(exercises))
+    tasks = [h for h in exercises[:last] if h.level == 3]
+    if len(tasks) != EXERCISES:
+        yield f"1: there are {len(tasks)} exercises (headings of level 3), not {EXERCISES}"
+    yield from _answers(text, tasks, exercises[last:])
     if following:
         line = found[starts["Next"]].line
         if f"({following}.md)" not in "\n".join(text.splitlines()[line:]):
             yield f"{line}: under Next is no link to {following}.md"
+
+
+def _answers(text: str, tasks: list[Heading], after: list[Heading]) -> Iterator[str]:
+    """Exercises whose answer is not folded away; `after` are the headings after them."""
+    lines = text.splitlines()
+    for task, following in zip_longest(tasks, [*tasks[1:], *after[:1]]):
+        if task and _FOLD.partition(", ")[0] not in lines[task.line : following and following.line]:
+            yield f"{task.line}: the exercise {task.title!r} has no folded answer: {_FOLD}"
+
+
+def _hidden(text: str) -> Iterator[str]:
+    """Blocks that make a page hard to read on a code host."""
+    for block in _BLOCK.finditer(text):
+        length = block[0].count("\n") + 1
+        if length > LONGEST_BLOCK:
+            line = text.count("\n", 0, block.start()) + 1
+            yield f"{line}: {length} lines in a block; what computes goes into docs_tools/pages"
+
+
+def _folded(text: str) -> Iterator[str]:
+    """Faults in what is folded away: without its empty lines, code in it is not set as code."""
+    lines = ["", *text.splitlines(), "", ""]
+    depth = 0
+    for number, line in enumerate(lines):
+        if line.startswith("<details"):
+            depth += 1
+            summary = re.fullmatch(r"<summary>.+</summary>", lines[number + 1])
+            if line != _FOLD.partition(", ")[0] or not summary or lines[number + 2]:
+                yield f"{number}: begin a fold with {_FOLD}, then an empty line"
+        elif line.startswith("</details>"):
+            depth -= 1
+            if lines[number - 1] or lines[number + 1]:
+                yield f"{number}: </details> needs an empty line before and after it"
+        if depth not in (0, 1):
+            yield f"{number}: <details> and </details> do not alternate"
+            return
+    if depth:
+        yield f"{len(lines) - 3}: a <details> is not closed"
 
 
 def _by_hand(text: str) -> Iterator[str]:
