@@ -669,6 +669,24 @@ def test_a_broken_link_stops_the_site(site, tmp_path, link, message):
     assert message in done.stderr
 
 
+def test_a_reader_may_have_written_a_part_and_starts_python_again(checkout):
+    path = lab(
+        checkout,
+        "01-a",
+        'reader_writes("library.txt", "library.py", only=["Counter.other"])\n'
+        'shell("tail -n 1 library.txt")',
+        'reader_writes("my/made.py", "library.py", only=["Counter.add"])\n'
+        "prompt(\"import sys\\nsys.path.insert(0, 'my')\\nfrom made import Counter\\n"
+        'Counter().add(1)")',
+        'new_python()\nprompt("Counter", raises="NameError")',
+    )
+    update(checkout)
+    to_do, done, again = shown(path)
+    assert 'raise NotImplementedError("Counter.add")' in to_do
+    assert ">>> Counter().add(1)\n2\n" in done
+    assert "NameError" in again
+
+
 def test_a_reader_can_make_a_slip(checkout):
     slip = '("first + 1", "first - 1")'
     path = lab(
