@@ -45,11 +45,6 @@ def writes(*slips: tuple[str, str], only: tuple[str, ...] | None = None) -> None
     blocks.reader_writes(MINE, SOLUTION, *slips, only=only)
 
 
-def new_python() -> None:
-    """End the reader's Python, so that the next one reads the files as they are now."""
-    blocks.page.session.stop_python()
-
-
 def numbers(expression: str) -> Any:
     """Return lists and numbers of the reader's Python."""
     return json.loads(blocks.value(f"__import__('json').dumps({expression})"))

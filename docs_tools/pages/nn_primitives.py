@@ -38,11 +38,6 @@ def writes(*names: str, slips: Sequence[tuple[str, str]] = ()) -> None:
     blocks.reader_writes(MINE, SOLUTION, *slips, only=names)
 
 
-def new_python() -> None:
-    """End the reader's Python, so that the next one reads the files as they are now."""
-    blocks.page.session.stop_python()
-
-
 # ---------------------------------------------------------------- the formulas, on plain numbers
 
 
