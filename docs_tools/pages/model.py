@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from functools import cache
 from math import log, sqrt
 from typing import Any
@@ -18,7 +19,15 @@ from llmhard.workbook.checks.lab_05 import attend, linear, softmax
 SOLUTION = "llmhard/workbook/solutions/model.py"
 MINE = "my-gpt/model.py"
 BROKEN = "try/model.py"
-WRITTEN = ("attend", "Config.shapes", "GPT.initialize", "GPT.scalars", "GPT.attention", "GPT.mlp")
+WRITTEN = (
+    "Config.shapes",
+    "GPT.initialize",
+    "GPT.scalars",
+    "attend",
+    "GPT.attention",
+    "GPT.mlp",
+)
+SLIP = ("[score / sqrt(len(query)) for score in linear(query, keys)]", "linear(query, keys)")
 TOKENS = ["she", "brushes", "her"]
 QUERY = [2.0, -1.0]
 KEYS = [[0.0, 2.0], [2.0, 0.0], [1.0, 1.0]]
@@ -348,17 +357,6 @@ def attention_figure() -> None:
     )
 
 
-def n_lookers() -> int:
-    """Return how many heads look at the dog with more than half of their weight."""
-    return sum(weights(5, layer, head)[2] > 0.5 for layer in range(2) for head in range(4))
-
-
-def n_resting() -> tuple[int, int]:
-    """Return how many lists after the first token have over nine tenths on BOS, and of how many."""
-    later = _seen()[8:]
-    return sum(row[0] > 0.9 for row in later), len(later)
-
-
 def plural_left() -> list[float]:
     """Return what is left for the plural with each of the tokens covered, in per cent."""
     blocks.value("setattr(my_model, 'softmax', blindfolded)")
@@ -373,7 +371,46 @@ def plural_left() -> list[float]:
 
 # ---------------------------------------------------------------- experiments
 
-RUN = "python -m llmhard.workbook.experiment try"
+
+def copied() -> None:
+    """Run what copies the workbook, and show it."""
+    blocks.shell(output=False)
+
+
+def no_positions() -> None:
+    """Let the reader take the positions out, without showing the lines again."""
+    blocks.reader_writes(BROKEN, SOLUTION, *NO_POSITIONS)
+
+
+def luck(**tolerance: Any) -> None:
+    """Run the experiment with other seeds; keep in mind how far the results are apart."""
+    blocks.shell(**tolerance)
+    found = [float(x) for x in re.findall(r"floor +(-?[\d.]+)", blocks.page.last_output)]
+    assert max(found) - min(found) < 0.05, found
+
+
+def heads_told() -> None:
+    """Say what the eight lines that were just printed show."""
+    found = re.findall(r"(?m)^(\d) (\d) ([\d.]+) ([\d.]+)", blocks.page.last_output)
+    above = {(int(a), int(b)): float(loss) for a, b, loss, _ in found}
+    share = {(int(a), int(b)): float(distance) for a, b, _, distance in found}
+    layer, head = min(share, key=lambda at: share[at])
+    assert (layer, head) == looker(), (share, looker())
+    others = min(right for at, right in share.items() if at != (layer, head))
+    most = max(above, key=lambda at: above[at])
+    blocks.text(
+        f"""
+        One head carries it: without head {head} of layer {layer} the share falls to
+        {share[layer, head]:.3f}. It is the head that looks at the dog. Without any other it stays
+        at {others:.3f} or more. For the loss, head {most[1]} of layer {most[0]} matters most, so
+        that one does something else. And the heads of layer 1 hardly matter: without the worst of
+        them the model is only {max(above[1, h] for h in range(4)):.3f} above the floor.
+        """,
+        trained=True,
+        tolerance=0.3,
+    )
+
+
 NO_ROOT = [
     (
         "    scores = [score / sqrt(len(query)) for score in linear(query, keys)]",
@@ -427,11 +464,6 @@ def ran(name: str) -> float:
     """Note what the experiment that was just shown has measured; returns it."""
     above[name] = float(blocks.found(r"above the floor +(-?[\d.]+)"))
     return above[name]
-
-
-def right(kind: str) -> float:
-    """Return the share of the pairs that the experiment just shown has got right, in per cent."""
-    return float(blocks.found(rf"(?m)^{kind} +(\d+)%"))
 
 
 def experiments_figure() -> None:
