@@ -11,7 +11,16 @@ from llmhard.autograd import Matrix, Value
 from llmhard.workbook import SOLUTIONS, experiment
 from llmhard.workbook.answers import Wrong
 from llmhard.workbook.book import Book
-from llmhard.workbook.experiment import Compiled, Losses, Text, compiled, main, measure, run, train
+from llmhard.workbook.experiment import (
+    Compiled,
+    Losses,
+    Text,
+    compiled,
+    main,
+    measure,
+    reports,
+    train,
+)
 
 SLIPS = {
     "no root": (
@@ -145,9 +154,17 @@ def test_the_command_says_what_it_has_measured(solved, capsys):
 
 
 def test_the_same_seed_measures_the_same(solved):
-    first = list(run(solved, 20, 5, unmasked=False))
-    assert list(run(solved, 20, 5, unmasked=False)) == first
-    assert list(run(solved, 20, 6, unmasked=False)) != first
+    first = list(reports(solved, 20, [5], unmasked=False))
+    assert list(reports(solved, 20, [5], unmasked=False)) == first
+    assert list(reports(solved, 20, [6], unmasked=False)) != first
+
+
+def test_several_seeds_say_how_far_the_losses_are_apart(solved, capsys):
+    assert main([str(solved), "--steps", "20", "--seed", "5", "6"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(" with ")[2] for line in lines] == ["seed 5", "seed 6"]
+    (alone, *_) = reports(solved, 20, [5], unmasked=False)
+    assert lines[0].startswith(alone)
 
 
 def test_a_reader_who_writes_it_in_another_way(solved, text):

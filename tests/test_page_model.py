@@ -63,7 +63,7 @@ def test_a_query_of_zeros_gives_the_mean_of_the_values():
 
 def test_the_page_asks_before_it_answers():
     page = (ROOT / "docs" / "05-model.md").read_text(encoding="utf-8")
-    part = page[page.index("## Part 3") : page.index("### In the package")]
+    part = page[page.index("## Part 3") : page.index("## In the package")]
     experiments = re.split(r"^### ", part, flags=re.M)[1:]
     assert len(experiments) == 7
     for experiment in experiments:

@@ -265,20 +265,48 @@ def measure(
     return measured(Losses(Compiled(book, config, dict(parameters)), text.longest), text)
 
 
-def run(folder: Path, steps: int, seed: int, unmasked: bool) -> Iterator[str]:
-    """Train and measure; yields lines. Raises Wrong or ToDo for what the files lack."""
-    text, book = Text(seed), Book(folder)
-    model = compiled(book, text.tokenizer.vocab_size, random.Random(seed))
-    losses = Losses(model, text.longest, unmasked)
-    train(model, losses, text.documents, steps)
-    found = measured(losses, text)
+class Experiment:
+    """A new GPT of the reader's that has been trained.
+
+    Raises Wrong or ToDo for what the files in the folder lack.
+    """
+
+    def __init__(self, folder: Path, steps: int, seed: int, unmasked: bool = False) -> None:
+        self.seed, self.text, book = seed, Text(seed), Book(folder)
+        vocab_size = self.text.tokenizer.vocab_size
+        self.model = compiled(book, vocab_size, random.Random(seed))
+        self.losses = Losses(self.model, self.text.longest, unmasked)
+        train(self.model, self.losses, self.text.documents, steps)
+
+    def measured(self) -> Measured:
+        return measured(self.losses, self.text)
+
+    def sentences(self, n: int) -> Iterator[str]:
+        """Let it write, one word after the other, as always: with the mask."""
+        reader, rng = Reader(self.model), random.Random(self.seed)  # type: ignore[arg-type]
+        for _ in range(n):
+            yield self.text.tokenizer.decode(generate(reader, rng, Sampling(0.8)))
+
+
+def report(experiment: Experiment) -> Iterator[str]:
+    """Say all that is measured, and what the model writes."""
+    found = experiment.measured()
     yield f"above the floor  {found.above:.3f} nats a token"
     yield f"distance         {found.distance:.0%} of the pairs right"
     yield f"comparison       {found.comparison:.0%}"
     yield "it writes"
-    reader, rng = Reader(model), random.Random(seed)  # type: ignore[arg-type]
-    for _ in range(3):
-        yield f"  {text.tokenizer.decode(generate(reader, rng, Sampling(0.8)))}"
+    yield from (f"  {sentence}" for sentence in experiment.sentences(3))
+
+
+def reports(folder: Path, steps: int, seeds: Sequence[int], unmasked: bool) -> Iterator[str]:
+    """Say all about the experiment with one seed; with several, how far their losses are apart."""
+    for seed in seeds:
+        experiment = Experiment(folder, steps, seed, unmasked)
+        if len(seeds) == 1:
+            yield from report(experiment)
+        else:
+            above = experiment.measured().above
+            yield f"above the floor  {above:.3f} nats a token with seed {seed}"
 
 
 # ---------------------------------------------------------------- the command
@@ -305,13 +333,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="where model.py is")
     parser.add_argument("--steps", type=_count, default=STEPS, help="default: %(default)s")
-    parser.add_argument("--seed", type=_count, default=42, help="default: %(default)s")
+    parser.add_argument(
+        "--seed", type=_count, nargs="+", default=[42], help="one or several (default: 42)"
+    )
     parser.add_argument(
         "--unmasked", action="store_true", help="let each token see those that come after it, too"
     )
     options = parser.parse_args(arguments)
     try:
-        for line in run(options.folder, options.steps, options.seed, options.unmasked):
+        for line in reports(options.folder, options.steps, options.seed, options.unmasked):
             print(line, flush=True)
     except ToDo as todo:
         print(f"{todo.name} in {todo.file} is not written yet", file=sys.stderr)
