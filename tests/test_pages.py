@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from docs_tools import blocks, labs, pages
-from docs_tools.pages import autograd, prerequisites
+from docs_tools.pages import autograd, prerequisites, tokenizer
 from docs_tools.session import ROOT
 from llmhard import Value
 
@@ -49,8 +49,56 @@ def test_figures_are_drawn_and_described(written):
         draw()
     assert "slope 12, touches at x = 2" in figures["slope"][0]
     assert "data 8" in figures["computation-graph"][0]
-    assert "grad 11" in figures["order"][0]
+    assert figures["order"][0].count("5") == 2
     assert all(len(alt) > 40 for _, alt in figures.values())
+
+
+# ---------------------------------------------------------------- lab 02
+
+
+def test_the_same_sentence_is_cut_in_three_ways(written):
+    tokenizer.ways_to_cut_table()
+    (_, characters, subwords, words) = written[0][0]
+    assert characters[3].strip("`").replace(" ", "").replace("_", " ") == tokenizer.EXAMPLE
+    assert subwords[3].strip("`").replace(" ", "") == tokenizer.EXAMPLE.replace(" ", "")
+    assert words[3].strip("`") == tokenizer.EXAMPLE
+    assert characters[1] < subwords[1] < words[1]
+    assert float(characters[2]) > float(subwords[2]) > float(words[2])
+
+
+def test_every_round_makes_a_piece_and_shortens_the_corpus():
+    found = tokenizer.subwords()
+    assert len(found.merges) == tokenizer.ROUNDS
+    assert all(after < before for before, after in pairwise(found.counts))
+    assert all("".join(parts) == word for word, parts in found.pieces.items())
+
+
+def test_a_pair_is_merged_wherever_it_is():
+    parts = list("aabab")
+    tokenizer._merge(parts, ("a", "b"))
+    assert parts == ["a", "ab", "ab"]
+
+
+def test_tables_of_ids(written):
+    for table in ("tiny_table", "neighbours_table", "predictions_table"):
+        getattr(tokenizer, table)()
+    tiny, _, predictions = written[0]
+    assert tiny[1:] == [
+        [word, i] for i, word in enumerate(["a", "cat", "dog", "ran", "sat", "the"], 1)
+    ]
+    assert predictions[-1] == ["BOS the cat sat", "BOS", 0]
+    tokenizer.encoding_figure()
+    labels, alt = written[1]["encoding"]
+    assert "0, 6, 2, 5, 0" in alt
+    assert [label for label in labels if label.isdigit()] == ["0", "6", "2", "5", "0"]
+
+
+def test_what_a_part_of_the_corpus_knows():
+    n = len(tokenizer.sentences())
+    assert tokenizer.known_from(n) == (len(tokenizer.words()), 0, 0)
+    some, able, others = tokenizer.known_from(300)
+    assert 0 < some < len(tokenizer.words())
+    assert 0 < able < others == n - 300
 
 
 # ---------------------------------------------------------------- lab 03
@@ -74,6 +122,13 @@ def test_the_steps_of_the_backward_pass_end_with_the_gradients(written):
     shown, _ = written[1]["backward-steps"]
     assert shown.count("grad ?") == 4
     assert "grad 1+3" in shown
+
+
+def test_a_value_gets_a_gradient_from_each_use(monkeypatch):
+    said = []
+    monkeypatch.setattr(blocks, "text", said.append)
+    autograd.order_answer()
+    assert "`11 * 1 = 11`" in said[0]
 
 
 def test_nudging_to_both_sides_is_better_and_not_exact(written):
