@@ -9,7 +9,7 @@ from math import exp
 from pathlib import Path
 
 from docs_tools import blocks
-from docs_tools.blocks import drawing, figure, reader_writes, shell, table, text, value
+from docs_tools.blocks import code, drawing, figure, reader_writes, shell, table, text, value
 from llmhard import grammar, model_file
 from llmhard.evaluation import Surprise
 from llmhard.model_file import SavedModel
@@ -171,6 +171,12 @@ def check_with_a_slip() -> None:
     reader_writes(MINE, SOLUTION, ("if total >= top_p:", "if total > top_p:"))
     shell(CHECK, exit_code=1)
     reader_writes(MINE, SOLUTION)
+
+
+def solution() -> None:
+    """Show the solution."""
+    names = ["probabilities", "keep_top_k", "keep_top_p", "keep", "choose", "generate"]
+    code(SOLUTION, *names, docstring=False)
 
 
 def _mine() -> Path:
