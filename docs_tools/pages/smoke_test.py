@@ -266,9 +266,9 @@ def two_heads() -> None:
     shell("python ablate.py 0.0+0.1 0.0+0.2 0.0+0.3", trained=True, tolerance=0.1, percent=8)
     text(
         """
-        With heads 0 and 1 of the first layer gone, nothing is left: half of the pairs are right,
-        and that is guessing. Head 1 alone is hardly missed, since head 0 does the work. When head
-        0 is gone, head 1 keeps a part of it going.
+        The picture suggests head 2, which looks at `dog`. It is head 1: without heads 0 and 1, half
+        of the pairs are right, and that is guessing. Head 1 alone is hardly missed, because head 0
+        does the work. With head 0 gone, head 1 keeps a part of it going.
         """,
         trained=True,
     )
