@@ -6,10 +6,10 @@ import ast
 import random
 import re
 from math import exp
-from pathlib import Path
 
 from docs_tools import blocks
 from docs_tools.blocks import code, drawing, figure, reader_writes, shell, table, text, value
+from docs_tools.errors import DocsError
 from llmhard import grammar, model_file
 from llmhard.evaluation import Surprise
 from llmhard.model_file import SavedModel
@@ -19,6 +19,7 @@ from llmhard.workbook.stubs import stub
 SOLUTION = "llmhard/workbook/solutions/sampling.py"
 MINE = "my-gpt/sampling.py"
 CHECK = "python -m llmhard check 08 my-gpt"
+TO_DO = '    raise NotImplementedError("probabilities")'
 JUDGE = "python -m llmhard sample -n 1000 --seed 1 {} | python judge.py"
 
 WORDS = ["(end)", "barks", "digs", "sleeps", "hides"]
@@ -148,39 +149,64 @@ def stretches() -> None:
     )
 
 
-def check_with(*functions: str, **options: object) -> None:
-    """Show the check of a reader who has written these functions and no others."""
+def written(source: str, *functions: str) -> str:
+    """Return the stub of a solution with these functions written."""
+    solved, lines = source.splitlines(), stub(source).splitlines()
+    places = _places(source)
+    for name, (first, last) in reversed(_places("\n".join(lines)).items()):
+        if name in functions:
+            lines[first:last] = solved[slice(*places[name])]
+    return "\n".join(lines) + "\n"
+
+
+def _places(source: str) -> dict[str, tuple[int, int]]:
+    """Where each function is, in lines from 0; the last one is not in it."""
+    return {
+        node.name: (node.lineno - 1, node.end_lineno or 0)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def check_with(*functions: str, greedy: bool = False, slip: bool = False) -> None:
+    """Show the check of a reader who has written these functions and no others.
+
+    `greedy` adds the beginning of `probabilities`; with the `slip`, `keep_top_p` keeps too much.
+    """
     solution = (blocks.page.session.root / SOLUTION).read_text(encoding="utf-8")
-    written, lines = solution.splitlines(), stub(solution).splitlines()
-    for node in reversed(ast.parse("\n".join(lines)).body):
-        if isinstance(node, ast.FunctionDef) and node.name in functions:
-            (same,) = (
-                n
-                for n in ast.parse(solution).body
-                if isinstance(n, ast.FunctionDef) and n.name == node.name
-            )
-            lines[node.lineno - 1 : node.end_lineno] = written[same.lineno - 1 : same.end_lineno]
-    mine = _mine()
+    source = written(solution, *functions)
+    if greedy:
+        source = _replaced(source, TO_DO, f"{_beginning(solution)}\n{TO_DO}")
+    if slip:
+        source = _replaced(source, "if total >= top_p:", "if total > top_p:")
+    mine = blocks.page.session.folder / MINE
     mine.parent.mkdir(exist_ok=True)
-    mine.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shell(CHECK, exit_code=1, **options)  # type: ignore[arg-type]
-
-
-def check_with_a_slip() -> None:
-    """Show the check of a reader who keeps one token too many, then make it right."""
-    reader_writes(MINE, SOLUTION, ("if total >= top_p:", "if total > top_p:"))
+    mine.write_text(source, encoding="utf-8")
     shell(CHECK, exit_code=1)
+
+
+def _beginning(solution: str) -> str:
+    """The lines of `probabilities` for temperature 0."""
+    first, last = "    if temperature == 0:", "range(len(logits))]"
+    return solution[solution.index(first) : solution.index(last) + len(last)]
+
+
+def _replaced(source: str, old: str, new: str) -> str:
+    if source.count(old) != 1:
+        raise DocsError(f"{old!r} is there {source.count(old)} times, not once")
+    return source.replace(old, new)
+
+
+def check_all() -> None:
+    """Show the check of a reader who has written everything."""
     reader_writes(MINE, SOLUTION)
+    shell(CHECK)
 
 
 def solution() -> None:
     """Show the solution."""
     names = ["probabilities", "keep_top_k", "keep_top_p", "keep", "choose", "generate"]
     code(SOLUTION, *names, docstring=False)
-
-
-def _mine() -> Path:
-    return blocks.page.session.folder / MINE
 
 
 # ---------------------------------------------------------------- temperature
