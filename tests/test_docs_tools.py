@@ -250,6 +250,7 @@ def test_code_cuts_out_what_is_named(checkout):
         ('code("library.py", "Counter.sub")', "library.py has no Counter.sub"),
         ('code("library.py", first="n")', "'n' is in"),
         ('code("library.py", first="return", last="LIMIT")', "stands before"),
+        ("1 +", "invalid syntax"),
         ('shell("false")', "ended with exit code 1, not 0"),
         ('shell("true", exit_code=2)', "ended with exit code 0, not 2"),
         ('shell("cd docs && ls")', "no cd"),
@@ -667,6 +668,24 @@ def test_a_broken_link_stops_the_site(site, tmp_path, link, message):
     done = site()
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_a_reader_may_have_written_a_part_and_starts_python_again(checkout):
+    path = lab(
+        checkout,
+        "01-a",
+        'reader_writes("library.txt", "library.py", only=["Counter.other"])\n'
+        'shell("tail -n 1 library.txt")',
+        'reader_writes("my/made.py", "library.py", only=["Counter.add"])\n'
+        "prompt(\"import sys\\nsys.path.insert(0, 'my')\\nfrom made import Counter\\n"
+        'Counter().add(1)")',
+        'new_python()\nprompt("Counter", raises="NameError")',
+    )
+    update(checkout)
+    to_do, done, again = shown(path)
+    assert 'raise NotImplementedError("Counter.add")' in to_do
+    assert ">>> Counter().add(1)\n2\n" in done
+    assert "NameError" in again
 
 
 def test_a_reader_can_make_a_slip(checkout):
