@@ -7,8 +7,7 @@ import re
 from math import log
 
 from docs_tools import blocks
-from docs_tools.blocks import code, drawing, figure, found, shell, table, text
-from llmhard import corpus, grammar
+from llmhard import corpus, drawing, grammar
 from llmhard.recipe import FINE_TUNING, THOROUGH
 
 VOCABULARY = 597
@@ -23,7 +22,7 @@ def losses() -> Losses:
 
 def two_losses(*models: str) -> Losses:
     """Show the losses of some models."""
-    shell(f"python two_losses.py {' '.join(models)}", trained=True, tolerance=0.3)
+    blocks.shell(f"python two_losses.py {' '.join(models)}", trained=True, tolerance=0.3)
     return losses()
 
 
@@ -32,7 +31,7 @@ def before() -> Losses:
     now = two_losses("model.safetensors")
     question = now["model.safetensors"][1]
     assert question > 5
-    text(
+    blocks.text(
         f"""
         On sentences the model is not far from the grammar. On questions its loss is
         {question:.2f}. A model that knows nothing has ln 597 = {log(VOCABULARY):.2f}. So what it
@@ -47,12 +46,13 @@ def before() -> Losses:
 
 def tune() -> None:
     """Fine-tune and read what it says."""
-    shell("python -m llmhard finetune", trained=True, tolerance=0.1, timing=8)
-    text(
+    blocks.shell("python -m llmhard finetune", trained=True, tolerance=0.1, timing=8)
+    blocks.text(
         f"""
-        The loss of {float(found(r"loss +([0-9.]+) nats")):.2f} is the mean over all
-        {found(r"last ([0-9]+) steps")} steps, including the first ones, when the model knew no
-        questions. The validation loss is from only {found(r"on ([0-9]+) held-out")} questions.
+        The loss of {float(blocks.found(r"loss +([0-9.]+) nats")):.2f} is the mean over all
+        {blocks.found(r"last ([0-9]+) steps")} steps, including the first ones, when the model knew
+        no questions. The validation loss is from only
+        {blocks.found(r"on ([0-9]+) held-out")} questions.
         `two_losses.py` will tell more.
         """,
         trained=True,
@@ -62,9 +62,9 @@ def tune() -> None:
 
 def gentle() -> None:
     """Show the recipe and say why it is gentle."""
-    code("llmhard/recipe.py", first="# What the labs build", last="FINE_TUNING = ")
+    blocks.code("llmhard/recipe.py", first="# What the labs build", last="FINE_TUNING = ")
     read = FINE_TUNING.steps * FINE_TUNING.batch_size
-    text(
+    blocks.text(
         f"""
         There are few steps, because there are few questions: {FINE_TUNING.steps} steps of
         {FINE_TUNING.batch_size} sentences are {read}, so each of the {questions()} that are not
@@ -92,7 +92,7 @@ def after(old: Losses) -> None:
     assert 500 < good < 900
     assert asked < 3
     assert sentences > old["model.safetensors"][0] + 0.5
-    text(
+    blocks.text(
         f"""
         On questions that it has never seen, its loss fell from
         {now["model.safetensors"][1]:.2f} to {asked:.2f}, and the floor is
@@ -112,7 +112,7 @@ def after(old: Losses) -> None:
 def forgetting() -> None:
     """Show two tables of the fine-tuned model's report and what they mean."""
     evaluate = "python -m llmhard evaluate --model finetuned.safetensors --temperature 0.8"
-    shell(f"{evaluate} > finetuned.txt")
+    blocks.shell(f"{evaluate} > finetuned.txt")
     _part("^nats a token", 7)
     report = blocks.page.last_output
     _part("^10,000 samples", 12)
@@ -120,7 +120,7 @@ def forgetting() -> None:
     accepted = float(re.findall(r"^accepted by the grammar +([\d.]+) %", report, re.M)[0])
     gap = float(re.findall(r"gap, of.*?%.*?([0-9.]+) %", report)[0])
     assert accepted < 10
-    text(
+    blocks.text(
         f"""
         In lab 09 the gap was a few per cent of the floor. Now it is {gap:.0f} %. Of the samples
         {accepted:.1f} % are accepted, because the model now only asks, and the grammar of the
@@ -134,7 +134,9 @@ def forgetting() -> None:
 
 def _part(first: str, lines: int) -> None:
     """Show a table of the report: the line that begins it, and so many more."""
-    shell(f"grep -A {lines} '{first}' finetuned.txt", trained=True, tolerance=0.3, percent=20)
+    blocks.shell(
+        f"grep -A {lines} '{first}' finetuned.txt", trained=True, tolerance=0.3, percent=20
+    )
 
 
 def still_right() -> None:
@@ -146,7 +148,7 @@ def still_right() -> None:
     ]
     assert len(pairs) == 9
     assert min(pairs) > 85
-    text(
+    blocks.text(
         f"""
         No: {min(pairs):.0f} % or more are still right, of every one of the nine kinds. Here the
         model does not choose what to say. It only compares two sentences that somebody else has
@@ -159,14 +161,14 @@ def still_right() -> None:
 
 def word_by_word() -> None:
     """Show and draw how surprised the model is at each word, before and after."""
-    shell("python word_by_word.py", trained=True, tolerance=1)
+    blocks.shell("python word_by_word.py", trained=True, tolerance=1)
     words = re.findall(r"^(\S+) +([\d.]+) +([\d.]+)$", blocks.page.last_output, re.M)
     rows = [(word, float(a), float(b)) for word, a, b in words]
     assert (rows[2][0], rows[5][0]) == ("by", "bark")
     growth = [b - a for _, a, b in rows]
     assert growth[0] == max(growth) > 2
     assert growth[5] < growth[0] / 2
-    figure(
+    blocks.figure(
         "word-by-word",
         _before_and_after(rows),
         "Bars: how surprised the model is at each word of the sentence the dogs by the pond bark, "
@@ -175,7 +177,7 @@ def word_by_word() -> None:
         trained=True,
         tolerance=1,
     )
-    text(
+    blocks.text(
         f"""
         The surprise at the whole sentence has grown by {sum(growth):.1f} nats. Most of that,
         {growth[0]:.1f}, comes at the first word, because the model expects a question. `by` has
@@ -212,8 +214,8 @@ def mix() -> Losses:
     made = "head -n {n} data/grade1_sentences.txt | cat data/questions.txt - > mixed{n}.txt"
     tune = "python -m llmhard finetune --data mixed{n}.txt --out mixed{n}.safetensors --quiet"
     for n in (150, 600):
-        shell(made.format(n=n))
-        shell(tune.format(n=n))
+        blocks.shell(made.format(n=n))
+        blocks.shell(tune.format(n=n))
     names = ("model", "finetuned", "mixed150", "mixed600")
     return two_losses(*(f"{name}.safetensors" for name in names))
 
@@ -228,7 +230,7 @@ def forgotten(mixed: Losses) -> None:
     rng = random.Random(10)
     drawn = [grammar.SENTENCES.sample(rng) for _ in range(5000)]
     tokens = sum(len(sentence.split()) + 1 for sentence in drawn) / len(drawn)
-    text(
+    blocks.text(
         f"""
         But not all of the increase is forgetting. A model that has learned that half of all texts
         are questions gives half of its probability to `is`, `does` and the other words that
@@ -246,7 +248,7 @@ def forgotten(mixed: Losses) -> None:
         loss = mixed[f"{model}.safetensors"][0]
         extra, due = loss - mixed["model.safetensors"][0], price(share, tokens)
         rows.append([name, f"{loss:.2f}", f"{extra:.2f}", f"{due:.2f}", f"{extra - due:.2f}"])
-    table(
+    blocks.table(
         [
             "old sentences",
             "loss on sentences",
@@ -262,11 +264,13 @@ def forgotten(mixed: Losses) -> None:
 
 def dragons() -> None:
     """Show what happens to words that the model does not know."""
-    shell("printf 'can the dragon fly\\ncan the owl fly\\ncan the cat jump\\n' > dragons.txt")
+    blocks.shell(
+        "printf 'can the dragon fly\\ncan the owl fly\\ncan the cat jump\\n' > dragons.txt"
+    )
     tune = "python -m llmhard finetune --data dragons.txt --out dragons.safetensors"
-    shell(tune, stderr=True, exit_code=2)
-    text("It also says what to do:")
-    shell(f"{tune} --skip-unknown", head=3, trained=True, tolerance=1, timing=8)
+    blocks.shell(tune, stderr=True, exit_code=2)
+    blocks.text("It also says what to do:")
+    blocks.shell(f"{tune} --skip-unknown", head=3, trained=True, tolerance=1, timing=8)
 
 
 # ---------------------------------------------------------------- exercises
@@ -279,7 +283,7 @@ def from_nothing() -> None:
         "--warmup 0 --out asks.safetensors; rm asks.safetensors",
         False,
     )[0]
-    text(
+    blocks.text(
         f"""
         Its validation loss is {re.findall(r"validation +([0-9.]+) on", out)[0]} and its vocabulary
         has {re.findall(r"vocabulary +([0-9]+)", out)[0]} tokens. (The fewer words, the easier the
@@ -302,7 +306,7 @@ def _tuned(options: str) -> tuple[float, float]:
 def large_steps() -> None:
     """Say what large steps do."""
     sentences, asked = _tuned("--lr 0.02")
-    text(
+    blocks.text(
         f"""
         {sentences:.2f} on sentences and {asked:.2f} on questions. It forgets more, and learns no
         better.
@@ -319,7 +323,7 @@ def both_at_once() -> None:
     assert asked < 2.8
     too_far, _ = _tuned("--data mixed600.txt --steps 1200 --keep last")
     assert too_far > 2.55
-    text(
+    blocks.text(
         f"""
         You can have less than {2.8:.2f} on questions and less than {2.45:.2f} on sentences with
         the same model. With six times the steps the loss on sentences is above {2.55:.2f} again.

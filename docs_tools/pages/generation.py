@@ -8,9 +8,8 @@ import re
 from math import exp
 
 from docs_tools import blocks
-from docs_tools.blocks import code, drawing, figure, reader_writes, shell, table, text, value
 from docs_tools.errors import DocsError
-from llmhard import grammar, model_file
+from llmhard import drawing, grammar, model_file
 from llmhard.evaluation import Surprise
 from llmhard.model_file import SavedModel
 from llmhard.sampler import Reader, Sampling
@@ -69,7 +68,7 @@ def loop() -> None:
     picture.line([stop.right, (150, stop.y), (150, start.y)])
     picture.arrow((150, start.y), (start.right[0], start.y))
     picture.note(150, boxes[3].y, "and\nagain")
-    figure(
+    blocks.figure(
         "generation-loop",
         picture,
         "A loop, from top to bottom: a token goes into the model, which adds to "
@@ -82,9 +81,9 @@ def loop() -> None:
 
 def first_sentences() -> None:
     """Show what the package's sampler writes."""
-    shell("python -m llmhard sample -n 3 --seed 17", trained=True)
+    blocks.shell("python -m llmhard sample -n 3 --seed 17", trained=True)
     robin = blocks.page.last_output.startswith("the robin under the trees read\n")
-    text(
+    blocks.text(
         (
             """
             The last two could be from the corpus. The first is wrong: one robin reads, if it reads
@@ -106,7 +105,7 @@ def first_sentences() -> None:
 def probabilities() -> None:
     """Show five tokens with their probabilities."""
     p = softmax(LOGITS)
-    table(
+    blocks.table(
         ["token", "word", "logit", "probability", "sum so far"],
         [
             [i, word, f"{logit:.1f}", f"{a:.3f}", f"{total:.3f}"]
@@ -133,13 +132,13 @@ def stretches() -> None:
         line.label(s * wide, y, number, size=11, colour=drawing.MUTED)
     line.arrow((DRAW * wide, -62), (DRAW * wide, -18))
     line.label(DRAW * wide, -72, f"random number {DRAW:.2f}", size=12)
-    figure(
+    blocks.figure(
         "choosing",
         line,
         f"The line from 0 to 1, cut into five stretches, one for each word and as long as its "
         f"probability. The random number {DRAW:.2f} points into the stretch of digs.",
     )
-    text(
+    blocks.text(
         f"""
         The last column of the table says where each stretch ends. So the rule is short: draw a
         random number, go through the sums, and take the first token whose sum is greater than the
@@ -182,7 +181,7 @@ def check_with(*functions: str, greedy: bool = False, slip: bool = False) -> Non
     mine = blocks.page.session.folder / MINE
     mine.parent.mkdir(exist_ok=True)
     mine.write_text(source, encoding="utf-8")
-    shell(CHECK, exit_code=1)
+    blocks.shell(CHECK, exit_code=1)
 
 
 def _beginning(solution: str) -> str:
@@ -199,14 +198,14 @@ def _replaced(source: str, old: str, new: str) -> str:
 
 def check_all() -> None:
     """Show the check of a reader who has written everything."""
-    reader_writes(MINE, SOLUTION)
-    shell(CHECK)
+    blocks.reader_writes(MINE, SOLUTION)
+    blocks.shell(CHECK)
 
 
 def solution() -> None:
     """Show the solution."""
     names = ["probabilities", "keep_top_k", "keep_top_p", "keep", "choose", "generate"]
-    code(SOLUTION, *names, docstring=False)
+    blocks.code(SOLUTION, *names, docstring=False)
 
 
 # ---------------------------------------------------------------- temperature
@@ -214,7 +213,7 @@ def solution() -> None:
 
 def temperature() -> None:
     """Say what the temperature does to two words, and ask for a third case."""
-    text(
+    blocks.text(
         f"""
         Softmax cares only about the differences between logits. `barks` is
         {LOGITS[1] - LOGITS[2]:.0f} above `digs`, so it is exp(1) = {exp(1):.2f} times as likely.
@@ -227,7 +226,7 @@ def temperature() -> None:
 
 def temperature_answer() -> None:
     """Draw the five probabilities at three temperatures."""
-    text(
+    blocks.text(
         f"""
         Divided by {0.2:.1f} the difference is {1 / 0.2:.0f}, and `barks` is exp(5) = {exp(5):.0f}
         times as likely. Here are the same five logits at three temperatures:
@@ -243,7 +242,7 @@ def temperature_answer() -> None:
             bar = drawing.Box(116 + length / 2, y, length, 15)
             panel.rectangle(bar, drawing.KINDS["data"][1], radius=2)
             panel.label(122 + length, y, f"{a:.3f}", anchor="start", size=12, colour=drawing.MUTED)
-    figure(
+    blocks.figure(
         "temperature",
         panel,
         "Bars of the five probabilities at three temperatures. At 0.2 barks has nearly "
@@ -253,12 +252,12 @@ def temperature_answer() -> None:
 
 def greedy() -> None:
     """Show the greedy sentence, and that it is not the likeliest one."""
-    shell("python -m llmhard sample -n 2 --temperature 0", trained=True)
+    blocks.shell("python -m llmhard sample -n 2 --temperature 0", trained=True)
     sentence = blocks.page.last_output.splitlines()[0]
     surprise = Surprise(saved())
     times = exp(surprise.log_prob("the moon is big") - surprise.log_prob(sentence))
     assert times > 1
-    text(
+    blocks.text(
         f"""
         The same sentence twice: there is nothing left to chance. Each word is the likeliest after
         those before it. That does not make the whole sentence the likeliest: the same model gives
@@ -285,7 +284,7 @@ def unfit() -> None:
     share = 1 - sum(p[model.tokenizer.encode(word)[0]] for word in allowed)
     assert 0.15 < share < 0.6
     assert "." not in allowed
-    text(
+    blocks.text(
         f"""
         Even at a good temperature there is a danger. After `seven ducks` the grammar goes on with
         one of {len(allowed)} words, such as `fly`, `swim` or `are`. The other
@@ -301,14 +300,14 @@ def unfit() -> None:
 def top_k() -> None:
     """Show top-k on five probabilities."""
     kept = [0, 0.5, 0, 0.25, 0]
-    text(
+    blocks.text(
         f"""
         For example, these five with `k = 2`. The two likeliest make up {sum(kept):.2f}. So they
         become {0.5:.2f} / {sum(kept):.2f} = {0.5 / sum(kept):.3f} and {0.25:.2f} / {sum(kept):.2f}
         = {0.25 / sum(kept):.3f}:
         """
     )
-    table(
+    blocks.table(
         ["token", "before", "k = 2", "divided by their sum"],
         [
             [i, f"{a:.4f}", f"{b:.4f}", f"{b / sum(kept):.4f}"]
@@ -321,7 +320,7 @@ def how_large_a_k() -> None:
     """Say how many words fit in two places."""
     one, many = grammar.next_words("she brushes"), grammar.next_words("the")
     assert list(one) == ["her"]
-    text(
+    blocks.text(
         f"""
         How large should `k` be? After `she brushes` the grammar allows {len(one)} word, `her`: in
         this language people brush their own hair. After `the` at the beginning of a sentence it
@@ -334,12 +333,12 @@ def top_p() -> None:
     """Show top-p on the same five."""
     order = sorted(range(5), key=lambda i: -FIVE[i])
     totals = sums([FIVE[i] for i in order])
-    text("The same five numbers, in this order:")
-    table(
+    blocks.text("The same five numbers, in this order:")
+    blocks.table(
         ["token", "probability", "sum so far"],
         [[i, f"{FIVE[i]:.4f}", f"{total:.4f}"] for i, total in zip(order, totals, strict=True)],
     )
-    text(
+    blocks.text(
         f"""
         With `p = {0.75:.2f}` two tokens are kept: the sum reaches {0.75:.2f} exactly at the
         second, and that is enough. **Predict:** how many are kept with `p = {0.80:.2f}`, with
@@ -350,7 +349,7 @@ def top_p() -> None:
 
 def top_p_answer() -> None:
     """Say how many tokens top-p keeps."""
-    text(
+    blocks.text(
         f"""
         Three with {0.80:.2f}; together they make up {0.875:.3f}. One with {0.5:.1f}. All five with
         1.
@@ -364,7 +363,7 @@ def top_p_answer() -> None:
 def readings() -> None:
     """Say what the KV cache saves."""
     n = 8
-    text(
+    blocks.text(
         f"""
         For {n} tokens that is 1 + 2 + ... + {n} = {sum(range(n + 1))} readings instead of {n}.
         """
@@ -373,9 +372,9 @@ def readings() -> None:
 
 def prompts() -> None:
     """Show what the model writes after two prompts."""
-    shell('python -m llmhard sample -n 3 --prompt "the cat" --seed 2', trained=True)
-    shell('python -m llmhard sample -n 6 --prompt "ducks say" --seed 1', trained=True)
-    text(
+    blocks.shell('python -m llmhard sample -n 3 --prompt "the cat" --seed 2', trained=True)
+    blocks.shell('python -m llmhard sample -n 6 --prompt "ducks say" --seed 1', trained=True)
+    blocks.text(
         """
         The second prompt asks for a single fact. Every answer is a sound that some animal makes:
         the model knows what kind of word comes after `say`. It does not know yet whose sound it
@@ -391,13 +390,13 @@ def prompts() -> None:
 
 def one_sentence_with_its_choices() -> None:
     """Show what each word was chosen from."""
-    shell(
+    blocks.shell(
         "python -m llmhard sample -n 1 --seed 17 --show-probs 3",
         stderr=True,
         trained=True,
         tolerance=0.02,
     )
-    text(
+    blocks.text(
         """
         Read it from top to bottom. Sometimes the model hardly has a choice: after `under` comes
         `the`, or else `a`. In other places it spreads its probability over many words, and then a
@@ -418,7 +417,7 @@ def who_is_it() -> None:
     """Say what the four beginnings show: the trees are innocent."""
     shares = {
         f"{who} {tree}": [
-            float(x) for x in value(f'verbs("the {who} under the {tree}")')[1:-1].split(",")
+            float(x) for x in blocks.value(f'verbs("the {who} under the {tree}")')[1:-1].split(",")
         ]
         for who in ("robin", "robins")
         for tree in ("tree", "trees")
@@ -427,7 +426,7 @@ def who_is_it() -> None:
     assert max(odds["robins tree"], odds["robins trees"]) < 0.6
     assert 0.6 < odds["robin tree"] < 1.4
     assert 0.6 < odds["robin trees"] < 1.4
-    text(
+    blocks.text(
         f"""
         The trees are innocent. With one robin, the verbs with an `s` and those without come out
         about even, under one tree ({shares["robin tree"][0]:.2f} and
@@ -446,7 +445,7 @@ def count_by_temperature() -> dict[float, tuple[int, int]]:
     """Count at five temperatures: how many are accepted, how many are different."""
     temperatures = ["0.2", "0.5", "0.8", "1", "2"]
     command = JUDGE.format("--temperature $t")
-    shell(f"for t in {' '.join(temperatures)}; do {command}; done", trained=True)
+    blocks.shell(f"for t in {' '.join(temperatures)}; do {command}; done", trained=True)
     counts = re.findall(r"(\d+) of 1000 accepted, (\d+) different", blocks.page.last_output)
     return {
         float(t): (int(accepted), int(different))
@@ -461,7 +460,7 @@ def what_the_counts_say(counts: dict[float, tuple[int, int]]) -> None:
     assert low[1] < middle[1] < default[1]
     coldest = [_coldest(seed) for seed in (1, 2)]
     assert max(low[0], *coldest) > 2 * min(low[0], *coldest)
-    text(
+    blocks.text(
         f"""
         With the model's own probabilities, at temperature 1, {own[0]} of 1000 sentences are
         accepted. At 2 it is {high[0]}. The lower the temperature, the more the model writes what
@@ -490,13 +489,13 @@ def _coldest(seed: int) -> int:
 
 def count_with_less() -> None:
     """Count with top-p and with top-k."""
-    shell(JUDGE.format("--temperature 1 --top-p 0.9"), trained=True)
-    shell(JUDGE.format("--temperature 1 --top-k 40"), trained=True)
+    blocks.shell(JUDGE.format("--temperature 1 --top-p 0.9"), trained=True)
+    blocks.shell(JUDGE.format("--temperature 1 --top-k 40"), trained=True)
 
 
 def is_that_poor(counts: dict[float, tuple[int, int]]) -> None:
     """Judge the default's count."""
-    text(
+    blocks.text(
         f"""
         So is {counts[0.8][0]} of 1000 a poor result? A sentence counts as wrong here when a single
         word in it is wrong, and there is no teacher who says which. From {5000:,} sentences, each
@@ -514,7 +513,7 @@ def random_number_answer() -> None:
     """Say how often barks comes up."""
     p = softmax(LOGITS)
     hits = random.Random(1).choices(range(5), p, k=10_000).count(1)
-    text(
+    blocks.text(
         f"""
         If your `choose` draws one number each time, it is {hits:,} times; in any case it is near
         {10_000 * p[1]:,.0f}. With temperature {0.2:.1f} it would be near
@@ -526,7 +525,7 @@ def random_number_answer() -> None:
 def hidden_temperature() -> None:
     """Ask for a temperature."""
     p = softmax(LOGITS, 0.5)
-    text(
+    blocks.text(
         f"""
         The logits are {LOGITS[1]:.1f} and {LOGITS[2]:.1f}, the probabilities {p[1]:.4f} and
         {p[2]:.4f}. (How many times as likely is the first one, and which difference of logits
@@ -538,7 +537,7 @@ def hidden_temperature() -> None:
 def hidden_temperature_answer() -> None:
     """Say how the reader knows that it is right."""
     p = softmax(LOGITS, 0.5)
-    text(
+    blocks.text(
         f"""
         With your temperature, `probabilities` of the five logits of the first table gives
         {p[3]:.4f} for `sleeps`.
@@ -553,7 +552,7 @@ def best_of_both(counts: dict[float, tuple[int, int]]) -> None:
     default = counts[0.8][0]
     assert different >= 900
     assert good > default + 20
-    text(
+    blocks.text(
         f"""
         You have to beat {default} accepted sentences. There are settings with
         {10 * ((good - default) // 10)} more.

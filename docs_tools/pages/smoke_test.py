@@ -10,8 +10,7 @@ from itertools import permutations
 from math import exp, log, sqrt
 
 from docs_tools import blocks
-from docs_tools.blocks import drawing, figure, found, python, shell, table, text, value
-from llmhard import corpus, grammar, model_file
+from llmhard import corpus, drawing, grammar, model_file
 from llmhard.attention import read_attention
 from llmhard.evaluation import Surprise
 from llmhard.minimal_pairs import KINDS, VERBS
@@ -38,18 +37,21 @@ def percent(share: float) -> str:
 
 def training() -> None:
     """Train with the default recipe and read what it says."""
-    shell("python -m llmhard train --seed 42", trained=True, tolerance=0.03, timing=8)
+    blocks.shell("python -m llmhard train --seed 42", trained=True, tolerance=0.03, timing=8)
     out = blocks.page.last_output
     assert (CLASSIC.beta1, CLASSIC.beta2) == (THOROUGH.beta1, THOROUGH.beta2)
     assert THOROUGH.decay == 2
     sentences, held_out = (
-        int(found(pattern).replace(",", ""))
+        int(blocks.found(pattern).replace(",", ""))
         for pattern in (r"sentences +([\d,]+),", r"of which ([\d,]+)")
     )
     read = THOROUGH.steps * THOROUGH.batch_size
-    loss, validation = float(found(r"\nloss +([\d.]+)")), float(found(r"\nvalidation +([\d.]+)"))
+    loss, validation = (
+        float(blocks.found(r"\nloss +([\d.]+)")),
+        float(blocks.found(r"\nvalidation +([\d.]+)")),
+    )
     assert loss < validation
-    text(
+    blocks.text(
         f"""
         It is the same model, with the same {63296:,} parameters and the same Adam. Only the
         numbers of the recipe are different: {THOROUGH.steps:,} steps instead of
@@ -87,10 +89,10 @@ def _kept(out: str) -> str:
 def judged() -> None:
     """Ask the grammar about twenty sentences."""
     written = blocks.page.last_output.splitlines()
-    shell("python -m llmhard sample --seed 1 | python judge.py", trained=True)
+    blocks.shell("python -m llmhard sample --seed 1 | python judge.py", trained=True)
     wrong = [f"`{sentence}`" for sentence in written if not grammar.accepts(sentence)]
     verdict = f"What it does not accept: {', '.join(wrong)}." if wrong else "It has no objection."
-    text(
+    blocks.text(
         f"""
         {verdict} The grammar is strict. A sentence may be good English and still not be one of its
         sentences, because its world is smaller than ours.
@@ -101,7 +103,7 @@ def judged() -> None:
 
 def ducks() -> None:
     """Ask what ducks say."""
-    shell('python -m llmhard sample -n 6 --prompt "ducks say" --seed 1', trained=True)
+    blocks.shell('python -m llmhard sample -n 6 --prompt "ducks say" --seed 1', trained=True)
     assert blocks.page.last_output.splitlines().count("ducks say quack") >= 5
 
 
@@ -110,10 +112,10 @@ def ducks() -> None:
 
 def next_words() -> None:
     """Compare the next words of three beginnings with the truth."""
-    shell(
+    blocks.shell(
         'python next_word.py "he brushes" "she brushes" "it rains in"', trained=True, tolerance=0.1
     )
-    text(
+    blocks.text(
         """
         `he brushes` and `she brushes` end in the same word, and yet the model goes on differently.
         It must have looked at the word before. And it has learned not only that it rains in three
@@ -125,7 +127,7 @@ def next_words() -> None:
 
 def across_the_pond() -> None:
     """Compare the verbs after one dog and after several."""
-    shell(
+    blocks.shell(
         'python next_word.py "the dog by the pond" "the dogs by the pond"',
         trained=True,
         tolerance=0.3,
@@ -134,7 +136,7 @@ def across_the_pond() -> None:
     many_s, many_base = _verbs("the dogs by the pond")
     assert one_s > 0.85 > 0.1 > one_base
     assert many_base > 0.85 > 0.1 > many_s
-    text(
+    blocks.text(
         f"""
         The two beginnings differ in a single letter, four words before the verb. What is nearest,
         `by the pond`, is the same in both. Still the verbs after the one dog have an `s`, and
@@ -184,7 +186,7 @@ def named(place: int | tuple[int, int]) -> str:
 def where_the_heads_look() -> None:
     """Draw the attention weights of all heads at the word pond."""
     weights = _at_pond()
-    figure(
+    blocks.figure(
         "across-the-pond",
         drawing.heat_map(
             weights,
@@ -201,7 +203,7 @@ def where_the_heads_look() -> None:
     most = sorted(range(8), key=lambda i: -on_dog[i])[:2]
     assert on_dog[most[0]] > 0.8
     assert on_dog[most[1]] > 0.5
-    text(
+    blocks.text(
         f"""
         Two heads have most of their weight on `dog`: {named(most[0])} ({on_dog[most[0]]:.2f}) and
         {named(most[1])} ({on_dog[most[1]]:.2f}). They look from `pond` straight across `by the` to
@@ -215,7 +217,7 @@ def where_the_heads_look() -> None:
 def ablation() -> None:
     """Take each head away and measure."""
     heads = " ".join(f"{layer}.{head}" for layer, head in HEADS)
-    shell(f"python ablate.py none {heads}", trained=True, tolerance=0.1, percent=6)
+    blocks.shell(f"python ablate.py none {heads}", trained=True, tolerance=0.1, percent=6)
 
 
 def ablation_says() -> None:
@@ -235,7 +237,7 @@ def ablation_says() -> None:
     assert rows[for_owner][2] < whole[2] - 5
     assert rows[other][1] > whole[1] - 3
     assert for_owner != for_verb
-    text(
+    blocks.text(
         f"""
         Without {_spoken(for_verb)}, the model gets {rows[for_verb][1]:.0f} % of the pairs at a
         distance right instead of {whole[1]:.0f} %. No other head does that. It is this one that
@@ -263,8 +265,8 @@ def _possessors(
 
 def two_heads() -> None:
     """Take two heads away at once."""
-    shell("python ablate.py 0.0+0.1 0.0+0.2 0.0+0.3", trained=True, tolerance=0.1, percent=8)
-    text(
+    blocks.shell("python ablate.py 0.0+0.1 0.0+0.2 0.0+0.3", trained=True, tolerance=0.1, percent=8)
+    blocks.text(
         """
         The picture suggests head 2, which looks at `dog`. It is head 1: without heads 0 and 1, half
         of the pairs are right, and that is guessing. Head 1 alone is hardly missed, because head 0
@@ -293,7 +295,7 @@ def row(name: str) -> list[float]:
 
 def part(first: str, lines: int) -> None:
     """Show a table of the report: the line that begins it, and so many more."""
-    shell(f"grep -A {lines} '{first}' report.txt", trained=True, tolerance=0.05, percent=3)
+    blocks.shell(f"grep -A {lines} '{first}' report.txt", trained=True, tolerance=0.05, percent=3)
 
 
 def two_kinds_of_sentences() -> None:
@@ -301,7 +303,7 @@ def two_kinds_of_sentences() -> None:
     floor, gap, known = row("the grammar's loss"), row("gap  "), row("in the training text")
     assert floor[0] > floor[2]
     assert gap[0] > gap[2] - 0.01
-    text(
+    blocks.text(
         f"""
         *Validation* is the {int(row("sentences")[0]):,} sentences of the corpus that were held out.
         *Fresh* is {int(row("sentences")[1]):,} sentences that the grammar wrote only now. (For the
@@ -326,7 +328,7 @@ def two_kinds_of_sentences() -> None:
 def perplexity() -> None:
     """Explain the perplexity."""
     loss = row("the model's loss")[2]
-    text(
+    blocks.text(
         f"""
         The *model's loss* you know: the mean surprise, in nats a token. Its *perplexity* (lab 06)
         is `exp` of it: exp({loss:.4f}) is {exp(loss):.2f}, the number of words it has to guess
@@ -340,7 +342,7 @@ def perplexity() -> None:
 def the_floor() -> None:
     """Explain the gap and draw three losses."""
     loss, floor = row("the model's loss")[2], row("the grammar's loss")[2]
-    text(
+    blocks.text(
         f"""
         The *grammar's loss* is the floor of lab 01. No model beats it in the long run. So it is
         fair to look only at what is above it, the *gap*. For the fresh sentences that is
@@ -364,7 +366,7 @@ def the_floor() -> None:
         )
     bar.line([(floor * scale, -18), (floor * scale, 78)], drawing.INK, 1.3, dashed=True)
     bar.label(floor * scale + 6, 88, "floor", size=12)
-    figure(
+    blocks.figure(
         "the-floor",
         bar,
         "Bars of three losses in nats a token: of a model that knows nothing, of this model, and "
@@ -377,7 +379,7 @@ def standard_error() -> None:
     """Compute the standard error of a share."""
     a, n = row("accepted by the grammar")[0] / 100, _samples()
     error = sqrt(a * (1 - a) / n)
-    text(
+    blocks.text(
         f"""
         For a share it is easy to compute. If a share `a` of `n` things is right, the standard
         error is about `sqrt(a * (1 - a) / n)`. For the samples at 0.8, with `a = {a:.3f}` and
@@ -403,7 +405,7 @@ def what_it_writes() -> None:
     assert openings[0] < openings[1]
     assert accepted[2] < accepted[0]
     assert new[0] > 50
-    text(
+    blocks.text(
         f"""
         This table is about {_samples():,} sentences that the model wrote at the default
         temperature, {0.8:.1f}, and as many at temperature 1, where the probabilities are the
@@ -445,7 +447,7 @@ def what_was_rejected() -> None:
     most = count[first] + count[second]
     assert most > whole / 3
     assert {first, second} == {"noun", "verb"}
-    text(
+    blocks.text(
         f"""
         At 0.8 these are {whole:,} of {_samples():,}. More than {10 * (100 * most // whole // 10)} %
         of them are under `{first}` and `{second}`: a word of the right kind, but not one that does
@@ -474,7 +476,7 @@ def word_by_word() -> None:
     assert 2 <= worst[0] <= 5
     assert _unseen(6) > 0.6
     assert rows[6][2] < worst[2]
-    text(
+    blocks.text(
         f"""
         *Entropy* says how open the matter is: the surprise that nobody can avoid, not even with
         the grammar's own probabilities. At the beginning, after 0 words, it is {start[3]:.2f}
@@ -553,7 +555,9 @@ def kinds_of_pairs() -> None:
     """Show an example of each kind."""
     assert [kind for kind, *_ in PAIRS] == list(KINDS)
     assert all(grammar.accepts(good) and not grammar.accepts(bad) for *_, good, bad in PAIRS)
-    table(["kind", "what is wrong in the second", "good", "bad"], [list(pair) for pair in PAIRS])
+    blocks.table(
+        ["kind", "what is wrong in the second", "good", "bad"], [list(pair) for pair in PAIRS]
+    )
 
 
 def right_pairs(shown: str) -> dict[str, float]:
@@ -569,7 +573,7 @@ def lowest_pairs() -> None:
     assert list(right) == [kind for kind, *_ in PAIRS]
     assert min(right.values()) > 85
     lowest = min(right, key=lambda kind: right[kind])
-    text(
+    blocks.text(
         f"""
         The lowest is {lowest}, with {right[lowest]:.1f} %; for the distance it is
         {right["distance"]:.1f} %. Look at the two sentences of the comparison: they have the same
@@ -583,11 +587,11 @@ def lowest_pairs() -> None:
 def horse_and_ant() -> None:
     """Say how much likelier the true sentence is."""
     good, bad = (
-        float(value(f'surprise.log_prob("the {one} is bigger than the {other}")'))
+        float(blocks.value(f'surprise.log_prob("the {one} is bigger than the {other}")'))
         for one, other in (("horse", "ant"), ("ant", "horse"))
     )
     assert good - bad > 3
-    text(
+    blocks.text(
         f"""
         These are logarithms of probabilities. The difference is {good - bad:.1f} nats, so the
         model finds the first sentence about exp({good - bad:.1f}) =
@@ -606,12 +610,12 @@ def other_engine() -> str:
     """Change the line in the reader's model.py; return what was there before."""
     path = blocks.page.session.folder / "my-gpt" / "model.py"
     source = path.read_text(encoding="utf-8")
-    shell("grep -n '^from .* import Value' my-gpt/model.py")
-    text("so that it says")
+    blocks.shell("grep -n '^from .* import Value' my-gpt/model.py")
+    blocks.text("so that it says")
     changed = source.replace("from value import Value", "from llmhard import Value")
     assert changed != source
     path.write_text(changed, encoding="utf-8")
-    shell("grep -n '^from .* import Value' my-gpt/model.py")
+    blocks.shell("grep -n '^from .* import Value' my-gpt/model.py")
     return source
 
 
@@ -622,7 +626,7 @@ def own_engine(source: str) -> None:
 
 def a_hundred_steps() -> None:
     """Say what the reader's GPT has learned."""
-    text(
+    blocks.text(
         f"""
         Each line is the loss on a single sentence, and some sentences are harder than others, so
         it goes up and down on its way. And these are not the sentences from above. But this is a
@@ -637,7 +641,7 @@ def a_hundred_steps() -> None:
 
 def judge_mine() -> None:
     """Evaluate the reader's GPT."""
-    shell(
+    blocks.shell(
         "python -m llmhard evaluate --model my-gpt/mine.safetensors --samples 300"
         """ | grep -E "model's loss|accepted by|^[a-z]+ +500" """.rstrip(),
         trained=True,
@@ -650,7 +654,7 @@ def judge_mine() -> None:
     assert right["order"] > 70
     assert abs(right["distance"] - 50) < 8
     assert abs(right["possessor"] - 50) < 8
-    text(
+    blocks.text(
         f"""
         A loss of {loss:.2f} on fresh sentences: in its hundred steps it has come a good part of
         the way from {log(VOCABULARY):.2f} down to {row("the grammar's loss")[2]:.2f}. Of the
@@ -679,7 +683,7 @@ def plain_recipe() -> None:
     accepted = re.findall(r"accepted by the grammar +([\d.]+) %", plain)[0]
     right = right_pairs(plain)
     order = sorted(right, key=lambda kind: right[kind])
-    text(
+    blocks.text(
         f"""
         Its gap on fresh sentences is about {float(gap):.0f} %, and the grammar accepts about
         {float(accepted):.0f} % of what it writes. It is best at {order[-1]}, with
@@ -692,7 +696,7 @@ def plain_recipe() -> None:
 
 def how_many_samples() -> None:
     """Ask for the number of samples."""
-    text(
+    blocks.text(
         f"""
         How many samples would the model have to write at temperature {0.8:.1f} for a standard
         error of {0.1:.1f} % on the accepted ones? Compute it first, then give the number to
@@ -704,7 +708,7 @@ def how_many_samples() -> None:
 def how_many_samples_answer() -> None:
     """Say how many."""
     a = row("accepted by the grammar")[0] / 100
-    text(
+    blocks.text(
         f"""
         About {round(a * (1 - a) / 0.001**2, -3):,.0f}, and then the `s.e.` in the report is
         {0.1:.1f}.
@@ -722,7 +726,7 @@ who = [("dog", "barks", "bark"), ("frog", "hops", "hop"), ("kid", "reads", "read
 
 def farther_apart_words() -> None:
     """Give the words of the exercise."""
-    python(PLACES)
+    blocks.python(PLACES)
 
 
 def farther_apart() -> None:
@@ -731,7 +735,7 @@ def farther_apart() -> None:
     plain = _far("classic.safetensors", 1)
     assert one[0] >= one[1] - 2
     assert 0.35 < two[0] / two[1] < 0.75
-    text(
+    blocks.text(
         f"""
         With one place in {one[0]} of {one[1]} pairs, with two in {two[0]} of {two[1]}. (Guessing
         gives a half. What does that say about the rule that it has learned? Look at
