@@ -240,8 +240,8 @@ def ablation_says() -> None:
     blocks.text(
         f"""
         Without {_spoken(for_verb)}, the model gets {rows[for_verb][1]:.0f} % of the pairs at a
-        distance right instead of {whole[1]:.0f} %. No other head does that. It is this one that
-        carries the number of dogs across the pond. {_spoken(other).capitalize()} looks at `dog`,
+        distance right instead of {whole[1]:.0f} %. No other head does that: this one carries the
+        number of dogs across the pond, as in lab 05. {_spoken(other).capitalize()} looks at `dog`,
         too, but without it the pairs at a distance stay at {rows[other][1]:.0f} %. *Where a head
         looks is not what it is for.* {_possessors(for_owner, other, rows, whole)}
         """,
