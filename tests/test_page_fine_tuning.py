@@ -27,3 +27,10 @@ def test_what_a_mixture_costs_is_the_surprise_at_a_sentence_of_the_old_kind():
 def test_a_tenth_of_the_questions_is_held_out():
     asked = corpus.read_sentences(corpus.questions_path())
     assert fine_tuning.questions() == len(asked) - len(asked) // 10
+
+
+def test_questions_that_end_with_a_place_are_told_from_others():
+    yes = ["are the dogs by the pond", "is there a cat under the tree"]
+    no = ["can bugs crawl", "is the frog big", "do dogs see the pond", "do they bark at the cat"]
+    assert all(map(fine_tuning.ends_with_a_place, yes))
+    assert not any(map(fine_tuning.ends_with_a_place, [*no, "is it"]))

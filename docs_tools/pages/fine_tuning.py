@@ -159,6 +159,32 @@ def still_right() -> None:
     )
 
 
+def begun() -> None:
+    """Begin two sentences for the fine-tuned model, and say why it breaks one of them off."""
+    sample = "python -m llmhard sample --model finetuned.safetensors"
+    blocks.shell(f'{sample} --prompt "she brushes" -n 3 --seed 1', trained=True)
+    blocks.shell(f'{sample} --prompt "the dogs by the pond" -n 3 --seed 1', trained=True)
+    assert "the dogs by the pond\n" in blocks.page.last_output
+    assert grammar.QUESTION_SENTENCES.accepts("are the dogs by the pond")
+    asked = corpus.read_sentences(corpus.questions_path())
+    blocks.text(
+        f"""
+        What she brushes is still hers. But the dogs never get to do anything: the sentence breaks
+        off before its verb. There a question may end. `are the dogs by the pond` is one, and
+        {sum(map(ends_with_a_place, asked))} of the {len(asked)} questions end with a place. So
+        this has suffered, though the pairs above say that of two verbs it still finds the right
+        one likelier.
+        """,
+        trained=True,
+    )
+
+
+def ends_with_a_place(question: str) -> bool:
+    """Say whether a question ends with words such as "by the pond"."""
+    *_, preposition, article, _ = ["", *question.split()]
+    return article in {"the", "a", "an"} and preposition in {"by", "in", "on", "under"}
+
+
 def word_by_word() -> None:
     """Show and draw how surprised the model is at each word, before and after."""
     blocks.shell("python word_by_word.py", trained=True, tolerance=1)
