@@ -22,7 +22,14 @@ from xml.etree import ElementTree
 
 from docs_tools.compare import EXACT, Tolerance
 from docs_tools.errors import DocsError
-from docs_tools.shown import Below, command, must_be_typable, typed, with_numbers
+from docs_tools.shown import (
+    Below,
+    command,
+    must_be_told_apart,
+    must_be_typable,
+    typed,
+    with_numbers,
+)
 from llmhard import drawing, graphs
 from llmhard.workbook.stubs import stub
 
@@ -224,6 +231,7 @@ def prompt(source: str | None = None, *, raises: str = "", **tolerance: Any) -> 
     """
     source = typed(page.shown().fence("pycon")) if source is None else source
     shown = _run(source, True, raises)
+    must_be_told_apart(shown, source)
     page.write(*_fence("pycon", shown, Tolerance(**tolerance)))
 
 

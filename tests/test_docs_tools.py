@@ -418,6 +418,9 @@ def test_what_is_shown_is_run_again(checkout):
         ("prompt()\nprompt()", "```pycon\n>>> 1\n```", "as ```pycon"),
         ("prompt()", "```pycon\n1\n```", "no line below the block begins with >>>"),
         ("prompt()", "```python\n1\n```", "as ```pycon"),
+        ("prompt()", "```pycon\n>>> print('>>> 1 / 0')\n```", "an answer begins with >>>"),
+        ("prompt(\"print('... 2')\")", "", "an answer begins with >>> or ..."),
+        ("prompt()", "```pycon\n>>> 1; 2\n```", "two statements share a line"),
         ("shell()", "```console\nls\n```", "do not begin with $"),
         (
             "python()",
@@ -524,7 +527,8 @@ def test_what_is_folded_is_set_as_code_and_tables_on_the_site():
 
 # ---------------------------------------------------------------- the shape of a lab
 
-GOOD = """# Lab 01
+CHECK = '<details markdown="1">\n<summary>Check</summary>\n\nSo.\n\n</details>'
+GOOD = f"""# Lab 01
 
 A **[token](glossary.md#token)** and `0.5`.
 
@@ -536,9 +540,15 @@ A **[token](glossary.md#token)** and `0.5`.
 
 ### 1. One
 
+{CHECK}
+
 ### 2. Two
 
+{CHECK}
+
 ### 3. Three
+
+{CHECK}
 
 ## Next
 
@@ -557,6 +567,9 @@ LAST = GOOD.replace("A **[token](glossary.md#token)** and", "It is").partition("
         ("## What to check", "## Next", "sections are missing"),
         ("## What to check", "## What to check\n\n#### Deep", "'Deep' skips a level"),
         ("### 3. Three", "", "there are 2 exercises"),
+        (f"### 1. One\n\n{CHECK}", "### 1. One", "the exercise '1. One' has no folded answer"),
+        (f"### 3. Three\n\n{CHECK}", "### 3. Three", "the exercise '3. Three' has no folded"),
+        ("## Next", "<!-- [[[cog\n1\n2\n3\n4\n5\n]]] -->\n\n## Next", "7 lines in a block"),
         ("### 3. Three", "### 3. Three\n\n### 4. Four", "there are 4 exercises"),
         ("02-b.md", "03-c.md", "no link to 02-b.md"),
         ("`0.5`", "0.5", "the number 0.5 is typed by hand"),

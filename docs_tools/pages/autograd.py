@@ -202,24 +202,35 @@ def _draw_frame(picture: drawing.Drawing, x: float, number: int, frame: Frame) -
 
 
 def order_example() -> dict[str, Value]:
-    """Compute the example in which the order matters, and its gradients."""
+    """Compute the example in which the order matters, without its gradients."""
     a, b = Value(2.0), Value(3.0)
     c = a + b
     d = c * c
-    e = d + c
-    e.backward()
-    return {"a": a, "b": b, "c": c, "d": d, "e": e}
+    return {"a": a, "b": b, "c": c, "d": d, "e": d + c}
 
 
 def order_figure() -> None:
     names = order_example()
-    c, a = names["c"], names["a"]
     blocks.figure(
         "order",
         graphs.graph(names["e"], names),
-        "a and b lead to c; c leads twice to d and once to e; d leads to e. After backward e and d "
-        f"have the grad 1, c has {c.grad:g}, and a and b have {a.grad:g}.",
+        "a and b lead to c with local gradients of 1; c leads twice to d, by 5 each, and once to "
+        "e, by 1; d leads to e by 1. Every grad is 0.",
     )
+
+
+def order_answer() -> None:
+    """Say which gradients the example has."""
+    names = order_example()
+    names["e"].backward()
+    left, right = names["d"].local_grads
+    direct = names["e"].local_grads[1]
+    a, c = names["a"].grad, names["c"].grad
+    assert c == left + right + direct
+    blocks.text(f"""
+    `c` gets {left:g} and {right:g} from `d`, one for each use, and {direct:g} from `e`: together
+    {c:g}. `a` gets all of it, `{c:g} * 1 = {a:g}`.
+    """)
 
 
 def visits_table() -> None:
