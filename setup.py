@@ -83,6 +83,7 @@ MODULES = [
     "threads",
     "indexing",
     "tape",
+    "products",
     "plan",
     "batch",
     "optimizer",

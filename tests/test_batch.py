@@ -288,12 +288,109 @@ def test_operations_side_by_side_have_the_bits_of_single_ones(kind, seed, more, 
         assert bits(gradients([table])) == bits(expected)
 
 
-@settings(max_examples=30)
-@given(seeds, st.lists(st.integers(2, 9), min_size=1, max_size=12))
+def products_of(rng, kind, rows, queries):
+    """Products of some queries with matrices of these rows: each adds to one number."""
+    width, found = len(rows[0]), []
+    for number, query in enumerate(queries):
+        first, end, left, right = 0, number % len(rows) + 1, 0, width
+        if kind == "windows":
+            first = rng.randrange(end)
+        if kind == "heads":
+            left, right = [(0, width // 2), (width // 2, width)][number % 2]
+        if kind == "columns that overlap":
+            left, right = rng.randrange(width), width
+        if kind == "in any order":
+            end = rng.randint(1, len(rows))
+        block = (
+            Matrix(rows)[first:end, left:right]
+            if rng.random() < 0.5
+            else (Matrix(rows[first:end])[:, left:right])
+        )
+        weights = (block @ query[left:right]).softmax()
+        if kind == "one vector for several":
+            found.append((queries[0][left:right] @ block[0]).tanh())
+            weights = queries[0][first:end] if end - first <= width else weights
+        found.append((weights @ block).sum())
+    return found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "growing",
+        "windows",
+        "heads",
+        "columns that overlap",
+        "in any order",
+        "one vector for several",
+    ],
+)
+@settings(max_examples=40)
+@given(seeds, st.integers(1, 21), st.integers(1, 20), st.integers(1, 20))
+def test_products_with_parts_of_matrices(kind, seed, width, n_rows, n_queries):
+    rng = random.Random(seed)
+    width = max(width, 2)
+    table = Matrix([[rng.gauss(0, 1) for _ in range(width)] for _ in range(4)])
+    indexes, roots, total = [Index(0) for _ in range(3)], [], Value(0.0)
+    for index in indexes:
+        rows = [table[index] * rng.gauss(0, 1) for _ in range(n_rows)]
+        queries = [table[index] * rng.gauss(0, 1) for _ in range(n_queries)]
+        for number in products_of(rng, kind, rows, queries):
+            total = total + number
+        roots.append(total * 1.0)
+    batch = Batch(indexes, roots)
+    for row in ([1], [2, 0], [0, 3, 1]):
+        for index, number in zip(indexes, row, strict=False):
+            index.value = number
+        tape = Tape(roots[len(row) - 1])
+        tape.forward()
+        clear([table])
+        tape.backward()
+        expected = gradients([table])
+        clear([table])
+        assert bits(batch.forward([row])) == bits([roots[len(row) - 1].data])
+        batch.backward()
+        assert gradients([table]) == pytest.approx(expected, rel=1e-9, abs=1e-10)
+
+
+def one_vector_in_several(rows, vectors):
+    """Products in an order in which matrices and vectors take turns."""
+    blocks = [Matrix([rows[i], rows[i + 1], rows[i]]) for i in (0, 3, 6)]  # copies
+    pairs = [(0, 0), (1, 1), (1, 0), (0, 1), (1, 2), (0, 2)]
+    return [vectors[vector][:3] @ blocks[block] for vector, block in pairs]
+
+
+def matrices_that_overlap(rows, vectors):
+    block = Matrix([rows[0], rows[1], rows[0]])  # a copy
+    parts = [block[:, :4], block[:, 1:5], block[:, :4], block[:, 2:6], block[:, 1:5]]
+    return [v[:3] @ part for v, part in zip(vectors, parts, strict=False)]
+
+
+@pytest.mark.parametrize("products", [one_vector_in_several, matrices_that_overlap])
+@given(seeds)
+def test_products_that_add_to_the_same_numbers_keep_their_order(products, seed):
+    rng = random.Random(seed)
+    table = Matrix([[rng.gauss(0, 1) for _ in range(6)] for _ in range(14)])
+    scaled = [(table[i] * 1.5).tanh() for i in range(14)]
+    index = Index(0)
+    found = products(scaled[:9], scaled[9:])
+    root = sum((p * p).sum() * rng.gauss(0, 1) for p in found) + Vector([1.0, 2.0])[index]
+    root.backward()
+    expected = gradients([table])
+    clear([table])
+    batch = Batch([index], [root])
+    assert bits(batch.forward([[0]])) == bits([root.data])
+    batch.backward()
+    assert bits(gradients([table])) == bits(expected)
+
+
+@settings(max_examples=60)
+@given(seeds, st.lists(st.integers(2, 25), min_size=1, max_size=6))
 def test_a_model_learns_to_the_same_bits(seed, lengths):
     rng = random.Random(seed)
-    width = rng.choice([4, 8, 12, 16, 32])
-    config = Config(7, rng.randint(1, 2), width, rng.choice([1, 2, 4]), 8)
+    n_head = rng.choice([1, 2, 4])
+    width = n_head * rng.choice([1, 2, 3, 4, 5, 8, 12, 20])
+    config = Config(7, rng.randint(1, 2), width, n_head, 24)
     model = GPT.initialize(config, rng)
     leaves = list(model.parameters.values())
     documents = [[rng.randrange(7) for _ in range(n)] for n in lengths]

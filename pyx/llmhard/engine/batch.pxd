@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 from llmhard.engine.kernels cimport AdamStep, lanes
 from llmhard.engine.node cimport Node
 from llmhard.engine.plan cimport Instruction, Plan
+from llmhard.engine.products cimport Sharers
 from llmhard.engine.threads cimport Pass
 
 
@@ -70,8 +71,11 @@ cdef class Batch(Pass):
     cdef void run_products(self, Instruction *instruction, Row *rows, Py_ssize_t n, bint backward,
                            lanes *scratch) noexcept nogil
     cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil
-    cdef void backward_rows(self, Row *rows, Py_ssize_t n) noexcept nogil
+    cdef void find_sharers(self, Instruction *instruction, Py_ssize_t first, Py_ssize_t end,
+                           Row *row, Sharers *some) noexcept nogil
+    cdef void backward_rows(self, Row *rows, Py_ssize_t n, lanes *scratch) noexcept nogil
     cdef void backward_items(self, Instruction *instruction, Row *row) noexcept nogil
+    cdef void backward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil
     cdef int begin_backward(self) except -1
     cdef void go_backward(self) noexcept
     cdef void add_shares(self) noexcept

@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 from llmhard.engine.elementwise cimport GATHER, MATVEC, VECMAT
 from llmhard.engine.indexing cimport Index, outside
 from llmhard.engine.kernels cimport (
-    LANES, MANY, AdamStep, adam_products, add_rounded, add_scaled, dot, flush_tiny, lanes,
-    matvecs, matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
+    LANES, MANY, AdamStep, adam_products, add_scaled, flush_tiny, lanes, matvecs,
+    matvecs_backward_inputs, matvecs_backward_matrix, set_mode,
 )
 from llmhard.engine.node cimport (
     Handle, Node, clock, data_of, grad_of, node_of, run_of, set_used,
@@ -17,6 +17,9 @@ from llmhard.engine.node cimport (
 from llmhard.engine.operation cimport Shape, compute, send_back
 from llmhard.engine.plan cimport (
     ARENA, CONSTANTS, LEAVES, Group, Instruction, Item, Place, Plan, Select, Share, leaf_of,
+)
+from llmhard.engine.products cimport (
+    Sharers, backward_matvec, backward_vecmat, forward_matvec, forward_vecmat,
 )
 from llmhard.engine.threads cimport Pass
 from llmhard.engine.traversal cimport Seen, is_first
@@ -75,21 +78,6 @@ cdef inline Shape united_shape(Instruction *instruction, const Item *first,
     shape.rank, shape.n = 1, instruction.sizes[row.root]
     shape.rank_a, shape.rank_b = first.a.base != CONSTANTS, first.b.base != CONSTANTS
     return shape
-
-
-cdef inline void add_to_runs(Shape shape, double *gm, double *g, double *x) noexcept nogil:
-    """gm += g x^T, for a matrix whose rows are runs side by side: to the bits of a Tape, where the
-    matrix is a copy, whose gradient is rounded before it is added to that of the runs."""
-    cdef Py_ssize_t r
-    for r in range(shape.rows):
-        add_rounded(shape.n, gm + r * shape.stride, g[r], x)
-
-
-cdef inline void add_dots(Shape shape, double *out, double *m, double *x) noexcept nogil:
-    """out += m x"""
-    cdef Py_ssize_t r
-    for r in range(shape.rows):
-        out[r] += dot(shape.n, x, m + r * shape.stride)
 
 
 cdef inline void multiply(Py_ssize_t count, Shape *shape, double **results, double *m,
@@ -387,7 +375,7 @@ cdef class Batch(Pass):
             self.forward_rows(self.rows + piece.first, piece.end - piece.first, scratch)
         elif self.phase == BACKWARD:
             mode = flush_tiny()
-            self.backward_rows(self.rows + piece.first, piece.end - piece.first)
+            self.backward_rows(self.rows + piece.first, piece.end - piece.first, scratch)
             set_mode(mode)
         else:
             self.do_lines(piece)
@@ -401,7 +389,7 @@ cdef class Batch(Pass):
             instruction = &self.plan.instructions[i]
             if instruction.group >= 0:
                 self.run_products(instruction, rows, n, False, scratch)
-            elif instruction.op == MATVEC:
+            elif instruction.op == MATVEC or instruction.op == VECMAT:
                 for k in range(n):
                     self.forward_own(instruction, &rows[k], scratch)
             else:
@@ -450,38 +438,40 @@ cdef class Batch(Pass):
             multiply(t, &first.shape, results, m, vectors, backward, scratch)
 
     cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil:
-        """Products with matrices that the row has computed. Those that begin at the same place,
-        such as the keys up to each position, have the rows of the largest in common."""
-        cdef double *x[MANY]
-        cdef double *out[MANY]
-        cdef Item *item = self.plan.items + instruction.first
-        cdef Item *end = item + instruction.counts[row.root]
-        cdef Shape shape
-        cdef double *m
-        cdef double *results = <double *>(scratch + 2 * self.plan.widest)
-        cdef Py_ssize_t t, k
-        while item < end:
-            m, shape, t = data_at(row, &item.a), item.shape, 0
-            while (item + t < end and t < MANY and data_at(row, &item[t].a) is m
-                   and item[t].shape.n == shape.n and item[t].shape.stride == shape.stride
-                   and item[t].shape.rows >= shape.rows):
-                shape.rows = item[t].shape.rows
-                x[t] = data_at(row, &item[t].b)
-                t += 1
-            for k in range(t):
-                out[k] = results + k * shape.rows
-            if t == 1:
-                out[0] = data_at(row, &item.out)
-            matvecs(t, shape.rows, shape.n, shape.stride, out, m, x, scratch)
-            if t > 1:
-                for k in range(t):
-                    memcpy(data_at(row, &item[k].out), out[k],
-                           item[k].shape.rows * sizeof(double))
-            item += t
+        """Products with matrices that the row has computed."""
+        cdef Sharers some
+        cdef Py_ssize_t first = 0, count = instruction.counts[row.root]
+        while first < count:
+            self.find_sharers(instruction, first, count, row, &some)
+            if instruction.op == VECMAT:
+                forward_vecmat(&some)
+            else:
+                forward_matvec(&some, scratch, <double *>(scratch + 2 * self.plan.widest))
+            first += some.count
+
+    cdef void find_sharers(self, Instruction *instruction, Py_ssize_t first, Py_ssize_t end,
+                           Row *row, Sharers *some) noexcept nogil:
+        """Products from `first` to before `end`: some, or if they do not share a matrix, one."""
+        cdef Item *item = self.plan.items + instruction.first + first
+        cdef Place *matrix = &item.b if instruction.op == VECMAT else &item.a
+        cdef Place *by_row
+        cdef Place *by_col
+        cdef Py_ssize_t t
+        some.count = min(end - first, <Py_ssize_t>MANY) if instruction.shared else 1
+        some.cols, some.stride = item.shape.n, item.shape.stride
+        some.m, some.gm = data_at(row, matrix), grad_at(row, matrix)
+        for t in range(some.count):
+            by_row, by_col = &item.out, &item.b
+            if instruction.op == VECMAT:
+                by_row, by_col = &item.a, &item.out
+            some.rows[t] = item.shape.rows
+            some.by_row[t], some.by_row_grads[t] = data_at(row, by_row), grad_at(row, by_row)
+            some.by_col[t], some.by_col_grads[t] = data_at(row, by_col), grad_at(row, by_col)
+            item += 1
 
     # ------------------------------------------------------------ backward
 
-    cdef void backward_rows(self, Row *rows, Py_ssize_t n) noexcept nogil:
+    cdef void backward_rows(self, Row *rows, Py_ssize_t n, lanes *scratch) noexcept nogil:
         """All gradients but those of leaves, which are shared with other rows."""
         cdef Instruction *instruction
         cdef Py_ssize_t i, k
@@ -494,6 +484,9 @@ cdef class Batch(Pass):
             instruction = &self.plan.instructions[i]
             if instruction.group >= 0:
                 self.run_products(instruction, rows, n, True, NULL)
+            elif instruction.op == MATVEC or instruction.op == VECMAT:
+                for k in range(n):
+                    self.backward_own(instruction, &rows[k], scratch)
             else:
                 for k in range(n):
                     self.backward_items(instruction, &rows[k])
@@ -502,8 +495,6 @@ cdef class Batch(Pass):
         cdef Item *first = self.plan.items + instruction.first
         cdef Item *item
         cdef double *g
-        cdef double *gx
-        cdef double *x
         cdef int op = instruction.op
         cdef Py_ssize_t i
         if instruction.united:
@@ -516,22 +507,24 @@ cdef class Batch(Pass):
             g = grad_at(row, &item.out)
             if op == GATHER:
                 add_scaled(item.shape.n, grad_at(row, &item.a), 1.0, g)
-            elif op == MATVEC:
-                x, gx = data_at(row, &item.b), grad_at(row, &item.b)
-                matvecs_backward_inputs(1, item.shape.rows, item.shape.n, item.shape.stride, &g,
-                                        data_at(row, &item.a), &gx)
-                if instruction.joined:
-                    add_to_runs(item.shape, grad_at(row, &item.a), g, x)
-                else:
-                    matvecs_backward_matrix(1, 0, item.shape.rows, item.shape.n,
-                                            item.shape.stride, &g, grad_at(row, &item.a), &x)
-            elif op == VECMAT and instruction.joined:
-                add_dots(item.shape, grad_at(row, &item.a), data_at(row, &item.b), g)
-                add_to_runs(item.shape, grad_at(row, &item.b), data_at(row, &item.a), g)
             else:
                 send_back(op, item.shape, data_at(row, &item.out), g, data_at(row, &item.a),
                           grad_at(row, &item.a), data_at(row, &item.b),
                           gradient_of_b(instruction, item, row))
+
+    cdef void backward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil:
+        cdef Sharers some
+        cdef Py_ssize_t end = instruction.counts[row.root]
+        while end > 0:
+            self.find_sharers(instruction, (end - 1) // MANY * MANY if instruction.shared
+                              else end - 1, end, row, &some)
+            # of a joined matrix the products are rounded: to the bits of a Tape, where it is a copy,
+            # whose gradient is added to those of the runs
+            if instruction.op == VECMAT:
+                backward_vecmat(&some, instruction.joined, scratch)
+            else:
+                backward_matvec(&some, instruction.joined)
+            end -= some.count
 
     # ------------------------------------------------------------ the leaves' gradients
 

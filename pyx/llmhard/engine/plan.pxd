@@ -31,6 +31,7 @@ cdef struct Instruction:
     int op
     bint plain              # `b` is a plain number and gets no gradient
     bint joined             # of products: the rows of the matrix are runs that lie side by side
+    bint shared             # the matrices begin at the same place, each no larger than the next
     int group               # of products with a leaf matrix: the number of its Group; else -1
     Py_ssize_t first        # the place of the first item
     Py_ssize_t count        # how many there are

@@ -14,8 +14,8 @@ from llmhard.engine.elementwise cimport (
     CUSTOM, GATHER, LEAF, MATVEC, SELECT, VECMAT, VIEW, is_binary, is_unary,
 )
 from llmhard.engine.node cimport (
-    CONSTANT, Handle, Node, base_of, cols_of, data_of, inputs_of, is_run, need_grad, node_of, refer,
-    release, run_of, size, storage,
+    CONSTANT, Handle, Node, Run, base_of, cols_of, data_of, inputs_of, is_run, need_grad, node_of,
+    refer, release, run_of, size, storage,
 )
 from llmhard.engine.operation cimport Shape, shape_of
 from llmhard.engine.traversal cimport Marks, NodeList, Seen, append, collect, is_first, mark
@@ -35,6 +35,11 @@ cdef struct Spot:
 cdef struct Zeros:
     Py_ssize_t first, end
     int need                # the first root that needs them
+
+# Where a matrix is.
+cdef struct Extent:
+    Py_ssize_t first, end
+    Py_ssize_t cols, stride
 
 # The order of the items, a Tape's: what is compared, the more important first; then the kind.
 cdef struct Key:
@@ -87,6 +92,34 @@ cdef int by_place(const void *one, const void *other) noexcept nogil:
     return -1 if (<const Zeros *>one).first < (<const Zeros *>other).first else 1
 
 
+cdef int by_beginning(const void *one, const void *other) noexcept nogil:
+    cdef const Extent *a = <const Extent *>one
+    cdef const Extent *b = <const Extent *>other
+    if a.first != b.first:
+        return -1 if a.first < b.first else 1
+    return 0 if a.end == b.end else 1 if a.end < b.end else -1      # the largest first
+
+
+cdef bint are_apart(Extent *matrices, Py_ssize_t count) noexcept:
+    """Whether those that begin at different places have no number in common."""
+    cdef Extent *a
+    cdef Extent *b
+    cdef Py_ssize_t i, j, column
+    for i in range(1, count):
+        a = &matrices[i]
+        if a.first == a[-1].first:
+            if a.stride != a[-1].stride or a.cols != a[-1].cols:
+                return False
+            continue
+        for j in range(i):
+            b = &matrices[j]
+            if b.end > a.first:     # in the same rows: then in columns of their own
+                column = (a.first - b.first) % b.stride
+                if a.stride != b.stride or column < b.cols or column + a.cols > a.stride:
+                    return False
+    return True
+
+
 cdef inline int width(Item *item) noexcept:
     """How many scalars an elementwise operation computes."""
     return item.shape.n if item.shape.rank else 1
@@ -122,6 +155,17 @@ cdef bint is_united(Instruction *instruction, Item *items) noexcept:
         return (items.a.data == items.b.data or items.a.data + offset <= items.b.data
                 or items.b.data + offset <= items.a.data)
     return a_beside and b_same or a_same and b_beside
+
+
+cdef bint goes_on(int op, Item *item) noexcept:
+    """Whether the matrix of a product is that of the product before, or that and more rows."""
+    cdef Place *matrix = &item.b if op == VECMAT else &item.a
+    cdef Place *before = &item[-1].b if op == VECMAT else &item[-1].a
+    return (matrix.base == before.base and matrix.data == before.data
+            and matrix.grad == before.grad and matrix.select == before.select
+            and matrix.grad_select == before.grad_select
+            and item.shape.n == item[-1].shape.n and item.shape.stride == item[-1].shape.stride
+            and item.shape.rows >= item[-1].shape.rows)
 
 
 cdef class Plan:
@@ -163,6 +207,7 @@ cdef class Draft:
     cdef Zeros *zeros
     cdef Py_ssize_t n_zeros
     cdef dict constants         # their places, by their bits
+    cdef bint apart             # products of vectors with matrices may be done in any order
     cdef int need               # of the operation that is written
     cdef int unread             # where gradients go that nobody reads; 0: nowhere yet
 
@@ -200,6 +245,7 @@ cdef class Draft:
                 plan.roots[i] = self.operand((<Handle>roots[i]).node)
         self.count()
         self.unite()
+        self.find_shared()
         self.write_spans()
         self.find_what_stays_out()
         return 0
@@ -548,12 +594,45 @@ cdef class Draft:
         self.order = <Key *>PyMem_Calloc(self.nodes.count + 1, sizeof(Key))
         if self.order is NULL:
             raise MemoryError()
+        self.find_apart()
         for i in range(self.nodes.count):
             if self.nodes.items[i].op != SELECT and not self.spots[i].joined:
                 self.order[self.n_order] = self.key(i)
                 self.n_order += 1
         qsort(self.order, self.n_order, sizeof(Key), compare)
         return 0
+
+    cdef int find_apart(self) except -1:
+        """Note whether the order of the VECMATs at one depth does not matter: no vector is in two,
+        and matrices that begin at different places have no number in common. Then those that begin
+        at the same place can be together."""
+        cdef Seen vectors = Seen(NULL, 0, 0, NULL, False)
+        cdef Extent *matrices = NULL
+        cdef Py_ssize_t i, count = 0
+        cdef Node *node
+        self.apart = True
+        try:
+            for i in range(self.nodes.count):
+                node = self.nodes.items[i]
+                if node.op == VECMAT:
+                    self.apart = self.apart and is_first(&vectors, storage(inputs_of(node)[0]))
+                    matrices = <Extent *>grown(matrices, count, sizeof(Extent))
+                    matrices[count] = self.extent(inputs_of(node)[1])
+                    count += 1
+            if count:
+                qsort(matrices, count, sizeof(Extent), by_beginning)
+            self.apart = self.apart and are_apart(matrices, count)
+        finally:
+            PyMem_Free(vectors.slots)
+            PyMem_Free(matrices)
+        return 0
+
+    cdef Extent extent(self, Node *matrix) except *:
+        cdef Run *run = run_of(matrix)
+        cdef Extent of
+        of.first, of.stride, of.cols = self.matrix_key(matrix), run.stride, run.cols
+        of.end = of.first + (run.rows - 1) * run.stride + run.cols
+        return of
 
     cdef Key rough_key(self, Py_ssize_t number) except *:
         """The key before anything is placed: what is computed at one depth by one operation."""
@@ -571,18 +650,22 @@ cdef class Draft:
         cdef Node *node = spot.node
         cdef Node *a = inputs_of(node)[0]
         cdef Node *b = inputs_of(node)[node.n_inputs - 1]
-        cdef Place matrix
         cdef Key key
         key.depth, key.op, key.matrix = node.depth, node.op, 0
         key.number, key.last, key.apart, key.instruction = number, spot.last, spot.has_gap, -1
         key.kind = (node.rank * 32 + a.rank * 8 + b.rank * 2 + (b.flags & CONSTANT != 0))
         if node.op == VECMAT:
             key.kind += 128 * self.is_joined(b)
+            if self.apart:
+                key.matrix = self.matrix_key(b)
         if node.op == MATVEC:
-            matrix = self.where(a)
             key.op, key.kind = INT_MAX, 2 * self.is_joined(a) + (a.op == LEAF)
-            key.matrix = matrix.base * (<Py_ssize_t>INT_MAX + 1) + matrix.data
+            key.matrix = self.matrix_key(a)
         return key
+
+    cdef Py_ssize_t matrix_key(self, Node *matrix) except -1:
+        cdef Place place = self.where(matrix)
+        return place.base * (<Py_ssize_t>INT_MAX + 1) + place.data
 
     cdef bint is_joined(self, Node *matrix) except -1:
         return self.spot_of(storage(matrix)).joined
@@ -652,7 +735,7 @@ cdef class Draft:
         item.a = self.operand(a) if instruction.group < 0 else self.where(a)
         item.b = self.operand(b) if b is not a else item.a
         item.shape = shape_of(node, a, b)
-        if node.op == MATVEC:
+        if node.op == MATVEC or node.op == VECMAT:
             plan.widest = max(plan.widest, item.shape.n)
             if instruction.group < 0:
                 plan.tallest = max(plan.tallest, item.shape.rows)
@@ -706,6 +789,16 @@ cdef class Draft:
                     last = &items[instruction.counts[root] - 1]
                     instruction.sizes[root] = last.out.data + width(last) - items.out.data
         return 0
+
+    cdef void find_shared(self) noexcept:
+        cdef Instruction *instruction
+        cdef Py_ssize_t i, k
+        for i in range(self.plan.n_instructions):
+            instruction = &self.plan.instructions[i]
+            instruction.shared = instruction.op == MATVEC or instruction.op == VECMAT
+            for k in range(1, instruction.count):
+                instruction.shared = instruction.shared and goes_on(
+                    instruction.op, &self.plan.items[instruction.first + k])
 
     cdef int find_what_stays_out(self) except -1:
         """Find the matrices of which only products tell the gradient, and only with vectors that
