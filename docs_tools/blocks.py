@@ -1,5 +1,10 @@
 """The functions that the labs call in their cog blocks; each writes what the reader sees.
 
+Without a source, `prompt()`, `python()`, `shell()` and `file(path)` take the one that the page
+shows below the block, and `numbers(...)` renews the numbers in the paragraphs there: `shown.py`.
+What makes a figure or a table is in the lab's module in `docs_tools/pages`, which its blocks know
+as `lab`.
+
 Options that say how far numbers may differ from machine to machine: `compare.Tolerance`. A block
 cannot contain "]]]" or "-->": cog and HTML end there.
 """
@@ -16,6 +21,7 @@ from xml.etree import ElementTree
 
 from docs_tools.compare import EXACT, Tolerance
 from docs_tools.errors import DocsError
+from docs_tools.shown import Below, command, must_be_typable, typed, with_numbers
 from llmhard import drawing, graphs
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ __all__ = [
     "formula",
     "found",
     "graphs",
+    "numbers",
     "prompt",
     "python",
     "reader_writes",
@@ -55,14 +62,21 @@ class Page:
     """What the blocks of one lab have written so far."""
 
     session: Session
+    below: dict[int, Below] = field(default_factory=dict)  # the line of a block: what it shows
     lines: list[tuple[str, Tolerance]] = field(default_factory=list)
     figures: dict[str, tuple[str, Tolerance]] = field(default_factory=dict)  # file name: SVG
     last_output: str = ""
     _block: int = 0  # the line of the block that wrote last
 
+    def shown(self) -> Below:
+        """Return what the page shows below the block that runs."""
+        import cog  # there only while cog runs a block
+
+        return self.below[cog.firstLineNum]
+
     def write(self, *pieces: Piece) -> None:
         """Write what one call shows, after an empty line if it is not the first in its block."""
-        import cog  # there only while cog runs a block
+        import cog
 
         if self._block == cog.firstLineNum:
             pieces = (("\n", EXACT), *pieces)
@@ -163,7 +177,7 @@ def _between(excerpt: str, path: str, first: str | None, last: str | None) -> st
 
 
 def shell(
-    command: str,
+    line: str | None = None,
     *,
     output: bool = True,
     stderr: bool = False,
@@ -172,22 +186,22 @@ def shell(
     exit_code: int = 0,
     **tolerance: Any,
 ) -> None:
-    """Run a command in the reader's folder; show it and its output.
+    """Run a command line in the reader's folder; show it and its output.
 
     With `stderr` its messages are shown, too. With `head` or `tail` only so many lines are shown,
     and how many are left out. Raises DocsError if it does not end with `exit_code`.
     """
-    if command.split()[0] == "cd":
+    line = command(page.shown().fence("console")) if line is None else line
+    if line.split()[0] == "cd":
         raise DocsError("the labs stay at the top of the checkout: no cd")
-    shown, errors, code = page.session.shell(command, stderr)
+    shown, errors, code = page.session.shell(line, stderr)
     if code != exit_code:
         raise DocsError(
-            f"{command}: ended with exit code {code}, not {exit_code}\n"
-            f"{shown[-2000:]}{errors[-2000:]}"
+            f"{line}: ended with exit code {code}, not {exit_code}\n{shown[-2000:]}{errors[-2000:]}"
         )
     page.last_output = shown
     lines = shown.splitlines() if output else []
-    content = "\n".join([f"$ {command}", *_cut(lines, head, tail)])
+    content = "\n".join([f"$ {line}", *_cut(lines, head, tail)])
     page.write(*_fence("console", content, Tolerance(**tolerance)))
 
 
@@ -199,17 +213,20 @@ def _cut(lines: list[str], head: int | None, tail: int | None) -> list[str]:
     return [*lines[: head or 0], cut, *lines[len(lines) - (tail or 0) :]]
 
 
-def prompt(source: str, *, raises: str = "", **tolerance: Any) -> None:
+def prompt(source: str | None = None, *, raises: str = "", **tolerance: Any) -> None:
     """Statements typed at Python's prompt, and what it answers; names stay until the lab's end.
 
-    `raises` names the exception that ends it, if one does.
+    `raises` names the exception that ends it, if one does. Raises DocsError for what cannot be
+    typed there line by line.
     """
+    source = typed(page.shown().fence("pycon")) if source is None else source
     shown = _run(source, True, raises)
     page.write(*_fence("pycon", shown, Tolerance(**tolerance)))
 
 
-def python(source: str, *, raises: str = "", **tolerance: Any) -> None:
+def python(source: str | None = None, *, raises: str = "", **tolerance: Any) -> None:
     """Statements, and what they print below them; they share the names with `prompt`."""
+    source = page.shown().fence("python") if source is None else source
     shown = _run(source, False, raises)
     pieces = _fence("python", textwrap.dedent(source).strip("\n"))
     if shown:
@@ -218,6 +235,7 @@ def python(source: str, *, raises: str = "", **tolerance: Any) -> None:
 
 
 def _run(source: str, echo: bool, raises: str) -> str:
+    must_be_typable(textwrap.dedent(source).strip("\n"))
     shown, error = page.session.run(textwrap.dedent(source).strip("\n"), echo)
     if error != raises:
         raise DocsError(f"{f'no {raises}' if raises else 'an error'}:\n{shown}")
@@ -225,8 +243,9 @@ def _run(source: str, echo: bool, raises: str) -> str:
     return shown
 
 
-def file(path: str, source: str) -> None:
+def file(path: str, source: str | None = None) -> None:
     """A file that the reader writes, to be run by a later block."""
+    source = page.shown().fence(_language(path)) if source is None else source
     content = textwrap.dedent(source).strip("\n") + "\n"
     _made(path).write_text(content, encoding="utf-8")
     page.write((f"Save this as `{path}`:\n\n", EXACT), *_fence(_language(path), content))
@@ -256,6 +275,11 @@ def _made(path: str) -> Path:
 
 
 # ---------------------------------------------------------------- text with numbers
+
+
+def numbers(*now: object, **tolerance: Any) -> None:
+    """Put numbers that were computed into the paragraphs below the block: `shown.with_numbers`."""
+    page.write((with_numbers(page.shown().paragraphs(), now), Tolerance(**tolerance)))
 
 
 def text(paragraph: str, **tolerance: Any) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import platform
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from cogapp import Cog
@@ -16,6 +18,7 @@ from docs_tools.blocks import Page
 from docs_tools.compare import EXACT, Tolerance, differences
 from docs_tools.errors import DocsError
 from docs_tools.session import Session
+from docs_tools.shown import Below
 
 BEGIN, END, CLOSE = "[[[cog", "]]]", "[[[end]]]"
 
@@ -71,6 +74,18 @@ def stretches(text: str) -> list[Stretch]:
     return parts
 
 
+def below(text: str) -> dict[int, Below]:
+    """Return what a lab shows below each block, by the number of the block's first line."""
+    parts = stretches(text)
+    return {
+        next(n for n, line in enumerate(block.lines, start=block.first) if BEGIN in line): Below(
+            output.lines
+        )
+        for block, output in pairwise(parts)
+        if output.is_output
+    }
+
+
 def regenerate(lab: str, session: Session, same_machine: bool = True) -> Result:
     """Run a lab's blocks; what is not stale stays as it is, to the last digit.
 
@@ -78,9 +93,9 @@ def regenerate(lab: str, session: Session, same_machine: bool = True) -> Result:
     """
     path = session.root / "docs" / f"{lab}.md"
     committed = path.read_text(encoding="utf-8")
-    page = blocks.page = Page(session)
+    page = blocks.page = Page(session, below(committed))
     cog = Cog()
-    cog.options.prologue = "from docs_tools.blocks import *"
+    cog.options.prologue = f"from docs_tools.blocks import *{_module(lab)}"
     cog.options.begin_spec, cog.options.end_spec, cog.options.end_output = BEGIN, END, CLOSE
     try:
         fresh = cog.process_string(committed, f"docs/{path.name}")
@@ -89,6 +104,13 @@ def regenerate(lab: str, session: Session, same_machine: bool = True) -> Result:
     finally:
         session.stop_python()
     return _result(path, committed, fresh, page, same_machine)
+
+
+def _module(lab: str) -> str:
+    """Return what imports a lab's module: that of 04-nn-primitives is pages/nn_primitives.py."""
+    name = lab.partition("-")[2].replace("-", "_")
+    there = importlib.util.find_spec(f"docs_tools.pages.{name}")
+    return f"; from docs_tools.pages import {name} as lab" if there else ""
 
 
 def _result(path: Path, committed: str, fresh: str, page: Page, same_machine: bool) -> Result:

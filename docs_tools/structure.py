@@ -1,4 +1,4 @@
-"""What every lab must have, and what no lab may have: headings, terms, nothing typed by hand."""
+"""What every lab must have and must not have: headings, terms, folds, nothing typed by hand."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SECTIONS = ["What you will build", "What to check", "Exercises", "Next"]
 EXERCISES = 3
 # A term where it is introduced: **[gradient](glossary.md#gradient)**
 _TERM = re.compile(r"\*\*\[([^\]]+)\]\(glossary\.md#([^)]+)\)\*\*")
+_FOLD = '<details markdown="1">, a line <summary>...</summary>'
 _BLOCK = re.compile(r"\[\[\[cog.*?\]\]\]", re.S)
 _MEASURABLE = re.compile(r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.])\d{1,3}(?:,\d{3})+")
 
@@ -38,7 +39,10 @@ def faults(root: Path) -> list[str]:
     for lab, following in zip_longest(labs, labs[1:]):
         text = (docs / f"{lab}.md").read_text(encoding="utf-8")
         name = f"docs/{lab}.md"
-        found += [f"{name}:{fault}" for fault in (*_shape(text, following), *_by_hand(text))]
+        found += [
+            f"{name}:{fault}"
+            for fault in (*_shape(text, following), *_folded(text), *_by_hand(text))
+        ]
         for term, anchor in _TERM.findall(_BLOCK.sub("", text)):
             if anchor not in glossary:
                 found.append(f"{name}: {term!r} is not in the glossary: docs/glossary.md#{anchor}")
@@ -102,6 +106,27 @@ def _shape(text: str, following: str | None) -> Iterator[str]:
         line = found[starts["Next"]].line
         if f"({following}.md)" not in "\n".join(text.splitlines()[line:]):
             yield f"{line}: under Next is no link to {following}.md"
+
+
+def _folded(text: str) -> Iterator[str]:
+    """Faults in what is folded away: without its empty lines, code in it is not set as code."""
+    lines = ["", *text.splitlines(), "", ""]
+    depth = 0
+    for number, line in enumerate(lines):
+        if line.startswith("<details"):
+            depth += 1
+            summary = re.fullmatch(r"<summary>.+</summary>", lines[number + 1])
+            if line != _FOLD.partition(", ")[0] or not summary or lines[number + 2]:
+                yield f"{number}: begin a fold with {_FOLD}, then an empty line"
+        elif line.startswith("</details>"):
+            depth -= 1
+            if lines[number - 1] or lines[number + 1]:
+                yield f"{number}: </details> needs an empty line before and after it"
+        if depth not in (0, 1):
+            yield f"{number}: <details> and </details> do not alternate"
+            return
+    if depth:
+        yield f"{len(lines) - 3}: a <details> is not closed"
 
 
 def _by_hand(text: str) -> Iterator[str]:

@@ -1,19 +1,25 @@
 """The tools under the labs: what is stale is found, what is true is left alone."""
 
 import doctest
+import importlib.machinery
 import re
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import markdown
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mkdocs.config import load_config
 
-from docs_tools import labs, prompt, session, structure
+from docs_tools import labs, pages, prompt, session, structure
+from docs_tools import site as site_hooks
 from docs_tools.compare import EXACT, Tolerance, differences
 from docs_tools.errors import DocsError
+from docs_tools.shown import with_numbers
 from llmhard.language_model import LanguageModel
 
 ROOT = Path(__file__).parent.parent
@@ -370,6 +376,151 @@ def test_a_command_without_an_end_is_stopped(checkout, monkeypatch):
         update(checkout)
 
 
+# ---------------------------------------------------------------- what a page shows is its source
+
+
+def page(root, name, *blocks):
+    """Write a lab with one block for each pair of a call and what is below it."""
+    path = lab(root, name, *(call for call, _ in blocks))
+    parts = path.read_text().split("]]] -->\n<!-- [[[end")
+    below = [*(f"]]] -->\n{shown}\n<!-- [[[end" for _, shown in blocks), ""]
+    path.write_text("".join(a + b for a, b in zip(parts, below, strict=True)))
+    return path
+
+
+def test_what_is_shown_is_run_again(checkout):
+    path = page(
+        checkout,
+        "01-a",
+        ("prompt()", "```pycon\n>>> n = 2\n>>> for i in range(n):\n...     print(i)\n...\n```"),
+        ("python()", "```python\nprint(n + 1)\n```"),
+        ('file("my/x.py")', "```python\nprint('a')\n```"),
+        ("shell()", "```console\n$ python \\\n    my/x.py\nold\n```"),
+        ("prompt()\nprompt()", "```pycon\n>>> n\n```\n\n```pycon\n>>> # two\n... n + n\n9\n```"),
+    )
+    update(checkout)
+    typed, script, file, command, both = shown(path)
+    assert typed.endswith("\n...\n0\n1\n```")
+    assert script.endswith("\nprints\n\n```text\n3\n```")
+    assert file.startswith("Save this as `my/x.py`:")
+    assert command == "```console\n$ python \\\n    my/x.py\na\n```"
+    assert both == "```pycon\n>>> n\n2\n```\n\n```pycon\n>>> # two\n... n + n\n4\n```"
+    assert check(checkout) == []
+    path.write_text(path.read_text().replace("\n4\n", "\n5\n"))
+    assert "-5\n+4" in str(check(checkout)[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "below", "message"),
+    [
+        ("prompt()", "", "as ```pycon"),
+        ("prompt()\nprompt()", "```pycon\n>>> 1\n```", "as ```pycon"),
+        ("prompt()", "```pycon\n1\n```", "no line below the block begins with >>>"),
+        ("prompt()", "```python\n1\n```", "as ```pycon"),
+        ("shell()", "```console\nls\n```", "do not begin with $"),
+        (
+            "python()",
+            "```python\ndef f():\n    x = 1\n\n    return x\n```",
+            "line 4 cannot be typed",
+        ),
+        ("python()", "```python\nif 1:\n    x = 1\nprint(x)\n```", "line 3 cannot be typed"),
+        ('prompt("if 1:\\n    x = 1\\n\\n    x = 2")', "", "line 4 cannot be typed"),
+        ("numbers(1)", "", "write the paragraph"),
+        ("numbers(1)", "It is.", "1 numbers for a text that has 0"),
+        ("numbers()", "It is 1,000.5.", "0 numbers for a text that has 1: 1,000.5"),
+    ],
+)
+def test_what_cannot_be_run_stops_everything(checkout, call, below, message):
+    path = page(checkout, "01-a", (call, below))
+    before = path.read_text()
+    with pytest.raises(DocsError, match=re.escape(message)):
+        update(checkout)
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "then"),
+    [
+        ("It is 1.50, or 2.", (0.251, 3), "It is 0.25, or 3."),
+        ("63,296 times -0.5", (1234567, 0.25), "1,234,567 times 0.2"),
+        ("`x = -2`, x2, 2x and 1e-09", (3, 0.5), "`x = 3`, x2, 2x and 5e-01"),
+        ("In [lab 01](01-a.md#2-3), 1 is 2", (..., "two"), "In [lab 01](01-a.md#2-3), 1 is two"),
+        ("about 1,000 (of 10)\n\nand 5", (2.6, "ten", 7), "about 3 (of ten)\n\nand 7"),
+    ],
+)
+def test_numbers_take_the_places_of_those_that_are_shown(text, now, then):
+    assert with_numbers(text, now) == then
+
+
+def test_a_number_in_a_paragraph_is_compared_with_its_tolerance(checkout):
+    path = page(checkout, "01-a", ("numbers(2.14, tolerance=0.05)", "The loss is 2.10."))
+    assert check(checkout) == []
+    path.write_text(path.read_text().replace("2.10", "2.00"))
+    assert "-The loss is 2.00.\n+The loss is 2.14." in str(check(checkout)[0])
+
+
+def test_a_lab_knows_its_module(checkout, monkeypatch):
+    module = types.ModuleType("docs_tools.pages.two_words")
+    module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
+    module.answer = lambda: 42
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(pages, "two_words", module, raising=False)
+    path = page(checkout, "01-two-words", ("numbers(lab.answer())", "It is 0."))
+    lab(checkout, "02-other", "lab")
+    update(checkout, "01-two-words")
+    assert shown(path) == ["It is 42."]
+    with pytest.raises(DocsError, match="'lab' is not defined"):
+        update(checkout, "02-other")
+
+
+# ---------------------------------------------------------------- what is folded away
+
+FOLDED = """Predict first.
+
+<details markdown="1">
+<summary>What comes out</summary>
+
+<!-- [[[cog prompt() ]]] -->
+```pycon
+>>> 1 + 1
+```
+
+| a | b |
+| --- | ---: |
+| 1 | 2 |
+<!-- [[[end]]] -->
+
+</details>
+
+Go on.
+"""
+
+
+def test_what_is_folded_is_run_and_compared(checkout):
+    path = checkout / "docs" / "01-a.md"
+    path.write_text(FOLDED.replace("\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |", ""))
+    update(checkout)
+    assert shown(path) == ["```pycon\n>>> 1 + 1\n2\n```"]
+    assert "\n</details>\n" in path.read_text()
+    path.write_text(path.read_text().replace("\n2\n", "\n3\n"))
+    assert "-3\n+2" in str(check(checkout)[0])
+
+
+def test_what_is_folded_is_set_as_code_and_tables_on_the_site():
+    config = load_config(str(ROOT / "mkdocs.yml"))
+    html = markdown.markdown(
+        site_hooks._COG.sub("", FOLDED),
+        extensions=config.markdown_extensions,
+        extension_configs=config.mdx_configs,
+    )
+    inside = html[html.index("<details>") : html.index("</details>")]
+    assert "<summary>What comes out</summary>" in inside
+    assert 'class="highlight"' in inside
+    assert "<table>" in inside
+    assert "[[[" not in html
+    assert "```" not in html
+
+
 # ---------------------------------------------------------------- the shape of a lab
 
 GOOD = """# Lab 01
@@ -410,6 +561,21 @@ LAST = GOOD.replace("A **[token](glossary.md#token)** and", "It is").partition("
         ("`0.5`", "0.5", "the number 0.5 is typed by hand"),
         ("`0.5`", "63,296", "the number 63,296 is typed by hand"),
         ("## Next", "```\nx = 1\n```\n\n## Next", "code outside of a block"),
+        ("## Next", "<details>\n<summary>A</summary>\n\n</details>\n\n## Next", "begin a fold"),
+        ("## Next", FOLDED.replace("</summary>\n", "</summary>") + "\n## Next", "begin a fold"),
+        ("## Next", FOLDED.replace("<summary>", "<b>") + "\n## Next", "begin a fold"),
+        (
+            "## Next",
+            FOLDED.replace("\n</details>", "</details>") + "\n## Next",
+            "an empty line before",
+        ),
+        (
+            "## Next",
+            FOLDED.replace("</details>\n", "</details>") + "\n## Next",
+            "an empty line before",
+        ),
+        ("## Next", FOLDED.replace("</details>", "") + "\n## Next", "is not closed"),
+        ("## Next", "</details>\n\n## Next", "do not alternate"),
         ("#token", "#word", "'token' is not in the glossary"),
         ("A **[token](glossary.md#token)**", "It", "no lab introduces 'token'"),
         ("`0.5`", "**[tokens](glossary.md#token)**", "'tokens' is introduced before"),
@@ -423,6 +589,15 @@ def test_faults_in_the_shape_of_a_lab(tmp_path, old, new, message):
     (docs / "glossary.md").write_text("# Glossary\n\n## token\n\nA word.\n")
     faults = structure.faults(tmp_path)
     assert any(message in fault for fault in faults) if message else faults == []
+
+
+def test_a_fold_is_no_fault(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "01-a.md").write_text(
+        LAST.replace("## Exercises", FOLDED + "\n## Exercises")
+    )
+    (tmp_path / "docs" / "glossary.md").write_text("# Glossary\n")
+    assert structure.faults(tmp_path) == []
 
 
 def test_the_glossary_is_in_order(tmp_path):

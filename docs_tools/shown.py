@@ -1,0 +1,112 @@
+"""Read a block's source from what the page shows below it.
+
+So nothing is on a page twice: `prompt()` without an argument runs the session that is shown
+already, and `numbers(...)` puts its numbers into the paragraphs below it.
+"""
+
+from __future__ import annotations
+
+import codeop
+import re
+from collections.abc import Iterator, Sequence
+
+from docs_tools.errors import DocsError
+
+_NAME = re.compile(r"\]\([^)\s]*\)|\blabs?\s\d+")  # its numbers are not computed
+_NUMBER = re.compile(r"(?<![\w.])(?:(?<=[\s(=,\[`])-)?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)")
+
+
+class Below:
+    """The lines that a page shows below one block; each fence is taken once, in order."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._text = "\n".join(lines)
+
+    def fence(self, language: str) -> str:
+        """Take the content of the next fence in this language. Raises DocsError if there is
+        none."""
+        match = re.search(rf"^(`{{3,}}){language}\n(.*?)^\1$", self._text, re.M | re.S)
+        if match is None:
+            raise DocsError(f"write what is to be run below the block, as ```{language} ... ```")
+        self._text = self._text[match.end() :]
+        return match[2]
+
+    def paragraphs(self) -> str:
+        """Take all that is left. Raises DocsError if there is nothing."""
+        text, self._text = self._text.strip(), ""
+        if not text:
+            raise DocsError("write the paragraph with its numbers below the block")
+        return text
+
+
+def typed(transcript: str) -> str:
+    """Return the statements in a session at Python's prompt, without prompts and answers."""
+    lines = transcript.splitlines()
+    source = [line[4:] for line in lines if re.match(r"(?:>>>|\.\.\.)(?: |$)", line)]
+    if not source:
+        raise DocsError("no line below the block begins with >>>")
+    return "\n".join(source)
+
+
+def command(session: str) -> str:
+    """Return the command after `$ `, with the lines that a backslash at the end adds."""
+    match = re.match(r"\$ ((?:.*\\\n)*.*)", session)
+    if match is None:
+        raise DocsError("the lines below the block do not begin with $ and a command")
+    return match[1]
+
+
+def must_be_typable(source: str) -> None:
+    """Raise DocsError for statements that Python's own prompt would not take as they are typed.
+
+    There, an empty line ends a function, and nothing else does.
+    """
+    compiles, waiting = codeop.CommandCompiler(), ""
+    for number, line in enumerate([*source.splitlines(), ""], start=1):
+        waiting += f"{line}\n" if waiting or line.strip() else ""
+        try:
+            done = not waiting or compiles(waiting.removesuffix("\n")) is not None
+        except SyntaxError:
+            raise DocsError(
+                f"line {number} cannot be typed at Python's prompt: {line!r} (an empty line ends "
+                "a function there, and one must)"
+            ) from None
+        waiting = "" if done else waiting
+
+
+def with_numbers(paragraphs: str, now: Sequence[object]) -> str:
+    """Return the paragraphs with these numbers in the place of theirs, in order.
+
+    An int gets commas, a float as many decimals as are shown, a str is taken as it is; `...` leaves
+    a number alone that is not computed. Raises DocsError if the paragraphs have more or fewer.
+    """
+    names = [match.span() for match in _NAME.finditer(paragraphs)]
+    places = [
+        match
+        for match in _NUMBER.finditer(paragraphs)
+        if not any(first <= match.start() < last for first, last in names)
+    ]
+    if len(places) != len(now):
+        there = ", ".join(place[0] for place in places)
+        raise DocsError(f"{len(now)} numbers for a text that has {len(places)}: {there}")
+    return "".join(_pieces(paragraphs, places, now))
+
+
+def _pieces(text: str, places: list[re.Match[str]], now: Sequence[object]) -> Iterator[str]:
+    end = 0
+    for place, number in zip(places, now, strict=True):
+        yield text[end : place.start()]
+        yield _like(place[0], number)
+        end = place.end()
+    yield text[end:]
+
+
+def _like(shown: str, number: object) -> str:
+    """Write a number as the one that is shown is written."""
+    if number is ...:
+        return shown
+    if isinstance(number, float):
+        mantissa, _, exponent = shown.partition("e")
+        decimals = len(mantissa.partition(".")[2])
+        return f"{number:,.{decimals}{'e' if exponent else 'f'}}"
+    return f"{number:,}" if isinstance(number, int) else str(number)
