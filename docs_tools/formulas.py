@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -60,15 +60,21 @@ class Formulas:
 
         Browsers lay formulas out with a font that knows how; not every computer has one.
         """
-        fonts = resources.files("ziamath.fonts")
-        with resources.as_file(fonts / "STIXTwoMath-Regular.ttf") as source:
-            font = TTFont(source)
+        font = TTFont(_font_of_ziamath())
         subsetter = subset.Subsetter(subset.Options(layout_features=["*"]))
         subsetter.populate(text="".join(self.characters))
         subsetter.subset(font)  # with the larger shapes of brackets, roots and sums
         font.flavor = "woff2"
         path.parent.mkdir(parents=True, exist_ok=True)
         font.save(path)
+
+
+def _font_of_ziamath() -> Path:
+    """The font that the package has; its program is not loaded."""
+    spec = find_spec("ziamath")
+    if spec is None or spec.origin is None:
+        raise DocsError("ziamath is missing, which has the font for formulas: make docs")
+    return Path(spec.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
 def mathml(latex: str, display: bool = False) -> str:
