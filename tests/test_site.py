@@ -164,22 +164,34 @@ def test_a_lab_without_minutes_or_minutes_without_a_lab_are_refused(tmp_path, mi
 
 
 def stated(text):
-    """The minutes of a lab's parts, as the list in its beginning states them."""
-    items = re.findall(
-        r"^(?:- |\d+\. )(.*(?:\n  +.*)*)", text.partition("\n## What to check")[0], re.M
-    )
-    times = [re.search(r"[Aa]bout\s+(?:(\d+)\s+minutes|an\s+hour)[.),;]*$", item) for item in items]
-    return [int(time[1] or 60) for time in times if time]
+    """The minutes of a lab as it states them: those of its parts, in a list, or of all of it."""
+    beginning = text.partition("\n## What to check")[0]
+    time = r"[Aa]bout\s+(?:(\d+)\s+minutes|an\s+hour)"
+    whole = re.findall(rf"\b(?:lab|it)\s+takes\s+{time}", beginning)
+    items = re.findall(r"^(?:- |\d+\. ).*(?:\n  +.*)*", beginning, re.M)
+    parts = [minutes for item in items for minutes in re.findall(rf"{time}[.),;]*$", item)]
+    return [int(minutes or 60) for minutes in whole or parts]
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("- [One](#a). Words. About 45\n  minutes.\n2. two (about an hour),\n- about 7\n", [45, 60]),
+        ("The lab takes about 40 minutes.\n\n- train it, about 3 minutes.\n", [40]),
+        ("In all it takes about\nan hour.\n", [60]),
+        ("5,000 steps would take about 40 minutes.\n", []),
+    ],
+)
+def test_how_labs_state_their_minutes(text, minutes):
+    assert stated(text) == minutes
 
 
 def test_the_home_page_has_the_minutes_that_the_labs_state():
-    text = "- [One](#a). Words. About 45\n  minutes.\n2. two (about an hour),\n3. about 7 dogs\n"
-    assert stated(text) == [45, 60]
     minutes = tomllib.loads((ROOT / "docs_tools" / "minutes.toml").read_text())["minutes"]
     assert list(minutes) == all_labs(ROOT)
     for lab in all_labs(ROOT):
-        parts = stated((ROOT / "docs" / f"{lab}.md").read_text())
-        assert sum(parts) in (0, minutes[lab]), f"docs_tools/minutes.toml: {lab}"
+        found = stated((ROOT / "docs" / f"{lab}.md").read_text())
+        assert sum(found) in (0, minutes[lab]), f"docs_tools/minutes.toml: {lab}"
 
 
 # ---------------------------------------------------------------- what the button copies
