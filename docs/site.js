@@ -80,4 +80,4 @@ async function copied(text) {
   }
 }
 
-document.querySelectorAll(".highlight").forEach(addButton);
+document.querySelectorAll(".highlight:not(.doc-signature)").forEach(addButton);
