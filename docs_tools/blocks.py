@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,8 +22,16 @@ from xml.etree import ElementTree
 
 from docs_tools.compare import EXACT, Tolerance
 from docs_tools.errors import DocsError
-from docs_tools.shown import Below, command, must_be_typable, typed, with_numbers
+from docs_tools.shown import (
+    Below,
+    command,
+    must_be_told_apart,
+    must_be_typable,
+    typed,
+    with_numbers,
+)
 from llmhard import drawing, graphs
+from llmhard.workbook.stubs import stub
 
 if TYPE_CHECKING:
     from docs_tools.session import Session
@@ -35,6 +44,7 @@ __all__ = [
     "formula",
     "found",
     "graphs",
+    "new_python",
     "numbers",
     "prompt",
     "python",
@@ -221,6 +231,7 @@ def prompt(source: str | None = None, *, raises: str = "", **tolerance: Any) -> 
     """
     source = typed(page.shown().fence("pycon")) if source is None else source
     shown = _run(source, True, raises)
+    must_be_told_apart(shown, source)
     page.write(*_fence("pycon", shown, Tolerance(**tolerance)))
 
 
@@ -232,6 +243,11 @@ def python(source: str | None = None, *, raises: str = "", **tolerance: Any) -> 
     if shown:
         pieces += [("\nprints\n\n", EXACT), *_fence("text", shown, Tolerance(**tolerance))]
     page.write(*pieces)
+
+
+def new_python() -> None:
+    """Let the reader leave Python and start it again: the names are gone, modules are read anew."""
+    page.session.stop_python()
 
 
 def _run(source: str, echo: bool, raises: str) -> str:
@@ -251,16 +267,21 @@ def file(path: str, source: str | None = None) -> None:
     page.write((f"Save this as `{path}`:\n\n", EXACT), *_fence(_language(path), content))
 
 
-def reader_writes(path: str, source: str, *slips: tuple[str, str]) -> None:
-    """The reader has done the work: a copy of the solution, which is not shown.
+def reader_writes(
+    path: str, source: str, *slips: tuple[str, str], only: Collection[str] | None = None
+) -> None:
+    """Write what the reader has written by now: a copy of the solution, which is not shown.
 
-    Each of the `slips` is a text of the solution and what the reader has written instead.
+    Each of the `slips` is a text of the solution and what the reader has written instead. `only`
+    names the functions that are written already, such as "Value.__add__".
     """
     content = (page.session.root / source).read_text(encoding="utf-8")
     for right, wrong in slips:
         if content.count(right) != 1:
             raise DocsError(f"{source} has {right!r} {content.count(right)} times, not once")
         content = content.replace(right, wrong)
+    if only is not None:
+        content = stub(content, only)
     _made(path).write_text(content, encoding="utf-8")
 
 

@@ -99,7 +99,7 @@ def regenerate(lab: str, session: Session, same_machine: bool = True) -> Result:
     cog.options.begin_spec, cog.options.end_spec, cog.options.end_output = BEGIN, END, CLOSE
     try:
         fresh = cog.process_string(committed, f"docs/{path.name}")
-    except CogError as error:  # the names of the block and of the line are in its text
+    except (CogError, SyntaxError) as error:  # its text names the block and the line
         raise DocsError(f"docs/{path.name}: a block fails\n{error}") from None
     finally:
         session.stop_python()

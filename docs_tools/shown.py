@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codeop
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from docs_tools.errors import DocsError
@@ -72,6 +73,14 @@ def must_be_typable(source: str) -> None:
                 "a function there, and one must)"
             ) from None
         waiting = "" if done else waiting
+
+
+def must_be_told_apart(transcript: str, source: str) -> None:
+    """Raise DocsError if a session shows other statements than it ran: the next would run those."""
+    lines = [line.rstrip() for line in textwrap.dedent(source).splitlines() if line.strip()]
+    if [line.rstrip() for line in typed(transcript).splitlines() if line.strip()] != lines:
+        cause = "an answer begins with >>> or ..., or two statements share a line"
+        raise DocsError(f"this session would not run again as it is shown ({cause}):\n{transcript}")
 
 
 def with_numbers(paragraphs: str, now: Sequence[object]) -> str:

@@ -15,6 +15,7 @@ from docs_tools.labs import all_labs, stretches
 
 SECTIONS = ["What you will build", "What to check", "Exercises", "Next"]
 EXERCISES = 3
+LONGEST_BLOCK = 6  # lines in which a page says what is written below
 # A term where it is introduced: **[gradient](glossary.md#gradient)**
 _TERM = re.compile(r"\*\*\[([^\]]+)\]\(glossary\.md#([^)]+)\)\*\*")
 _FOLD = '<details markdown="1">, a line <summary>...</summary>'
@@ -41,7 +42,12 @@ def faults(root: Path) -> list[str]:
         name = f"docs/{lab}.md"
         found += [
             f"{name}:{fault}"
-            for fault in (*_shape(text, following), *_folded(text), *_by_hand(text))
+            for fault in (
+                *_shape(text, following),
+                *_hidden(text),
+                *_folded(text),
+                *_by_hand(text),
+            )
         ]
         for term, anchor in _TERM.findall(_BLOCK.sub("", text)):
             if anchor not in glossary:
@@ -95,17 +101,32 @@ def _shape(text: str, following: str | None) -> Iterator[str]:
         return
     starts = {h.title: i for i, h in enumerate(found) if h.level == 2}
     exercises = found[starts["Exercises"] + 1 :]
-    count = 0
-    for heading in exercises:
-        if heading.level == 2:
-            break
-        count += heading.level == 3
-    if count != EXERCISES:
-        yield f"1: there are {count} exercises (headings of level 3), not {EXERCISES}"
+    last = next((i for i, h in enumerate(exercises) if h.level == 2), len(exercises))
+    tasks = [h for h in exercises[:last] if h.level == 3]
+    if len(tasks) != EXERCISES:
+        yield f"1: there are {len(tasks)} exercises (headings of level 3), not {EXERCISES}"
+    yield from _answers(text, tasks, exercises[last:])
     if following:
         line = found[starts["Next"]].line
         if f"({following}.md)" not in "\n".join(text.splitlines()[line:]):
             yield f"{line}: under Next is no link to {following}.md"
+
+
+def _answers(text: str, tasks: list[Heading], after: list[Heading]) -> Iterator[str]:
+    """Exercises whose answer is not folded away; `after` are the headings after them."""
+    lines = text.splitlines()
+    for task, following in zip_longest(tasks, [*tasks[1:], *after[:1]]):
+        if task and _FOLD.partition(", ")[0] not in lines[task.line : following and following.line]:
+            yield f"{task.line}: the exercise {task.title!r} has no folded answer: {_FOLD}"
+
+
+def _hidden(text: str) -> Iterator[str]:
+    """Blocks that make a page hard to read on a code host."""
+    for block in _BLOCK.finditer(text):
+        length = block[0].count("\n") + 1
+        if length > LONGEST_BLOCK:
+            line = text.count("\n", 0, block.start()) + 1
+            yield f"{line}: {length} lines in a block; what computes goes into docs_tools/pages"
 
 
 def _folded(text: str) -> Iterator[str]:

@@ -250,6 +250,7 @@ def test_code_cuts_out_what_is_named(checkout):
         ('code("library.py", "Counter.sub")', "library.py has no Counter.sub"),
         ('code("library.py", first="n")', "'n' is in"),
         ('code("library.py", first="return", last="LIMIT")', "stands before"),
+        ("1 +", "invalid syntax"),
         ('shell("false")', "ended with exit code 1, not 0"),
         ('shell("true", exit_code=2)', "ended with exit code 0, not 2"),
         ('shell("cd docs && ls")', "no cd"),
@@ -417,6 +418,9 @@ def test_what_is_shown_is_run_again(checkout):
         ("prompt()\nprompt()", "```pycon\n>>> 1\n```", "as ```pycon"),
         ("prompt()", "```pycon\n1\n```", "no line below the block begins with >>>"),
         ("prompt()", "```python\n1\n```", "as ```pycon"),
+        ("prompt()", "```pycon\n>>> print('>>> 1 / 0')\n```", "an answer begins with >>>"),
+        ("prompt(\"print('... 2')\")", "", "an answer begins with >>> or ..."),
+        ("prompt()", "```pycon\n>>> 1; 2\n```", "two statements share a line"),
         ("shell()", "```console\nls\n```", "do not begin with $"),
         (
             "python()",
@@ -523,7 +527,8 @@ def test_what_is_folded_is_set_as_code_and_tables_on_the_site():
 
 # ---------------------------------------------------------------- the shape of a lab
 
-GOOD = """# Lab 01
+CHECK = '<details markdown="1">\n<summary>Check</summary>\n\nSo.\n\n</details>'
+GOOD = f"""# Lab 01
 
 A **[token](glossary.md#token)** and `0.5`.
 
@@ -535,9 +540,15 @@ A **[token](glossary.md#token)** and `0.5`.
 
 ### 1. One
 
+{CHECK}
+
 ### 2. Two
 
+{CHECK}
+
 ### 3. Three
+
+{CHECK}
 
 ## Next
 
@@ -556,6 +567,9 @@ LAST = GOOD.replace("A **[token](glossary.md#token)** and", "It is").partition("
         ("## What to check", "## Next", "sections are missing"),
         ("## What to check", "## What to check\n\n#### Deep", "'Deep' skips a level"),
         ("### 3. Three", "", "there are 2 exercises"),
+        (f"### 1. One\n\n{CHECK}", "### 1. One", "the exercise '1. One' has no folded answer"),
+        (f"### 3. Three\n\n{CHECK}", "### 3. Three", "the exercise '3. Three' has no folded"),
+        ("## Next", "<!-- [[[cog\n1\n2\n3\n4\n5\n]]] -->\n\n## Next", "7 lines in a block"),
         ("### 3. Three", "### 3. Three\n\n### 4. Four", "there are 4 exercises"),
         ("02-b.md", "03-c.md", "no link to 02-b.md"),
         ("`0.5`", "0.5", "the number 0.5 is typed by hand"),
@@ -667,6 +681,24 @@ def test_a_broken_link_stops_the_site(site, tmp_path, link, message):
     done = site()
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_a_reader_may_have_written_a_part_and_starts_python_again(checkout):
+    path = lab(
+        checkout,
+        "01-a",
+        'reader_writes("library.txt", "library.py", only=["Counter.other"])\n'
+        'shell("tail -n 1 library.txt")',
+        'reader_writes("my/made.py", "library.py", only=["Counter.add"])\n'
+        "prompt(\"import sys\\nsys.path.insert(0, 'my')\\nfrom made import Counter\\n"
+        'Counter().add(1)")',
+        'new_python()\nprompt("Counter", raises="NameError")',
+    )
+    update(checkout)
+    to_do, done, again = shown(path)
+    assert 'raise NotImplementedError("Counter.add")' in to_do
+    assert ">>> Counter().add(1)\n2\n" in done
+    assert "NameError" in again
 
 
 def test_a_reader_can_make_a_slip(checkout):

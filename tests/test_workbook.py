@@ -275,7 +275,7 @@ def report_on(folder, number):
     return report, " ".join(" ".join(lines).split())
 
 
-RELU = '        """self if it is above zero, else zero. At zero the slope counts as 0."""\n'
+RELU = '        """Return self if it is above zero, else zero. At zero the slope counts as 0."""\n'
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
 GIVEN = "# given"
 
 
-def stub(source: str) -> str:
+def stub(source: str, written: Collection[str] = ()) -> str:
     """The source with the body of each function replaced by `raise NotImplementedError`.
 
     Signatures, decorators, docstrings and everything outside functions stay. So do functions with
-    "# given" on the line of their `def`, and statements in a body that begin on such a line.
+    "# given" on the line of their `def` or a name in `written`, such as "Value.__add__", and
+    statements in a body that begin on such a line.
     """
     lines = source.splitlines()
     for function, name in reversed(_functions(ast.parse(source), "")):
-        if GIVEN in lines[function.lineno - 1]:
+        if name in written or GIVEN in lines[function.lineno - 1]:
             continue
         first, last = function.body[0], function.body[-1]
         start = first.end_lineno if ast.get_docstring(function) else first.lineno - 1

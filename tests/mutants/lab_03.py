@@ -82,8 +82,8 @@ ROWS = [
     ),
     (
         "no numbers beside Values",
-        '        """self * other."""\n        other = as_value(other)\n',
-        '        """self * other."""\n',
+        '        """Return self * other."""\n        other = as_value(other)\n',
+        '        """Return self * other."""\n',
         "as_value(other) makes a Value of a plain number",
     ),
     (

@@ -1,6 +1,6 @@
 """Lab 02: the word tokenizer. From sentences to lists of token ids, and back."""
 
-BOS = 0  # the id of the token that stands before and after every sentence
+BOS = 0  # the id of the token before and after every sentence
 
 
 class Tokenizer:
@@ -24,9 +24,9 @@ class Tokenizer:
 
     @classmethod
     def from_sentences(cls, sentences):
-        """A Tokenizer of all the words in the sentences, each once, in alphabetical order.
+        """Make a Tokenizer of all the words in the sentences, each once, in alphabetical order.
 
-        `cls(words)` makes it.
+        Return `cls(words)`.
 
         >>> Tokenizer.from_sentences(["the cat sat", "the dog"]).words
         ['cat', 'dog', 'sat', 'the']
@@ -35,7 +35,7 @@ class Tokenizer:
 
     @property
     def vocab_size(self):
-        """How many different ids there are: one for each word, and BOS.
+        """Return how many different ids there are: one for each word, and BOS.
 
         >>> Tokenizer(["cat", "sat", "the"]).vocab_size
         4
@@ -43,7 +43,7 @@ class Tokenizer:
         return len(self.words) + 1
 
     def encode(self, sentence):
-        """The ids of the sentence's words, a list without BOS.
+        """Return the ids of the sentence's words, a list without BOS.
 
         Any white space separates words. Raises ValueError, with the word in the message, for a
         word that is not in the vocabulary.
@@ -56,7 +56,7 @@ class Tokenizer:
         return ids
 
     def encode_document(self, sentence):
-        """What the model learns from: BOS, the ids of the words, BOS.
+        """Return what the model learns from: BOS, the ids of the words, BOS.
 
         >>> Tokenizer(["cat", "sat", "the"]).encode_document("the cat sat")
         [0, 3, 1, 2, 0]
@@ -64,7 +64,7 @@ class Tokenizer:
         return [BOS, *self.encode(sentence), BOS]
 
     def decode(self, ids):
-        """The words of these ids with one space between them; BOS stands for no word.
+        """Return the words of these ids with one space between them; BOS is not a word.
 
         Raises IndexError for an id that no word has, a negative one, too.
 

@@ -27,7 +27,7 @@ class Value:
         self.local_grads = local_grads
 
     def __add__(self, other):
-        """self + other.
+        """Return self + other.
 
         The pattern for all operations: make `other` a Value in case it is a plain number, then
         return a new Value of the result, its two children and its two local gradients.
@@ -36,42 +36,42 @@ class Value:
         return Value(self.data + other.data, (self, other), (1.0, 1.0))
 
     def __mul__(self, other):
-        """self * other."""
+        """Return self * other."""
         other = as_value(other)
         return Value(self.data * other.data, (self, other), (other.data, self.data))
 
     def __pow__(self, exponent):
-        """self ** exponent, where the exponent is a plain number, such as 2 or -0.5."""
+        """Return self ** exponent, where the exponent is a plain number, such as 2 or -0.5."""
         if isinstance(exponent, Value):  # given: a^b is e^(b log a)
             return (exponent * self.log()).exp()
         slope = exponent * self.data ** (exponent - 1)
         return Value(self.data**exponent, (self,), (slope,))
 
     def exp(self):
-        """e to the power of self."""
+        """Return e to the power of self."""
         power = math.exp(self.data)
         return Value(power, (self,), (power,))
 
     def log(self):
-        """The natural logarithm of self."""
+        """Return the natural logarithm of self."""
         return Value(math.log(self.data), (self,), (1 / self.data,))
 
     def relu(self):
-        """self if it is above zero, else zero. At zero the slope counts as 0."""
+        """Return self if it is above zero, else zero. At zero the slope counts as 0."""
         if self.data > 0:
             return Value(self.data, (self,), (1.0,))
         return Value(0.0, (self,), (0.0,))
 
     def __neg__(self):
-        """-self. Made of an operation that is there already, it needs no gradient of its own."""
+        """Return -self. Made of an operation that is there, it needs no gradient of its own."""
         return self * -1
 
     def __sub__(self, other):
-        """self - other, made of operations that are there already."""
+        """Return self - other, made of operations that are there already."""
         return self + -as_value(other)
 
     def __truediv__(self, other):
-        """self / other, made of operations that are there already: a / b is a times b^-1."""
+        """Return self / other, made of operations that are there: a / b is a times b^-1."""
         return self * as_value(other) ** -1
 
     def backward(self):
@@ -115,12 +115,12 @@ class Value:
 
 
 def as_value(x):  # given
-    """x if it is a Value already, else a new Value of that number."""
+    """Return x if it is a Value already, else a new Value of that number."""
     return x if isinstance(x, Value) else Value(x)
 
 
 def topological_order(root):
-    """A list of the root and all Values that it was computed from: children before parents.
+    """Return a list of the root and all Values it was computed from: children before parents.
 
     Each Value is in it once, however many paths lead to it, and the root comes last. Python
     allows about 1,000 calls inside one another, and a chain may have 10,000 Values: so no
