@@ -1,0 +1,39 @@
+"""What lab 04 shows in figures and tables is what its own functions compute."""
+
+from math import isclose
+
+import pytest
+
+from docs_tools.pages import nn_primitives as lab
+from llmhard import Value, layers
+
+
+def values(numbers):
+    return [Value(float(x)) for x in numbers]
+
+
+def plain(numbers):
+    return [x.data for x in numbers]
+
+
+def test_the_plain_formulas_are_those_of_the_package():
+    for x in (lab.X, lab.LOGITS, [0.001, -0.002, 0.5, 0.0]):
+        assert lab.softmax(x) == pytest.approx(plain(layers.softmax(values(x))))
+        assert lab.rmsnorm(x) == pytest.approx(plain(layers.rmsnorm(values(x))))
+    matrix = [values(row) for row in lab.W]
+    assert lab.linear(lab.X, lab.W) == plain(layers.linear(values(lab.X), matrix)) == [5, 6.5]
+
+
+def test_a_product_is_written_as_one_would():
+    assert lab.products([-1, 3, 0.5], [1, -2, 3]) == "-1 * 1 + 3 * -2 + 0.5 * 3"
+
+
+def test_the_one_matrix_does_what_the_two_do():
+    assert sum(map(sum, lab.both())) == 13
+    for x in ([2, -1], [0.5, 7], [-3, 0]):
+        assert lab.linear(x, lab.both()) == lab.linear(lab.linear(x, lab.FIRST), lab.SECOND)
+
+
+def test_the_norm_of_nothing_is_nothing():
+    assert lab.rmsnorm([0, 0]) == [0, 0]
+    assert isclose(lab.root_mean_square([1, 2, 2, 4]), 2.5)
