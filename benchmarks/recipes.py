@@ -1,7 +1,7 @@
 """The search for the thorough recipe: one change at a time, measured against the grammar.
 
 python -m benchmarks.recipes [--out docs/recipes.md]        about 20 minutes on two cores
-python -m benchmarks.recipes --train NAME SEED              one training; prints JSON
+python -m benchmarks.recipes --train NAME SEED              one training run; prints JSON
 python -m benchmarks.recipes --try steps=12500,lr=0.008,average=0.3 SEED
 
 --try takes any numbers of a recipe, in place of those of the thorough one, and those of EXTRAS.
@@ -34,7 +34,7 @@ from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import Keep, Recordings, Trainer
 
 SEEDS = (42, 1, 2)
-FRESH = 5000  # sentences drawn from the grammar, the same for all trainings
+FRESH = 5000  # sentences drawn from the grammar, the same for all training runs
 SAMPLES = 2000
 TEMPERATURES = (0.8, 1.0)
 SENTENCES = THOROUGH.steps * THOROUGH.batch_size
@@ -235,7 +235,7 @@ def accepted(model: GPT, tokenizer: Tokenizer, temperature: float) -> float:
 
 
 def measure(jobs: int) -> Iterator[tuple[str, list[dict[str, float]]]]:
-    """Each variant with its results by seed, every training in a process of its own."""
+    """Yield each variant with its results by seed, every training run in a process of its own."""
 
     def one(name: str, seed: int) -> dict[str, float]:
         command = [sys.executable, "-m", "benchmarks.recipes", "--train", name, str(seed)]
@@ -253,24 +253,26 @@ def measure(jobs: int) -> Iterator[tuple[str, list[dict[str, float]]]]:
 INTRODUCTION = """\
 # The search for the thorough recipe
 
-Written by `python -m benchmarks.recipes`. The aim: to come as close as possible to the entropy of
-the grammar, which no model beats in expectation, in thirty seconds on one core. Every row is the
-thorough recipe ({r.steps:,} steps of {r.batch_size} sentences, learning rate {r.lr:g} after
-{r.warmup} steps of warm-up, then falling with the power {r.decay:g} of the steps that are left,
-beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change; means over the seeds {seeds}.
+Written by `python -m benchmarks.recipes`. The aim: to come as close as possible, in thirty seconds
+on one core, to the entropy of the grammar, which no model beats in the long run. Every row is the
+thorough recipe ({r.steps:,} steps of {r.batch_size} sentences; learning rate {r.lr:g} after
+{r.warmup} steps of warmup, then falling with the power {r.decay:g} of the share of the steps that
+is left; beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change. The figures are means over the seeds
+{seeds}.
 
-- gap: the loss on fresh sentences from the grammar, above the grammar's own loss on them
-  ({fresh:,} sentences, {floor:.4f} nats a token); in brackets that of each seed
-- accepted: of {samples:,} samples a seed and temperature, those that the grammar accepts
-- seconds: processor time of the training, with the validation loss along the way
+- validation: the loss on held-out sentences, in nats a token
+- gap: how far the loss on fresh sentences is above the grammar's own loss on them
+  ({fresh:,} sentences, {floor:.4f} nats a token); in parentheses, that of each seed
+- accepted: how many of {samples:,} samples, for each seed and temperature, the grammar accepts
+- seconds: the processor time of a training run, including the validation loss along the way
 
 | recipe | validation | gap, % | accepted, % at 0.8 | at 1.0 | seconds |
 | --- | ---: | ---: | ---: | ---: | ---: |
 """
 CONCLUSION = """
-The last rows tell where the gap comes from. With fresh sentences at each step nothing can be
-learned by heart: what is left is what the model and its steps cannot do. With 30,000 different
-sentences, likely ones are rarer than in the language, and the model learns that, too.
+Two rows near the end tell where the gap comes from. With fresh sentences at each step, nothing can
+be learned by heart: what is left is what the model cannot do in this many steps. Among 30,000
+different sentences, the likely ones are rarer than in the language, and the model learns that, too.
 """
 
 
