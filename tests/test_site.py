@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from browser import chromium
 
-from docs_tools import home
+from docs_tools import home, site
 from docs_tools.errors import DocsError
 from docs_tools.formulas import Formulas, mathml, needed
 from docs_tools.labs import all_labs
@@ -108,6 +108,41 @@ def test_the_font_has_what_the_formulas_need(tmp_path):
     assert (tmp_path / "deep" / "math.woff2").stat().st_size < 40_000
 
 
+# ---------------------------------------------------------------- figures and names
+
+
+@pytest.mark.parametrize(
+    ("title", "alt", "caption"),
+    [("", "", "a &lt; b"), (' title="Where é looks"', "a &lt; b", "Where é looks")],
+)
+def test_an_image_alone_is_a_figure_with_a_caption(title, alt, caption):
+    html = site._IMAGE.sub(site._figure, f'<p><img alt="a &lt; b" src="x.svg"{title} /></p>')
+    assert html == (
+        f'<figure><div><img alt="{alt}" src="x.svg" /></div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+    within = '<p>See <img alt="a" src="x.svg" /> here.</p>'
+    assert site._IMAGE.sub(site._figure, within) == within
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        ("train --top-k 3", ["--top-k"]),
+        ("my-gpt/model.py --out", ["my-gpt/model.py", "--out"]),
+        ("a - b", []),
+        ("x -1", []),
+        ("value", []),
+    ],
+)
+def test_names_with_hyphens_are_kept_in_one_piece(code, kept):
+    html = site._CODE.sub(site._unbroken, f"<p><code>{code}</code></p>")
+    assert re.findall(r'<span class="name">(.*?)</span>', html) == kept
+    assert re.sub(r"</?span[^>]*>", "", html) == f"<p><code>{code}</code></p>"
+    block = f"<pre><code>{code}</code></pre>"
+    assert site._CODE.sub(site._unbroken, block) == block
+
+
 # ---------------------------------------------------------------- the home page
 
 
@@ -176,7 +211,7 @@ def stated(text):
 @pytest.mark.parametrize(
     ("text", "minutes"),
     [
-        ("- [One](#a). Words. About 45\n  minutes.\n2. two (about an hour),\n- about 7\n", [45, 60]),
+        ("- [One](#a). About 45\n  minutes.\n2. two (about an hour),\n- about 7\n", [45, 60]),
         ("The lab takes about 40 minutes.\n\n- train it, about 3 minutes.\n", [40]),
         ("In all it takes about\nan hour.\n", [60]),
         ("5,000 steps would take about 40 minutes.\n", []),
