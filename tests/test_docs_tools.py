@@ -540,7 +540,7 @@ def test_what_is_folded_is_set_as_code_and_tables_on_the_site():
     )
     inside = html[html.index("<details>") : html.index("</details>")]
     assert "<summary>What comes out</summary>" in inside
-    assert 'class="highlight"' in inside
+    assert 'class="language-pycon highlight"' in inside
     assert "<table>" in inside
     assert "[[[" not in html
     assert "```" not in html
