@@ -1,7 +1,10 @@
 """A reader's GPT in an experiment: it is the reader's code that runs, and what it says is true."""
 
 import random
+import re
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -176,6 +179,40 @@ def test_a_reader_who_writes_it_in_another_way(solved, text):
     losses = Losses(Compiled(Book(solved), config, dict(ours.parameters)), text.longest)
     expected = trainer.sequence_loss(ours, text.documents[0]).data
     assert losses.of(text.documents[:1]) == pytest.approx([expected], rel=1e-12)
+
+
+LOOPS = """\
+    d = len(query)
+    scores = []
+    for key in keys:
+        scores.append(sum(query[i] * key[i] for i in range(d)) / d**0.5)
+    out = [0] * d
+    for weight, value in zip(softmax(scores), values):
+        for i in range(d):
+            out[i] = out[i] + weight * value[i]
+    return out
+"""
+
+
+def test_a_reader_who_writes_loops(solved, text):
+    source = (solved / "model.py").read_text(encoding="utf-8")
+    start = source.index("    scores = [score")
+    end = source.index("\n\nclass GPT")
+    source = source[:start] + LOOPS + source[end:]
+    source = re.sub(r"\badd\((.*)\)$", r"[a + b for a, b in zip(\1)]", source, flags=re.M)
+    assert source.count("[a + b for") == 3
+    (solved / "model.py").write_text(source, encoding="utf-8")
+    config, ours = drawn(text.tokenizer.vocab_size)
+    losses = Losses(Compiled(Book(solved), config, dict(ours.parameters)), text.longest)
+    expected = trainer.sequence_loss(ours, text.documents[0]).data
+    assert losses.of(text.documents[:1]) == pytest.approx([expected], rel=1e-9)
+
+
+def test_a_pipe_that_is_closed_ends_it_without_a_word(solved):
+    command = f"{sys.executable} -m llmhard.workbook.experiment {solved} --steps 5 | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("above the floor")
+    assert done.stderr == ""
 
 
 def test_what_is_not_there_or_not_written_is_said(tmp_path, solved, capsys):

@@ -343,6 +343,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for line in reports(options.folder, options.steps, options.seed, options.unmasked):
             print(line, flush=True)
+    except BrokenPipeError:  # who reads has seen enough, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ToDo as todo:
         print(f"{todo.name} in {todo.file} is not written yet", file=sys.stderr)
         return 1

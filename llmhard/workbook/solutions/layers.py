@@ -4,7 +4,7 @@ RMSNORM_EPS = 1e-5
 
 
 def linear(x, w):
-    """w x: the dot product of each row of `w` with `x`.
+    """Return the dot product of each row of `w` with `x`.
 
     x        a list of n_in Values
     w        a list of n_out rows, each a list of n_in Values
@@ -16,7 +16,7 @@ def linear(x, w):
 
 
 def softmax(logits):
-    """exp(x_i) / sum of all exp(x_j): turns any numbers into probabilities.
+    """Turn any numbers into probabilities: exp(x_i) / sum of all exp(x_j).
 
     logits   a list of n Values
     returns  a list of n Values, above 0, that sum to 1
@@ -33,7 +33,7 @@ def softmax(logits):
 
 
 def rmsnorm(x):
-    """x / sqrt(mean(x^2) + RMSNORM_EPS): scales `x` so that its root mean square is 1.
+    """Scale `x` so that its root mean square is 1: x / sqrt(mean(x^2) + RMSNORM_EPS).
 
     x        a list of n Values
     returns  a list of n Values

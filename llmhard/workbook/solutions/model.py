@@ -23,7 +23,7 @@ class Config:
     block_size: int = 16  # how many tokens the model can read
 
     def shapes(self):
-        """The name and the shape (rows, columns) of every matrix of parameters, in this order.
+        """Return the name and shape (rows, columns) of every matrix of parameters, in this order.
 
         wte.weight                (vocab_size, n_embd)    one row for each token
         wpe.weight                (block_size, n_embd)    one row for each position
@@ -62,12 +62,12 @@ class KVCache:
 
 
 def add(x, y):  # given
-    """The sums of two lists, number by number."""
+    """Return the sums of two lists, number by number."""
     return [x_i + y_i for x_i, y_i in zip(x, y, strict=True)]
 
 
 def attend(query, keys, values):
-    """One attention head: a mixture of the values; the better a key fits the query, the more.
+    """Return what one attention head finds: the better a key fits, the more of its value.
 
     query    a list of d Values: what this token is looking for
     keys     for each token so far a list of d Values: what that token offers
@@ -96,7 +96,7 @@ class GPT:
 
     @classmethod
     def initialize(cls, config, rng):
-        """A new GPT, made by `cls(config, parameters)`.
+        """Return a new GPT, made by `cls(config, parameters)`.
 
         Every parameter is a Value of its own, drawn from a normal distribution around 0 with the
         standard deviation INIT_STD: `rng.gauss(0, INIT_STD)`; rng is a `random.Random`. They are
@@ -110,11 +110,11 @@ class GPT:
         return cls(config, parameters)
 
     def scalars(self):
-        """All parameters in one list: matrix by matrix, row by row. What the optimizer moves."""
+        """Return all parameters in one list, matrix by matrix, row by row, for the optimizer."""
         return [p for matrix in self.parameters.values() for row in matrix for p in row]
 
     def __call__(self, token, cache):
-        """The logits of what follows `token`: a list of vocab_size Values.
+        """Return the logits of what follows `token`: a list of vocab_size Values.
 
         token  the id of the token to read
         cache  a KVCache of the tokens before it; it grows by this token
@@ -140,7 +140,7 @@ class GPT:
         return linear(x, w["lm_head.weight"])
 
     def attention(self, layer, x, cache):
-        """What this token gathers from itself and the tokens before it: n_embd Values.
+        """Return what this token gathers from itself and those before it: n_embd Values.
 
         layer  which layer's parameters and which part of the cache to use
         x      this token, a list of n_embd Values
@@ -165,7 +165,7 @@ class GPT:
         return linear(heads, w[name + "o_proj.weight"])
 
     def mlp(self, layer, x):
-        """up_proj to four times as many numbers, relu of each, and down_proj: n_embd Values."""
+        """Return n_embd Values: up_proj to four times as many, relu of each, then down_proj."""
         w, name = self.parameters, f"h.{layer}.mlp."
         hidden = [h.relu() for h in linear(x, w[name + "up_proj.weight"])]
         return linear(hidden, w[name + "down_proj.weight"])
