@@ -186,7 +186,7 @@ def falling_figure() -> None:
     blocks.figure(
         "falling-rate",
         drawing.line_plot(curves, "step", "x", ("2", 2.0)),
-        "The parameter over 400 steps: both curves rise to about 2 within some steps; with the "
+        "The parameter over 400 steps: both curves rise to about 2 within a few steps; with the "
         "constant rate it keeps swinging around 2, with the falling rate the swings become smaller "
         "and it comes to rest.",
         tolerance=0.01,
@@ -311,7 +311,7 @@ def overfitting_figure() -> None:
         "overfitting",
         drawing.line_plot(_curves(_record("few")), "step", "nats a token", logarithmic=True),
         "The loss in 5,000 steps on 270 sentences, on a logarithmic axis: on the training "
-        "sentences it falls all the time, on the 30 held-out ones it falls for some hundred steps "
+        "sentences it falls all the time, on the 30 held-out ones it falls for a few hundred steps "
         "and then rises higher than it was at first.",
         tolerance=0.3,
         trained=True,
