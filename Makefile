@@ -47,18 +47,22 @@ lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT)
 	npm install --silent --no-audit --no-fund --prefix .venv/typescript typescript@$(TYPESCRIPT)
 	touch $@
 
-# Run all labs and write what they show into docs/.
+# The site, in build/site, from what the labs show now: half a minute, and as much again the first
+# time, for training the explorer's model. To read it: python3 -m http.server -d build/site
+BUILD_SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+docs: .venv/extra-docs
+	$(BUILD_SITE)
+
+# Run all labs and write what they show into docs/: some minutes.
 docs-update: .venv/extra-docs
 	$(BIN)/python -m docs_tools update $(LABS)
 
-# The site, in build/site; to read it with search: python3 -m http.server -d build/site
-docs: docs-update
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-
-# Run all labs and fail if one shows anything else than what comes out, or if a link is broken.
-docs-check: .venv/extra-docs
+# Run all labs and fail if one shows anything else than what comes out, if a link is broken, or if
+# a page of the site does not fit, fetches something or says an error in a browser.
+docs-check: .venv/extra-docs .venv/extra-test
 	$(BIN)/python -m docs_tools check $(LABS)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(BUILD_SITE)
+	LLMHARD_SITE=build/site $(BIN)/python -m pytest tests/test_site.py
 
 # The same in a new clone of what is committed.
 docs-fresh:

@@ -37,6 +37,7 @@ from benchmarks import (  # noqa: E402
     widths,
 )
 from benchmarks.recipe import Recipe  # noqa: E402
+from llmhard.drawing import DARK, INK, PAPER  # noqa: E402
 from llmhard.model import Config  # noqa: E402
 
 LABELS = {
@@ -706,7 +707,18 @@ def plot(report: Report, path: Path) -> bool:
     if report.growth:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.savefig(path, format="svg", metadata={"Date": None})
+    path.write_text(with_dark_colours(path.read_text(encoding="utf-8")), encoding="utf-8")
     return True
+
+
+def with_dark_colours(svg: str) -> str:
+    """Let matplotlib's plot be dark on a dark screen, as the drawings of `llmhard.drawing` are."""
+    ink, paper = (DARK[colour][0] for colour in (INK, PAPER))
+    rules = (
+        f'[style*="fill: #ffffff"] {{ fill: {paper} !important }} '
+        f'[style*="stroke: #000000"] {{ stroke: {ink} !important }} [id^="text_"] {{ fill: {ink} }}'
+    )
+    return svg.replace("</style>", f" @media (prefers-color-scheme: dark) {{ {rules} }}</style>", 1)
 
 
 # ---------------------------------------------------------------- the command

@@ -345,19 +345,23 @@ def table(header: list[str], rows: list[list[object]], **tolerance: Any) -> None
 # ---------------------------------------------------------------- figures
 
 
-def figure(name: str, svg: drawing.Drawing, alt: str, **tolerance: Any) -> None:
+def figure(name: str, svg: drawing.Drawing, alt: str, caption: str = "", **tolerance: Any) -> None:
     """A figure: docs/figures/NAME.svg and the image; `alt` says in words what it shows.
 
-    With a tolerance only the figure's labels are compared: the geometry follows from them.
+    The site puts the caption below it, or what it shows if there is none. With a tolerance only the
+    figure's labels are compared: the geometry follows from them.
     """
     if not alt.strip() or "]" in alt:
         raise DocsError(f"the figure {name} needs a text that says what it shows, without ]")
+    if '"' in caption:
+        raise DocsError(f'the caption of the figure {name} has a ", which would end it')
     page.figures[f"{name}.svg"] = (svg.svg(), Tolerance(**tolerance))
-    page.write((f"![{' '.join(alt.split())}](figures/{name}.svg)", EXACT))
+    title = f' "{" ".join(caption.split())}"' if caption else ""
+    page.write((f"![{' '.join(alt.split())}](figures/{name}.svg{title})", EXACT))
 
 
 def labels(svg: str) -> list[str]:
-    """The text in a figure, label by label."""
+    """The text in a figure, label by label, and its dark colours: an old figure has others."""
     return [text for text in ElementTree.fromstring(svg).itertext() if text.strip()]
 
 

@@ -1,5 +1,5 @@
-"""Hooks for mkdocs: README.md is the home page, links out of docs/ lead to pages, too, and the
-explorer of the default model is a page.
+"""Hooks for mkdocs: links out of docs/ lead to pages, too, the explorer of the default model is a
+page, formulas and figures are set, and the home page shows what the model does.
 
 On GitHub a lab links to `../llmhard/model.py`; on the site there is a page for each file that is
 linked like that.
@@ -7,6 +7,7 @@ linked like that.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -15,30 +16,38 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from docs_tools import home
 from docs_tools.blocks import LANGUAGES
+from docs_tools.errors import DocsError
+from docs_tools.formulas import FONT, Formulas
 from docs_tools.session import ROOT
+from llmhard import load
 
 HOME = "index.md"
 EXPLORER = "explorer.html"
+MODEL = ROOT / "build" / "explorer" / "model.safetensors"
 SOURCES = "repository"  # the pages of files outside docs/
 NOT_SEARCHED = "---\nsearch: {exclude: true}\n---\n"
 _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 _COG = re.compile(r"^<!-- \[\[\[(?:cog.*?\]\]\]|end\]\]\]) -->$", re.M | re.S)
 _FENCE = re.compile(r"^(`{3,}).*?^\1$", re.M | re.S)
+_IMAGE = re.compile(r'<p><img alt="([^"]*)" src="([^"]*)"(?: title="([^"]*)")? ?/></p>')
+_CODE = re.compile(r"(<pre\b.*?</pre>)|<code>([^<]*)</code>", re.S)
+_HYPHENATED = re.compile(r"[^\s]*[^\s-]-[^\s]*|--[^\s]+")
+_log = logging.getLogger("mkdocs.hooks.site")
+_formulas = Formulas()
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the home page, the explorer, and a page for each file outside docs/ that something
-    links to."""
-    files.append(File.generated(config, HOME, content=_page("README.md")))
+    """Add the explorer, the picture of the home page, and a page for each file outside docs/ that
+    something links to."""
     files.append(File.generated(config, EXPLORER, abs_src_path=str(_explorer())))
-    todo = [
-        "README.md",
-        *(f"docs/{file.src_uri}" for file in files if file.src_uri.endswith(".md")),
-    ]
+    files.append(File.generated(config, home.IMAGE, content=_home_picture()))
+    todo = [f"docs/{file.src_uri}" for file in files if file.src_uri.endswith(".md")]
     seen: set[str] = set()
     while todo:
         origin = todo.pop()
@@ -46,7 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if not path.exists():
             continue  # one of those generated
         for target in _outside(origin, path.read_text(encoding="utf-8")):
-            if target not in seen and target != "README.md":
+            if target not in seen:
                 seen.add(target)
                 todo += [target] if target.endswith(".md") else []
                 files.append(File.generated(config, _place(target), content=_page(target)))
@@ -56,20 +65,60 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Lead the links to the pages of this site, and leave out the cog blocks."""
     origin = _origin(page.file.src_uri)
+    if page.file.src_uri == HOME:
+        markdown = home.filled(markdown, ROOT, load(MODEL))
     if origin.endswith(".md"):
         markdown = _rewritten(origin, page.file.src_uri, markdown)
     return _COG.sub("", markdown)
 
 
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Set the formulas, give each figure its caption, and keep names in code in one piece."""
+    try:
+        html = _formulas.set(html, page.file.src_uri)
+    except DocsError as error:
+        raise PluginError(str(error)) from None
+    return _CODE.sub(_unbroken, _IMAGE.sub(_figure, html))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the font that the formulas need."""
+    if _formulas.characters:
+        _formulas.write_font(Path(config.site_dir) / FONT)
+
+
+def _figure(image: re.Match[str]) -> str:
+    """A figure of an image alone in its paragraph; its title is the caption, or else its text."""
+    alt, source, caption = image[1], image[2], image[3]
+    # What is read below the figure need not be read out twice.
+    return (
+        f'<figure><div><img alt="{alt if caption else ""}" src="{source}" /></div>'
+        f"<figcaption>{caption or alt}</figcaption></figure>"
+    )
+
+
+def _unbroken(code: re.Match[str]) -> str:
+    """Code in a line, whose names are not broken at their hyphens; blocks stay as they are."""
+    if code[1]:
+        return code[1]
+    kept = _HYPHENATED.sub(lambda name: f'<span class="name">{name[0]}</span>', code[2])
+    return f"<code>{kept}</code>"
+
+
 def _explorer() -> Path:
     """The explorer of the default model with its film, which is trained if there is none yet."""
-    folder = ROOT / "build" / "explorer"
-    model, page = folder / "model.safetensors", folder / EXPLORER
-    folder.mkdir(parents=True, exist_ok=True)
-    if not model.with_name(model.name + ".film").exists():
-        _run("train", "--film", "--quiet", "--force", "--out", str(model))
-    _run("explore", str(model), "--force", "--out", str(page))
+    page = MODEL.with_name(EXPLORER)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    if not MODEL.with_name(MODEL.name + ".film").exists():
+        _log.info(f"training the explorer's model: half a minute, once (kept in {MODEL.parent})")
+        _run("train", "--film", "--quiet", "--force", "--out", str(MODEL))
+    _run("explore", str(MODEL), "--force", "--out", str(page))
     return page
+
+
+def _home_picture() -> str:
+    model = load(MODEL)
+    return home.picture(model.attention(home.TEXT), model.next_words(home.TEXT)).svg()
 
 
 def _run(*arguments: str) -> None:
@@ -87,8 +136,6 @@ def _page(path: str) -> str:
 
 def _place(target: str) -> str:
     """The page of a file of the repository, as a path below docs/."""
-    if target == "README.md":
-        return HOME
     if target.startswith("docs/"):
         return target.removeprefix("docs/")
     return f"{SOURCES}/{target.removesuffix('.md')}.md"
@@ -96,8 +143,6 @@ def _place(target: str) -> str:
 
 def _origin(page: str) -> str:
     """The file that a page was made of."""
-    if page == HOME:
-        return "README.md"
     if page.startswith(f"{SOURCES}/"):
         path = page.removeprefix(f"{SOURCES}/")
         return path if (ROOT / path).exists() else path.removesuffix(".md")
@@ -105,10 +150,12 @@ def _origin(page: str) -> str:
 
 
 def _target(origin: str, link: str) -> str | None:
-    """The file of the repository that a link leads to; a folder stands for its README.md."""
+    """The file of the repository that a link leads to; a folder stands for the file that tells what
+    it holds."""
     target = os.path.normpath(PurePosixPath(origin).parent / link).replace(os.sep, "/")
-    if (ROOT / target).is_dir() and (ROOT / target / "README.md").exists():
-        target += "/README.md"
+    for first in ("README.md", "__init__.py"):
+        if (ROOT / target).is_dir() and (ROOT / target / first).exists():
+            target += f"/{first}"
     return target if (ROOT / target).is_file() else None
 
 

@@ -151,7 +151,7 @@ def _folded(text: str) -> Iterator[str]:
 
 
 def _by_hand(text: str) -> Iterator[str]:
-    """Code and numbers that are not written by a block."""
+    """Code and numbers that are not written by a block; a formula may be."""
     made = {
         number
         for stretch in stretches(text)
@@ -162,7 +162,7 @@ def _by_hand(text: str) -> Iterator[str]:
         line = (token.map or [0])[0] + 1
         if line in made:
             continue
-        if token.type in ("fence", "code_block"):
+        if token.type in ("fence", "code_block") and token.info != "math":
             yield f"{line}: code outside of a block; write it with code, shell, prompt ..."
         if token.type == "inline":
             for number in _MEASURABLE.findall(_prose(token)):

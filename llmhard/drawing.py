@@ -1,4 +1,4 @@
-"""Pictures in one look: SVG that is text, one element a line, and reads well on light and dark.
+"""Pictures in one look: SVG that is text, one element a line; it is dark where the screen is.
 
 A Drawing grows with what is put on it. Points are (x, y) in pixels, y downwards; text is
 monospaced, so that its width is known.
@@ -33,8 +33,27 @@ KINDS = {
     "operation": ("#e5f5e8", "#37834a"),
     "loss": ("#fde8e6", "#b93f37"),
 }
+WHITE_FROM = 0.75  # text on so strong a colour is white
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 CURVES = ["#2f6fb7", "#b96e14", "#37834a", "#b93f37", "#7a4fa3"]
+# What each of these colours becomes on a dark screen, as an area and as a line. White is also the
+# text on a strong colour, which is a light one there.
+DARK = {
+    PAPER: ("#1e2129", "#1e2129"),
+    EDGE: ("#3d4250", "#3d4250"),
+    INK: ("#e3e6ec", "#e3e6ec"),
+    MUTED: ("#a9b1bf", "#a9b1bf"),
+    "#ffffff": ("#272c37", "#272c37"),
+    "#e4efff": ("#1d3350", "#1d3350"),
+    "#fff0dc": ("#45331b", "#45331b"),
+    "#e5f5e8": ("#1f3a28", "#1f3a28"),
+    "#fde8e6": ("#4a2623", "#4a2623"),
+    "#2f6fb7": ("#5a97dd", "#7db3f2"),
+    "#b96e14": ("#cf8d3c", "#e5a755"),
+    "#37834a": ("#5aab6e", "#79c98d"),
+    "#b93f37": ("#e6827a", "#f08d85"),
+    "#7a4fa3": ("#a47bcd", "#c39be8"),
+}
 
 
 @dataclass(frozen=True)
@@ -107,10 +126,13 @@ class Drawing:
         self.label(x, y, text)
         return box
 
-    def rectangle(self, box: Box, fill: str, stroke: str = "none", radius: float = 0) -> None:
+    def rectangle(
+        self, box: Box, fill: str, stroke: str = "none", radius: float = 0, opacity: float = 1
+    ) -> None:
+        """A rectangle; what is behind it shows through if its `opacity` is less than 1."""
         corner = (box.left[0], box.top[1])
         self._grow(corner, (box.right[0], box.bottom[1]))
-        self._add(
+        element = self._add(
             "rect",
             x=corner[0],
             y=corner[1],
@@ -120,6 +142,8 @@ class Drawing:
             fill=fill,
             stroke=stroke,
         )
+        if opacity < 1:
+            element.set("fill-opacity", f"{opacity:.3g}")
 
     def label(
         self,
@@ -209,11 +233,20 @@ class Drawing:
         return self.title or "A drawing"
 
     def _repr_svg_(self) -> str:
-        """What a notebook shows: no wider than there is room."""
-        return self.svg().replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
+        """What a notebook shows: no wider than there is room, and light, as its page may be."""
+        root = self._root()
+        root.set("style", "max-width: 100%; height: auto")
+        return _written(root)
 
     def svg(self) -> str:
-        """Return the SVG, one element a line."""
+        """Return the SVG, one element a line. Where the reader prefers dark, its colours are."""
+        root = self._root()
+        style = ET.Element("style")
+        style.text = _dark(root)
+        root.insert(2 if self.title else 0, style)
+        return _written(root)
+
+    def _root(self) -> ET.Element:
         left, top = (low - MARGIN for low in self._low)
         width, height = (
             high - low + 2 * MARGIN for low, high in zip(self._low, self._high, strict=True)
@@ -239,8 +272,7 @@ class Drawing:
             stroke=EDGE,
         )
         root.extend(self._elements)
-        ET.indent(root, " ")
-        return ET.tostring(root, encoding="unicode") + "\n"
+        return root
 
     def _add(self, tag: str, **attributes: float | str) -> ET.Element:
         element = ET.Element(
@@ -255,6 +287,23 @@ class Drawing:
         for point in points:
             self._low = [min(pair) for pair in zip(self._low, point, strict=True)]
             self._high = [max(pair) for pair in zip(self._high, point, strict=True)]
+
+
+def _written(root: ET.Element) -> str:
+    ET.indent(root, " ")
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _dark(root: ET.Element) -> str:
+    """The rules that make the colours below this element dark on a dark screen."""
+    used = {(name, element.get(name)) for element in root.iter() for name in ("fill", "stroke")}
+    rules = [
+        f'[{name}="{light}"] {{ {name}: {dark} }}'
+        for light, both in DARK.items()
+        for name, dark in zip(("fill", "stroke"), both, strict=True)
+        if (name, light) in used
+    ]
+    return "\n".join(["@media (prefers-color-scheme: dark) {", *rules, "}"])
 
 
 def _allowed(text: str) -> str:
@@ -340,15 +389,9 @@ def heat_map(
                 continue
             share = abs(number) / greatest
             box = Box(indent + (j + 0.5) * cell, i * 28.0, cell - 2, 26)
-            drawing.rectangle(box, _blend(share, 0 if number >= 0 else 3), radius=3)
-            drawing.label(box.x, box.y, text, colour="#ffffff" if share > 0.55 else INK)
+            drawing.rectangle(box, CURVES[0 if number >= 0 else 3], radius=3, opacity=share)
+            drawing.label(box.x, box.y, text, colour="#ffffff" if share > WHITE_FROM else INK)
     return drawing
-
-
-def _blend(share: float, curve: int) -> str:
-    """Between nearly white (0) and one of CURVES (1)."""
-    strong = [int(CURVES[curve][i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(245 + (c - 245) * share):02x}" for c in strong)
 
 
 def line_plot(

@@ -141,6 +141,27 @@ def test_a_figure_is_compared_too(checkout):
         assert len(check(checkout)) == count
 
 
+def test_a_figure_may_have_a_caption(checkout):
+    call = 'figure("bar", drawing.bars({"a": 2.5}), "one bar", CAPTION)'
+    path = lab(checkout, "01-a", call.replace("CAPTION", '"The bar\\nof a"'))
+    update(checkout)
+    assert shown(path) == ['![one bar](figures/bar.svg "The bar of a")']
+    lab(checkout, "01-a", call.replace("CAPTION", """'a "bar"'"""))
+    with pytest.raises(DocsError, match="caption"):
+        update(checkout)
+
+
+def test_a_figure_without_the_colours_of_today_is_stale(checkout):
+    lab(checkout, "01-a", 'figure("bar", drawing.bars({"a": 2.5}), "a bar", tolerance=1)')
+    update(checkout)
+    path = checkout / "docs" / "figures" / "bar.svg"
+    svg = path.read_text()
+    path.write_text(re.sub(r"<style>.*?</style>", "", svg, flags=re.S))
+    assert [stale.place for stale in check(checkout)] == ["docs/figures/bar.svg"]
+    update(checkout)
+    assert path.read_text() == svg
+
+
 def test_a_figure_that_no_lab_draws_is_found_and_removed(checkout):
     lab(checkout, "01-a")
     orphan = checkout / "docs" / "figures" / "old.svg"
@@ -519,7 +540,7 @@ def test_what_is_folded_is_set_as_code_and_tables_on_the_site():
     )
     inside = html[html.index("<details>") : html.index("</details>")]
     assert "<summary>What comes out</summary>" in inside
-    assert 'class="highlight"' in inside
+    assert 'class="language-pycon highlight"' in inside
     assert "<table>" in inside
     assert "[[[" not in html
     assert "```" not in html
@@ -632,9 +653,19 @@ def test_what_a_block_writes_is_no_number_typed_by_hand(checkout):
 # ---------------------------------------------------------------- the site
 
 
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory):
+    """A folder with a model for the explorer that has not learned much."""
+    folder = tmp_path_factory.mktemp("explorer")
+    command = [sys.executable, "-m", "llmhard", "train", "--quiet", "--film", "--steps", "30"]
+    subprocess.run([*command, "--out", folder / "model.safetensors"], cwd=ROOT, check=True)
+    return folder
+
+
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, explored):
     """A copy of the documents, beside links to all else, and what builds the site there."""
+    shutil.copytree(explored, tmp_path / "build" / "explorer")
     for path in ROOT.iterdir():
         if path.name not in ("docs", "build", ".git", ".venv"):
             (tmp_path / path.name).symlink_to(path)
@@ -657,7 +688,13 @@ def test_the_site_has_the_labs_the_readme_and_the_sources_and_fetches_nothing(si
     assert "def english_rules" in re.sub(
         "<[^>]*>", "", (built / "repository" / "llmhard" / "grammar.py.html").read_text()
     )
-    assert 'href="training.html"' in (built / "index.html").read_text()
+    index = (built / "index.html").read_text()
+    assert 'href="training.html"' in index
+    assert 'src="home.svg"' in index
+    assert all(f'href="{name}.html"' in index for name in labs.all_labs(ROOT))
+    assert 'href="../training.html"' in (built / "repository" / "index.html").read_text()
+    assert "<math" in (built / "glossary.html").read_text()
+    assert (built / "math.woff2").exists()
     reference = (built / "python.html").read_text()
     methods = [f"LanguageModel.{name}" for name in vars(LanguageModel) if not name.startswith("_")]
     assert len(methods) > 6
@@ -668,16 +705,17 @@ def test_the_site_has_the_labs_the_readme_and_the_sources_and_fetches_nothing(si
 
 
 @pytest.mark.parametrize(
-    ("link", "message"),
+    ("added", "message"),
     [
-        ("03-nothing.md", "03-nothing.md"),
-        ("glossary.md#nothing", "nothing"),
-        ("../llmhard/nothing.py", "nothing.py"),
+        ("[broken](03-nothing.md)", "03-nothing.md"),
+        ("[broken](glossary.md#nothing)", "nothing"),
+        ("[broken](../llmhard/nothing.py)", "nothing.py"),
+        ("One formula is $\\frac{a}$.", "02-tokenizer.md: the formula '\\\\frac{a}'"),
     ],
 )
-def test_a_broken_link_stops_the_site(site, tmp_path, link, message):
+def test_a_broken_link_or_formula_stops_the_site(site, tmp_path, added, message):
     path = tmp_path / "docs" / "02-tokenizer.md"
-    path.write_text(f"{path.read_text()}\n[broken]({link})\n")
+    path.write_text(f"{path.read_text()}\n{added}\n")
     done = site()
     assert done.returncode == 1
     assert message in done.stderr

@@ -1,6 +1,7 @@
 """Drawings and the graphs of Values: what is on them, what is left out, and that they are safe."""
 
 import random
+import re
 from array import array
 from xml.etree import ElementTree
 
@@ -98,6 +99,69 @@ def test_a_heat_map_shows_its_numbers_and_leaves_holes():
     svg = drawing.heat_map([[1.0, None], [0.25, 0.5]], ["r", "s"], ["c", "d"]).svg()
     assert labels(svg).count("0.25") == 1
     assert len(boxes_of(svg)) == 3
+
+
+def luminance(colour):
+    """The relative luminance of WCAG 2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def mixed(colour, behind, share):
+    both = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in (colour, behind)]
+    channels = [round(a * share + b * (1 - share)) for a, b in zip(*both, strict=True)]
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+def shown_colours(dark):
+    """What a colour of drawing.DARK looks like as an area and as a line."""
+    return {light: both if dark else (light, light) for light, both in drawing.DARK.items()}
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_and_lines_can_be_seen_on_a_light_and_on_a_dark_screen(dark):
+    shown = shown_colours(dark)
+    paper = shown[drawing.PAPER][0]
+    assert (luminance(paper) < 0.05) == dark
+    for text in (drawing.INK, drawing.MUTED):
+        assert contrast(shown[text][0], paper) >= 4.5
+    for fill, stroke in drawing.KINDS.values():
+        assert contrast(shown[drawing.INK][0], shown[fill][0]) >= 4.5
+        assert contrast(shown[stroke][1], paper) >= 3
+    for curve in drawing.CURVES:
+        assert contrast(shown[curve][1], paper) >= 3
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_numbers_of_a_heat_map_can_be_read_at_every_strength(dark, sign):
+    shown = shown_colours(dark)
+    paper = shown[drawing.PAPER][0]
+    rows = [[sign * share / 50] for share in range(51)]
+    svg = drawing.heat_map(rows, [""] * 51, ["x"]).svg()
+    elements = list(ElementTree.fromstring(svg).iter())
+    cells = [(e, elements[i + 1]) for i, e in enumerate(elements) if e.get("rx") == "3"]
+    assert len(cells) == 51
+    for cell, number in cells:
+        share, strong = float(cell.get("fill-opacity", 1)), shown[cell.get("fill")][0]
+        assert contrast(shown[number.get("fill")][0], mixed(strong, paper, share)) >= 3, share
+
+
+def test_a_drawing_is_dark_in_a_file_and_stays_light_in_a_notebook():
+    figure = drawing.bars({"</style><script>": 1.0})
+    rules = ElementTree.fromstring(figure.svg()).findall("{*}style")
+    used = set(re.findall(r'(?:fill|stroke)="(#\w+)"', figure._repr_svg_()))
+    assert len(rules) == 1
+    assert used <= drawing.DARK.keys()
+    assert all(f'="{colour}"] {{' in rules[0].text for colour in used)
+    assert "script" not in rules[0].text
+    assert "<style" not in figure._repr_svg_()
 
 
 def test_a_line_plot_draws_its_curves_and_its_floor():
