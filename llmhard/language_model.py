@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from html import escape
 from math import isfinite
 from numbers import Real
@@ -20,7 +21,7 @@ from llmhard.advice import explained, typed
 from llmhard.attention import Attention, read_attention
 from llmhard.autograd import Vector
 from llmhard.corpus import is_text
-from llmhard.film import Camera, Film, film_path
+from llmhard.film import Camera, Film, film_beside, film_path
 from llmhard.model import GPT
 from llmhard.model_file import CheckpointError, ModelFileError, SavedModel
 from llmhard.next_words import END, NextWords, shown
@@ -226,22 +227,9 @@ class LanguageModel:
     def film(self) -> Film | None:
         """The film of its training, from beside its file if it was loaded; None without one."""
         path, self._film_file = self._film_file, None
-        if path and path.exists():
-            self._film = self._read_film(path)
+        if path:
+            self._film = film_beside(path, self.saved, partial(warnings.warn, stacklevel=4))
         return self._film
-
-    def _read_film(self, path: Path) -> Film | None:
-        """The film in a file, if it is this model's; else it is said why not."""
-        try:
-            with explained(f"cannot read the film {path}", ModelFileError):
-                film = Film.load(path)
-        except (OSError, ModelFileError) as error:
-            warnings.warn(str(error), stacklevel=4)
-            return None
-        if film.is_of(self.saved):
-            return film
-        warnings.warn(f"the film {path} is not of this model", stacklevel=4)
-        return None
 
     @property
     def saved(self) -> SavedModel:
