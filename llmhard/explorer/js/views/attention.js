@@ -111,6 +111,8 @@ function looks(page, position, layer, head) {
 
 // ---------------------------------------------------------------- arcs
 
+const SEEN = 0.005; // the least weight that has an arc
+
 /**
  * The room for a word, in pixels: less if there are many.
  *
@@ -160,14 +162,6 @@ function pointedAt(page) {
 }
 
 /**
- * @param {Page} page
- * @param {number} at
- */
-function middleOf(page, at) {
-  return (at + 0.5) * wordWidth(page);
-}
-
-/**
  * What the other words look at, faintly.
  *
  * @param {Page} page
@@ -194,18 +188,22 @@ function strong(page, base) {
  * @param {number} opacity
  */
 function curves(page, from, base, opacity) {
+  const wide = wordWidth(page);
+  const middle = (/** @type {number} */ at) => (at + 0.5) * wide;
   return [...headAt(page, from).weights.data].map((weight, to) =>
-    h("path", {
-      key: `${from} ${to}`,
-      d: arc(middleOf(page, from), middleOf(page, to), base, 34 + 32 * Math.min(from - to, 6)),
-      fill: "none",
-      "stroke-linecap": "round",
-      style: {
-        stroke: to ? hue(to) : "var(--soft)",
-        "stroke-width": `${(14 * weight).toFixed(2)}px`,
-        opacity: weight < 0.005 ? 0 : opacity,
-      },
-    }),
+    weight < SEEN
+      ? null
+      : h("path", {
+          key: `${from} ${to}`,
+          d: arc(middle(from), middle(to), base, 34 + 32 * Math.min(from - to, 6)),
+          fill: "none",
+          "stroke-linecap": "round",
+          style: {
+            stroke: to ? hue(to) : "var(--soft)",
+            "stroke-width": `${(14 * weight).toFixed(2)}px`,
+            opacity,
+          },
+        }),
   );
 }
 
@@ -360,6 +358,8 @@ function matrixRow(page, token, row, show) {
   );
 }
 
+const DEEPEST = 50; // per cent of a tone on which text can still be read, in either theme
+
 /**
  * @param {Page} page
  * @param {number} row
@@ -376,7 +376,7 @@ function cell(page, row, col, x, show) {
     class: "cell",
     "aria-pressed": String(chosen),
     tabindex: chosen ? 0 : -1,
-    style: { "--tone": `var(${tone})`, "--share": `${Math.round(85 * Math.abs(share))}%` },
+    style: { "--tone": `var(${tone})`, "--share": `${Math.round(DEEPEST * Math.abs(share))}%` },
     "aria-label": `${page.token(row)} looks at ${page.token(col)}: ${show === "weights" ? percent(x) : fixed(x, 2)}`,
   });
 }

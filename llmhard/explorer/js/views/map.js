@@ -275,7 +275,7 @@ function boxButton(page, box, { i, isOnPath, share, ...of }) {
     top: `${(100 * box.y) / of.height}%`,
     width: `${(100 * box.w) / of.width}%`,
     height: `${(100 * box.h) / of.height}%`,
-    "--share": `${Math.round(60 * share)}%`,
+    "--share": `${Math.round(50 * share)}%`,
   };
   const chosen = page.state.part === box.path && page.state.run < 0;
   return button([h("span", boxLabel(box)), strip(data)], () => openBox(page, box), {

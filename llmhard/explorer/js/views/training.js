@@ -6,7 +6,7 @@ import { format, percent } from "../numbers.js";
 import { barRow, likeliest } from "./bars.js";
 import { button, choices, figure, heading, slider } from "./controls.js";
 import { h } from "./dom.js";
-import { count, fixed, listed, roughly } from "./format.js";
+import { count, fixed, listed, roughly, whole } from "./format.js";
 import { headColumns, headPicture, headsOf } from "./heads.js";
 import { weightPicker, weightShown } from "./weights.js";
 
@@ -106,7 +106,7 @@ function player(page, film, at) {
     slider({
       name: "Step of the training",
       value: at,
-      shown: `${step.toLocaleString("en")} of ${last.toLocaleString("en")}`,
+      shown: `${whole(step)} of ${whole(last)}`,
       min: 0,
       max: film.length - 1,
       step: 1,
@@ -252,7 +252,7 @@ function axes(steps, most, place) {
       h(
         "text.tick",
         { x: place(step, 0)[0], y: CURVE.height - 8, "text-anchor": "middle", key: `x${step}` },
-        step.toLocaleString("en"),
+        whole(step),
       ),
     ),
     ...losses.flatMap((loss) => [
@@ -353,7 +353,7 @@ function knew(film, at) {
 function learnedSays(step) {
   return step === null || step === undefined
     ? "never steadily"
-    : `from step ${step.toLocaleString("en")} on`;
+    : `from step ${whole(step)} on`;
 }
 
 /**
@@ -453,7 +453,7 @@ function wordMap(page, film, at) {
           "aria-hidden": "true",
         },
         places.map((place) => dot(page, place, classes, scale)),
-        (together ?? 0) > NAMED ? classes.map((name, i) => centre(name, i, places, scale)) : null,
+        (together ?? 0) > NAMED ? apart(centres(classes, places, scale)).map(className) : null,
       ),
     ),
   );
@@ -498,29 +498,50 @@ function classColour(i) {
 }
 
 /**
- * The name of a class in the middle of its words.
+ * @typedef {{name: string, x: number, y: number}} Name
  *
- * @param {string} name
- * @param {number} i
+ * The names of the classes, in the middle of their words.
+ *
+ * @param {string[]} classes
  * @param {Place[]} places
  * @param {number} scale
+ * @returns {Name[]}
  */
-function centre(name, i, places, scale) {
-  const own = places.filter(({ kind }) => kind === name);
-  const middle = (/** @type {"x" | "y"} */ axis) =>
-    round((scale * own.reduce((sum, place) => sum + place[axis], 0)) / Math.max(1, own.length));
-  return h(
-    "text.class-name",
-    {
-      key: `class ${name}`,
-      "text-anchor": "middle",
-      style: {
-        transform: `translate(${middle("x")}px, ${middle("y")}px)`,
-        "--hue": classColour(i),
-      },
-    },
-    name,
-  );
+function centres(classes, places, scale) {
+  return classes.map((name) => {
+    const own = places.filter(({ kind }) => kind === name);
+    const middle = (/** @type {"x" | "y"} */ axis) =>
+      (scale * own.reduce((sum, place) => sum + place[axis], 0)) / Math.max(1, own.length);
+    return { name, x: middle("x"), y: middle("y") };
+  });
+}
+
+const NAME = { letter: 9, height: 19 }; // the room of a name, in units of the map
+
+/**
+ * Move names down that lie on one above them.
+ *
+ * @param {Name[]} names
+ * @returns {Name[]}
+ */
+function apart(names) {
+  /** @type {Name[]} */
+  const placed = [];
+  for (const name of [...names].sort((a, b) => a.y - b.y)) {
+    const isOn = (/** @type {Name} */ other) =>
+      Math.abs(other.y - name.y) < NAME.height &&
+      Math.abs(other.x - name.x) < (NAME.letter * (other.name.length + name.name.length)) / 2;
+    for (const other of placed) if (isOn(other)) name.y = other.y + NAME.height;
+    placed.push(name);
+    placed.sort((a, b) => a.y - b.y); // each is compared with those from above to below
+  }
+  return placed;
+}
+
+/** @param {Name} name */
+function className({ name, x, y }) {
+  const style = { transform: `translate(${round(x)}px, ${round(y)}px)` };
+  return h("text.class-name", { key: `class ${name}`, "text-anchor": "middle", style }, name);
 }
 
 // ---------------------------------------------------------------- one weight through the training
@@ -549,7 +570,7 @@ function weightThrough(page, film, at) {
       h(
         "p",
         "After step ",
-        now.step.toLocaleString("en"),
+        whole(now.step),
         " it is ",
         h("b.number", format(now.weight)),
         ". ",
