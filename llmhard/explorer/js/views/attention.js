@@ -3,7 +3,7 @@
 import { largest, percent } from "../numbers.js";
 import { button, choices, figure, heading, linkTo, revealing, wordOf } from "./controls.js";
 import { h, keepingInView, roving } from "./dom.js";
-import { fixed, listed, roughly } from "./format.js";
+import { count, fixed, listed, roughly } from "./format.js";
 import { hue } from "./page.js";
 import { chosenHead, headColumns, headPicture, headsOf } from "./heads.js";
 import { arc, cells } from "./svg.js";
@@ -26,7 +26,7 @@ export function attentionView(page) {
       "To guess what follows ",
       wordOf(page.token(page.position)),
       ", the model may look back at all that came before. Each of its ",
-      h("b", `${headsOf(page).length} heads`),
+      h("b", count(headsOf(page).length, "head")),
       ` divides 100\u00a0% of its attention among them. Point at a ${page.unit} to see where that goes.`,
     ),
     gallery(page),
@@ -240,7 +240,9 @@ function story(page) {
     " this head puts ",
     h("b", looks(page, pointedAt(page), layer, head)),
     ". ",
-    pointedAt(page) < page.trace.positions.length - 1 ? "It cannot see the words after it. " : "",
+    pointedAt(page) < page.trace.positions.length - 1
+      ? page.inUnits("It cannot see the words after it. ")
+      : "",
     linkTo(page, { view: "change" }, "What if this head were off?"),
   );
 }
@@ -269,7 +271,7 @@ function matrixTitle(page) {
     "div",
     { key: "title" },
     choices("What the matrix shows", [...SHOWS], show, (show) => page.set({ show })),
-    h("p.soft.small.says", EXPLAINED[show] ?? ""),
+    h("p.soft.small.says", page.inUnits(EXPLAINED[show] ?? "")),
   );
 }
 
@@ -290,7 +292,7 @@ function table(page, show) {
     { key: "table" },
     h(
       "table",
-      { class: `matrix${n > 8 ? " dense" : ""}`, on: { keydown: alongMatrix } },
+      { class: `matrix${n > 8 ? " dense" : ""} of-${page.unit}s`, on: { keydown: alongMatrix } },
       h(
         "caption.unseen",
         `Attention ${show} of head ${head} of layer ${layer}; rows look at columns`,
@@ -350,7 +352,7 @@ function matrixRow(page, token, row, show) {
       col > row
         ? h(
             "td",
-            { key: `${col}`, class: "masked", title: "Masked: this word comes later" },
+            { key: `${col}`, class: "masked", title: page.inUnits("Masked: this word comes later") },
             h("span.unseen", "masked"),
           )
         : h("td", { key: `${col}` }, cell(page, row, col, data[col], show)),

@@ -30,7 +30,7 @@ function loop(x, base, height) {
 /**
  * @typedef {Object} Cells
  * @property {string} key
- * @property {string} says  what the numbers are, for those who do not see them
+ * @property {string} says  what the numbers are, for those who do not see them; "" where it is said already
  * @property {ArrayLike<number>} data  row after row
  * @property {number} cols
  * @property {number} [most]  the size of a number in full colour; else the largest there is
@@ -62,7 +62,10 @@ export function cells(cells) {
     class: `cells ${cells.class ?? ""}`,
     style: { "aspect-ratio": `${cols} / ${rows}`, "--cols": cols, "--rows": rows },
   };
-  if (!choose) return h("div", { ...props, role: "img", "aria-label": says }, canvas);
+  if (!choose) {
+    const told = says ? { role: "img", "aria-label": says } : { "aria-hidden": "true" };
+    return h("div", { ...props, ...told }, canvas);
+  }
   const on = {
     click: (/** @type {any} */ event) =>
       choose(Math.min(under(event, cols, rows), data.length - 1)),

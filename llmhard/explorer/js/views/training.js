@@ -32,6 +32,7 @@ export function trainingView(page) {
   return [
     heading("How it learned", lead),
     player(page, film, at),
+    keptNotice(film, at),
     h("div.columns.even", { key: "top" }, curve(page, film, at), wrote(page, film, at)),
     h(
       "div.columns.even",
@@ -143,6 +144,23 @@ function advance(page, film) {
   else page.set({ snapshot: at + 1 });
 }
 
+/**
+ * Say that the run went on after the step that the page's own model is from, if it did.
+ *
+ * @param {Film} film
+ * @param {number} at
+ */
+function keptNotice(film, at) {
+  const { kept, curve } = film.data;
+  const { step } = film.snapshot(at);
+  if (kept === curve[curve.length - 1][0]) return null;
+  return h(
+    "p.notice.calm",
+    { key: "kept" },
+    `The model that was saved, and that the rest of this page shows, is the one after step ${whole(kept)}: it did best on held-out sentences. The run went on, and this film shows it to the end; you see the model after step ${whole(step)}.`,
+  );
+}
+
 // ---------------------------------------------------------------- the loss
 
 const CURVE = { width: 480, height: 230, left: 38, bottom: 26, top: 10, right: 12 };
@@ -215,7 +233,7 @@ function keptMark(film, place) {
     "g",
     { key: "kept" },
     h("line.kept", { x1: x, x2: x, y1: CURVE.top, y2: CURVE.height - CURVE.bottom }),
-    h("text.tick", { x: x - 5, y: CURVE.top + 10, "text-anchor": "end" }, "this page\u2019s model"),
+    h("text.tick", { x: x - 5, y: CURVE.top + 10, "text-anchor": "end" }, "saved"),
   );
 }
 
@@ -488,8 +506,17 @@ function dot(page, { token, x, y, kind }, classes, scale) {
       { r: isRead ? 7 : 4 },
       h("title", `${page.next(token)}${kind ? ` (${kind})` : ""}`),
     ),
-    isRead ? h("text", { x: 9, y: 4 }, page.next(token)) : null,
+    isRead ? h("text", beside(x * scale), page.next(token)) : null,
   );
+}
+
+/**
+ * Where a dot's name is: on the right of it or, near the right edge, on the left.
+ *
+ * @param {number} x  of the dot
+ */
+function beside(x) {
+  return x < 0.3 * MAP_SIZE ? { x: 9, y: 4 } : { x: -9, y: 4, "text-anchor": "end" };
 }
 
 /** @param {number} i */
