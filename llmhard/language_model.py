@@ -21,7 +21,7 @@ from llmhard.advice import explained, typed
 from llmhard.attention import Attention, read_attention
 from llmhard.autograd import Vector
 from llmhard.corpus import is_text
-from llmhard.film import Camera, Film, film_beside, film_path
+from llmhard.film import SNAPSHOTS, Camera, Film, film_beside, film_path
 from llmhard.model import GPT
 from llmhard.model_file import CheckpointError, ModelFileError, SavedModel
 from llmhard.next_words import END, NextWords, shown
@@ -66,7 +66,7 @@ def train(
     block_size: int = 16,
     keep: Keep | None = None,
     threads: int | None = None,
-    film: int | None = None,
+    film: int | bool | None = None,
     progress: bool = True,
 ) -> LanguageModel:
     """Train a GPT on sentences and return it.
@@ -96,8 +96,8 @@ def train(
             last step; by default best if sentences are held out.
         threads: How many threads share a step's sentences, by default as many as there are cores;
             the model is the same whatever their number.
-        film: How many snapshots of the training to keep, for the explorer's film; about 24 are
-            enough. Each takes 113 KB for a model of the default size.
+        film: How many snapshots of the training to keep, for the explorer's film; True keeps 24,
+            which are enough. Each takes 113 KB for a model of the default size.
         progress: Whether to show how far it is.
 
     Raises:
@@ -135,8 +135,9 @@ def train(
     for notice in prepared.notices():
         warnings.warn(notice, stacklevel=2)
     camera = None
-    if film is not None:
-        camera = Camera(prepared.config, prepared.tokenizer, recipe.steps, _whole("film", film))
+    if film is not None and film is not False:
+        snapshots = SNAPSHOTS if film is True else _whole("film", film)
+        camera = Camera(prepared.config, prepared.tokenizer, recipe.steps, snapshots)
     trainer = prepared.trainer(threads)
     _run(trainer, camera, progress)
     record = checkpoint.record(prepared.encoded.record, trainer, __version__)
