@@ -788,6 +788,19 @@ REFUSED = """Object.defineProperty(window, "localStorage", {
 })"""
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_full_context_shows_what_is_chosen_and_whose_row_it_is(visit, width):
+    text = "+".join(["the", "dogs", "by", "the", "pond"] * 3)
+    page = visit(f"view=attention&text={text}&number=13", width=width)
+    for view, chosen in (("attention", ".cell[aria-pressed=true]"), ("lens", ".guess")):
+        page.locator(f".views a[href*='view={view}']").click()
+        page.wait_for_timeout(100)
+        edges = "(e) => [e.getBoundingClientRect().left, e.getBoundingClientRect().right]"
+        _, right = page.locator("main table tbody th").last.evaluate(edges)
+        left, end = page.locator(f"main table {chosen}[aria-pressed=true]").first.evaluate(edges)
+        assert 0 < right <= left < end <= width, view
+
+
 @pytest.fixture
 def context(browser):
     """For pages that are opened again: what they keep is kept in it."""
@@ -855,7 +868,7 @@ HARD_TO_READ = """() => {
   };
   const hasText = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.nodeValue.trim());
   const all = [...document.querySelectorAll("#page *")].filter((e) => hasText(e) && e.offsetParent
-    !== null && !e.closest(".unseen, :disabled, option, title, .later"));
+    !== null && !e.closest(".unseen, :disabled, option, title"));
   if (all.length < 20) return ["there is hardly any text"];
   return all.filter((e) => contrast(e) < 4.5)
     .map((e) => `${e.className} ${e.textContent}: ${contrast(e).toFixed(2)}`);
@@ -876,7 +889,13 @@ def test_all_text_can_be_read(visit, dark):
         "change",
         "film",
     ]
-    for view in [*views, "truth&text=seven+ducks+swims", "change&changes=head:0.0,positions"]:
+    for view in [
+        *views,
+        f"truth&text={'the+dogs+' * 9}",
+        "attention&position=2",
+        "truth&text=seven+ducks+swims",
+        "change&changes=head:0.0,positions",
+    ]:
         page.evaluate("(view) => { location.hash = `view=${view}`; }", view)
         page.wait_for_function("(view) => location.hash.includes(view)", arg=view.partition("&")[0])
         page.wait_for_timeout(100)

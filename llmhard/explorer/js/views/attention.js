@@ -38,8 +38,8 @@ export function attentionView(page) {
       arcs(page),
     ),
     h(
-      "div.columns.even",
-      { key: "columns" },
+      "div",
+      { key: "columns", class: `columns ${isDense(page) ? "wide-left" : "even"}` },
       h(
         "section",
         { key: "matrix", "aria-label": "Attention as a matrix" },
@@ -275,6 +275,11 @@ function matrixTitle(page) {
   );
 }
 
+/** Whether the matrix is so large that its cells must be small. @param {Page} page */
+function isDense(page) {
+  return page.trace.positions.length > 8;
+}
+
 /** @param {Page} page */
 function matrix(page) {
   return page.state.show === "mixture" ? mixtures(page) : table(page, page.state.show);
@@ -285,14 +290,13 @@ function matrix(page) {
  * @param {"weights" | "scores"} show
  */
 function table(page, show) {
-  const n = page.trace.positions.length;
   const { layer, head } = chosenHead(page);
   return h(
     "div.scroll",
-    { key: "table" },
+    { key: "table", draw: keepingInView("[aria-pressed=true]", `${page.position} ${lookedAt(page)}`) },
     h(
       "table",
-      { class: `matrix${n > 8 ? " dense" : ""} of-${page.unit}s`, on: { keydown: alongMatrix } },
+      { class: `matrix${isDense(page) ? " dense" : ""} of-${page.unit}s`, on: { keydown: alongMatrix } },
       h(
         "caption.unseen",
         `Attention ${show} of head ${head} of layer ${layer}; rows look at columns`,
