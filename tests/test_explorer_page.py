@@ -75,6 +75,17 @@ def state(page):
     return page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
 
+GONE = """(fragment) => new Promise((done) => {
+  addEventListener("popstate", () => setTimeout(done, 100), {once: true});
+  location.hash = fragment;
+})"""
+
+
+def go(page, fragment):
+    """Follow a link to another state of the page."""
+    page.evaluate(GONE, fragment)
+
+
 def has_measured(page):
     """Wait until no figure in the view is an ellipsis."""
     for _ in range(200):
@@ -896,9 +907,7 @@ def test_all_text_can_be_read(visit, dark):
         "truth&text=seven+ducks+swims",
         "change&changes=head:0.0,positions",
     ]:
-        page.evaluate("(view) => { location.hash = `view=${view}`; }", view)
-        page.wait_for_function("(view) => location.hash.includes(view)", arg=view.partition("&")[0])
-        page.wait_for_timeout(100)
+        go(page, f"view={view}")
         assert page.evaluate(HARD_TO_READ) == [], view
 
 
@@ -968,8 +977,7 @@ def test_a_model_of_another_text_has_all_views_but_the_truth(browser, others, na
 def test_a_model_of_characters_speaks_of_characters(browser, others):
     with opened(browser, others / "characters.html") as page:
         for view in ("next", "attention", "map"):
-            page.evaluate("(view) => { location.hash = `view=${view}`; }", view)
-            page.wait_for_function("(view) => location.hash.includes(view)", arg=view)
+            go(page, f"view={view}")
             assert "word" not in page.locator("main").inner_text().lower(), view
 
 
