@@ -15,13 +15,14 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Self
 
 from llmhard import tensor_file
+from llmhard.advice import explained, typed
 from llmhard.autograd import Matrix, Vector, no_grad
 from llmhard.model import GPT, Config
 from llmhard.model_file import ModelFileError, SavedModel, describe, read_description
@@ -233,6 +234,35 @@ class Film:
 
     def _model(self, numbers: Vector) -> GPT:
         return GPT(self.config, _matrices(numbers, self.config.shapes()))
+
+
+def read_film(path: Path, saved: SavedModel) -> Film:
+    """Return the film in a file.
+
+    Raises OSError if it cannot be read, ModelFileError if it is none or of another model.
+    """
+    named = typed().file(path)
+    with explained(f"cannot read the film {named}", ModelFileError):
+        film = Film.load(path)
+    if film.is_of(saved):
+        return film
+    raise ModelFileError(
+        f"the film {named} is not of this model; train --film keeps one beside the model it saves"
+    )
+
+
+def film_beside(path: Path, saved: SavedModel, say: Callable[[str], None]) -> Film | None:
+    """Return the film in a file that may be there, if it is this model's.
+
+    A model can do without one, so what is wrong with it is only said.
+    """
+    if not path.exists():
+        return None
+    try:
+        return read_film(path, saved)
+    except (OSError, ModelFileError) as error:
+        say(str(error))
+        return None
 
 
 def check_order(steps: Sequence[int], last: int) -> None:

@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from html import escape
 from math import isfinite
 from numbers import Real
@@ -20,7 +21,7 @@ from llmhard.advice import explained, typed
 from llmhard.attention import Attention, read_attention
 from llmhard.autograd import Vector
 from llmhard.corpus import is_text
-from llmhard.film import Camera, Film, film_path
+from llmhard.film import SNAPSHOTS, Camera, Film, film_beside, film_path
 from llmhard.model import GPT
 from llmhard.model_file import CheckpointError, ModelFileError, SavedModel
 from llmhard.next_words import END, NextWords, shown
@@ -71,7 +72,7 @@ def train(
     block_size: int = 16,
     keep: Keep | None = None,
     threads: int | None = None,
-    film: int | None = None,
+    film: int | bool | None = None,
     progress: bool = True,
 ) -> LanguageModel:
     """Train a GPT on sentences and return it.
@@ -101,8 +102,8 @@ def train(
             last step; by default best if sentences are held out.
         threads: How many threads share a step's sentences, by default as many as there are cores;
             the model is the same whatever their number.
-        film: How many snapshots of the training to keep, for the explorer's film; about 24 are
-            enough. Each takes 113 KB for a model of the default size.
+        film: How many snapshots of the training to keep, for the explorer's film; True keeps 24,
+            which are enough. Each takes 113 KB for a model of the default size.
         progress: Whether to show how far it is.
 
     Raises:
@@ -140,8 +141,9 @@ def train(
     for notice in prepared.notices():
         warnings.warn(notice, stacklevel=2)
     camera = None
-    if film is not None:
-        camera = Camera(prepared.config, prepared.tokenizer, recipe.steps, _whole("film", film))
+    if film is not None and film is not False:
+        snapshots = SNAPSHOTS if film is True else _whole("film", film)
+        camera = Camera(prepared.config, prepared.tokenizer, recipe.steps, snapshots)
     trainer = prepared.trainer(threads)
     _run(trainer, camera, progress)
     record = checkpoint.record(prepared.encoded.record, trainer, __version__)
@@ -237,22 +239,9 @@ class LanguageModel:
     def film(self) -> Film | None:
         """The film of its training, from beside its file if it was loaded; None without one."""
         path, self._film_file = self._film_file, None
-        if path and path.exists():
-            self._film = self._read_film(path)
+        if path:
+            self._film = film_beside(path, self.saved, partial(warnings.warn, stacklevel=4))
         return self._film
-
-    def _read_film(self, path: Path) -> Film | None:
-        """The film in a file, if it is this model's; else it is said why not."""
-        try:
-            with explained(f"cannot read the film {path}", ModelFileError):
-                film = Film.load(path)
-        except (OSError, ModelFileError) as error:
-            warnings.warn(str(error), stacklevel=4)
-            return None
-        if film.is_of(self.saved):
-            return film
-        warnings.warn(f"the film {path} is not of this model", stacklevel=4)
-        return None
 
     @property
     def saved(self) -> SavedModel:

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+import small_run
 from browser import chromium
 from hypothesis import settings
 
@@ -40,6 +41,14 @@ def browser():
     """A browser for the tests of a file; they are skipped without one."""
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """The file of sentences that a small run (small_run.py) learns from."""
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(small_run.SENTENCES))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_run import ENV, RECIPE, SIZES
 
 from llmhard import checkpoint, cli, corpus, model_file, tensor_file
 from llmhard.adam import Adam
@@ -21,21 +22,6 @@ from llmhard.model_file import ModelFileError
 from llmhard.recipe import Recipe
 from llmhard.trainer import Trainer
 from llmhard.training_record import DataRecord
-
-CHECKOUT = Path(cli.__file__).parents[2]
-ENV = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-SIZES = ["--n-layer", "1", "--n-embd", "8", "--n-head", "2", "--block-size", "8"]
-RECIPE = ["--steps", "60", "--batch-size", "3", "--warmup", "4", "--weight-decay", "0.1",
-          "--average", "0.5"]  # fmt: skip
-SENTENCES = [f"the {a} {b} the {c}" for a in ["cat", "dog", "cow"] for b in ["saw", "bit"]
-             for c in ["hen", "fox", "owl"]]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("\n".join(SENTENCES))
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,17 @@ def state(page):
     return page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
 
 
+GONE = """(fragment) => new Promise((done) => {
+  addEventListener("popstate", () => setTimeout(done, 100), {once: true});
+  location.hash = fragment;
+})"""
+
+
+def go(page, fragment):
+    """Follow a link to another state of the page."""
+    page.evaluate(GONE, fragment)
+
+
 def has_measured(page):
     """Wait until no figure in the view is an ellipsis."""
     for _ in range(200):
@@ -709,8 +720,8 @@ def test_random_use_breaks_nothing(visit, seed):
 NAMELESS = """[...document.querySelectorAll("button, a, input, select, [tabindex]")]
   .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
   .map((e) => e.outerHTML)"""
-SMALL = """[...document.querySelectorAll("button, select, input")]
-  .filter((e) => e.getBoundingClientRect().height && e.getBoundingClientRect().height < 22)
+SMALL = """[...document.querySelectorAll("button, select, input, .views a")]
+  .filter((e) => e.getBoundingClientRect().height && e.getBoundingClientRect().height < 39.9)
   .map((e) => e.outerHTML.slice(0, 100))"""
 
 
@@ -783,6 +794,123 @@ def test_the_theme_can_be_chosen(visit):
     assert len(colours) == 2
 
 
+REFUSED = """Object.defineProperty(window, "localStorage", {
+  get() { throw new DOMException("refused", "SecurityError"); }
+})"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_full_context_shows_what_is_chosen_and_whose_row_it_is(visit, width):
+    text = "+".join(["the", "dogs", "by", "the", "pond"] * 3)
+    page = visit(f"view=attention&text={text}&number=13", width=width)
+    for view, chosen in (("attention", ".cell[aria-pressed=true]"), ("lens", ".guess")):
+        page.locator(f".views a[href*='view={view}']").click()
+        page.wait_for_timeout(100)
+        edges = "(e) => [e.getBoundingClientRect().left, e.getBoundingClientRect().right]"
+        _, right = page.locator("main table tbody th").last.evaluate(edges)
+        left, end = page.locator(f"main table {chosen}[aria-pressed=true]").first.evaluate(edges)
+        assert 0 < right <= left < end <= width, view
+
+
+@pytest.fixture
+def context(browser):
+    """For pages that are opened again: what they keep is kept in it."""
+    with browser.new_context(color_scheme="dark", offline=True) as context:
+        yield context
+
+
+def theme_of(page):
+    """What the button says and what one sees."""
+    button = page.get_by_role("button", name=re.compile("^Colours"))
+    return button, page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+def test_the_chosen_theme_is_there_the_next_time(context, file):
+    page = context.new_page()
+    page.goto(file.as_uri())
+    button, dark = theme_of(page)
+    assert button.get_attribute("aria-label") == "Colours: auto"  # what the system has
+    button.click()
+    _, light = theme_of(page)
+    assert light != dark
+    page.goto(file.as_uri() + "#view=lens")
+    again = context.new_page()
+    again.goto(file.as_uri())
+    button, background = theme_of(again)
+    assert (button.get_attribute("aria-label"), background) == ("Colours: light", light)
+    again.evaluate("localStorage.setItem('llmhard-theme', 'mauve')")
+    again.reload()
+    assert theme_of(again)[1] == dark
+
+
+def test_without_a_place_to_keep_it_the_theme_holds_for_now(context, file):
+    page = context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    page.add_init_script(REFUSED)
+    page.goto(file.as_uri())
+    for theme in ("light", "dark", "auto"):
+        button, _ = theme_of(page)
+        button.click()
+        assert button.get_attribute("aria-label") == f"Colours: {theme}"
+    assert page.locator("button.bar").count() > 4
+
+
+HARD_TO_READ = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data].map((c) => c / 255);
+  };
+  const over = (top, below) => [0, 1, 2].map((c) => top[c] * top[3] + below[c] * (1 - top[3]));
+  const around = (e) => e ? [e, ...around(e.parentElement)] : [];
+  const paper = (e) => around(e).map((e) => rgba(getComputedStyle(e).backgroundColor))
+    .reverse().reduce((below, top) => over(top, below), [1, 1, 1]);
+  const luminance = (color) => color
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const contrast = (e) => {
+    const style = getComputedStyle(e), below = paper(e instanceof SVGElement ? e.parentElement : e);
+    const [r, g, b, a] = rgba(e instanceof SVGElement ? style.fill : style.color);
+    const opacity = around(e).reduce((all, e) => all * getComputedStyle(e).opacity, a);
+    const both = [over([r, g, b, opacity], below), below].map(luminance).sort((a, b) => b - a);
+    return (both[0] + 0.05) / (both[1] + 0.05);
+  };
+  const hasText = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.nodeValue.trim());
+  const all = [...document.querySelectorAll("#page *")].filter((e) => hasText(e) && e.offsetParent
+    !== null && !e.closest(".unseen, :disabled, option, title"));
+  if (all.length < 20) return ["there is hardly any text"];
+  return all.filter((e) => contrast(e) < 4.5)
+    .map((e) => `${e.className} ${e.textContent}: ${contrast(e).toFixed(2)}`);
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_can_be_read(visit, dark):
+    page = visit(dark=dark)
+    views = [
+        "next",
+        "truth",
+        "attention",
+        "attention&show=scores",
+        "map",
+        "backward",
+        "lens",
+        "change",
+        "film",
+    ]
+    for view in [
+        *views,
+        f"truth&text={'the+dogs+' * 9}",
+        "attention&position=2",
+        "truth&text=seven+ducks+swims",
+        "change&changes=head:0.0,positions",
+    ]:
+        go(page, f"view={view}")
+        assert page.evaluate(HARD_TO_READ) == [], view
+
+
 def test_nothing_moves_for_those_who_ask_for_that(visit):
     still = visit("view=backward")
     moving = visit("view=backward", still=False)
@@ -844,3 +972,27 @@ def test_a_model_of_another_text_has_all_views_but_the_truth(browser, others, na
         if name == "characters":
             page.fill("#text", "a n")
             assert page.locator("button.token").all_inner_texts()[2].startswith("␣")
+
+
+def test_a_model_of_characters_speaks_of_characters(browser, others):
+    with opened(browser, others / "characters.html") as page:
+        for view in ("next", "attention", "map"):
+            go(page, f"view={view}")
+            assert "word" not in page.locator("main").inner_text().lower(), view
+
+
+@pytest.mark.parametrize("layers", [1, 8])
+def test_a_model_of_one_layer_or_many_fits(browser, tmp_path, tiny, layers):
+    config = Config(tiny.tokenizer.vocab_size, n_layer=layers, n_embd=8, n_head=1, block_size=8)
+    model = GPT.initialize(config, random.Random(1))
+    explorer.write(tmp_path / "e.html", model_file.SavedModel(model, tiny.tokenizer, ()))
+    cut = """[...document.querySelectorAll(".box > span")]
+      .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent)"""
+    for width in (1280, 390):
+        with opened(browser, tmp_path / "e.html", width=width, fragment="#view=map") as page:
+            assert page.locator(".box").count() == layers + 5
+            assert page.evaluate(cut) == []
+            page.get_by_role("link", name="Attention", exact=True).click()
+            heads = "1 head" if layers == 1 else "8 heads"
+            assert page.locator(".lead b").inner_text() == heads
+            assert page.evaluate("document.documentElement.scrollWidth") <= width

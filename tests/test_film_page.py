@@ -1,7 +1,9 @@
 """The film in the page: film.js decodes in a real browser what Python kept."""
 
+import copy
 import json
 import random
+import re
 import struct
 from base64 import b64decode
 
@@ -9,16 +11,16 @@ import pytest
 from browser import opened
 from test_film_measures import film_of
 
-from llmhard import cli, grammar, model_file
+from llmhard import cli, explorer, grammar, model_file
 from llmhard.explorer import page as pages
 from llmhard.explorer.data import contents
 from llmhard.explorer.film_data import film_contents
-from llmhard.film import Film
+from llmhard.film import Film, fingerprint
 from llmhard.model_file import SavedModel
 from llmhard.recipe import Recipe
 from llmhard.sampler import Reader
 from llmhard.tokenizer import CharTokenizer, Tokenizer
-from llmhard.word_map import classes_of, map_axes, placed
+from llmhard.word_map import CLASSES, classes_of, map_axes, placed
 
 ENTRY = """
 import { Film } from "./film.js";
@@ -178,6 +180,74 @@ def test_a_text_of_ones_own(browser, tmp_path, kind):
         places = page.evaluate("llm.film.positions(2)")
         assert len(places) == len(film.tokenizer.words)
         assert {place["kind"] for place in places} == {None}
+
+
+# ---------------------------------------------------------------- the view
+
+
+@pytest.fixture(scope="module")
+def page_file(film, tmp_path_factory):
+    path = tmp_path_factory.mktemp("view") / "explorer.html"
+    explorer.write(path, saved_of(film), film=film)
+    return path
+
+
+LYING_ON_EACH_OTHER = """(() => {
+  const names = [...document.querySelectorAll(".class-name")];
+  const boxes = names.map((e) => [e.textContent, e.getBoundingClientRect()]);
+  const on = boxes.flatMap(([a, x], i) => boxes.slice(i + 1).filter(([b, y]) => x.left < y.right
+    && y.left < x.right && x.top + 4 < y.bottom && y.top + 4 < x.bottom).map(([b]) => [a, b]));
+  return [names.length, on];
+})()"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_names_of_classes_do_not_lie_on_each_other(browser, film, page_file, tmp_path, width):
+    text = page_file.read_text(encoding="utf-8")
+    always = f'"together":[{",".join("1" * len(film))}]'  # or names are shown late in a run only
+    text, n = re.subn(r'"together":\[[^]]*\]', always, text)
+    assert n == 2
+    (tmp_path / "named.html").write_text(text, encoding="utf-8")
+    for at in range(len(film)):
+        fragment = f"#view=film&snapshot={at}"
+        with opened(browser, tmp_path / "named.html", width=width, fragment=fragment) as page:
+            names, on_each_other = page.evaluate(LYING_ON_EACH_OTHER)
+            assert on_each_other == [], at
+            assert names == len(CLASSES)
+
+
+def test_a_run_that_went_on_after_its_best_step_says_so(browser, film, page_file, tmp_path):
+    text = page_file.read_text(encoding="utf-8")
+    with opened(browser, page_file, fragment="#view=film") as page:
+        assert page.locator(".notice").count() == 0
+    assert text.count('"kept":900') == 1
+    other = tmp_path / "other.html"
+    other.write_text(text.replace('"kept":900', '"kept":321'), encoding="utf-8")
+    with opened(browser, other, fragment="#view=film") as page:
+        notice = page.locator(".notice").inner_text()
+        assert "is the one after step 321: it did best on held-out sentences" in notice
+        assert "you see the model after step 900" in notice
+        page.locator("input[type=range]").fill("1")
+        step = film.snapshots[1].step
+        assert f"you see the model after step {step}." in page.locator(".notice").inner_text()
+
+
+def test_a_film_of_one_snapshot(browser, film, tmp_path):
+    tracks = copy.deepcopy(film.tracks)
+    for track in tracks.values():
+        track.wholes = track.wholes[: sum(track.widths)]
+        track.units = track.units[: len(track.widths)]
+    saved = saved_of(film)
+    one = Film(
+        film.config, film.tokenizer, film.records, fingerprint(saved.model), film.snapshots[:1],
+        tracks,
+    )  # fmt: skip
+    explorer.write(tmp_path / "one.html", saved, film=one)
+    with opened(browser, tmp_path / "one.html", fragment="#view=film") as page:
+        assert "0 of 0" in page.locator(".player").inner_text()
+        page.get_by_role("button", name="Play").click()
+        page.get_by_role("button", name="Play").wait_for(timeout=5000)  # it is at its end
+        assert page.locator(".dot-of").count() > 200
 
 
 # ---------------------------------------------------------------- the command

@@ -72,6 +72,7 @@ def folder(tmp_path, monkeypatch):
     [
         ({"steps": 7}, ["--steps", "7"]),
         ({"steps": 5, "seed": -3, "film": 3}, ["--steps", "5", "--seed", "-3", "--film", "3"]),
+        ({"steps": 30, "film": True}, ["--steps", "30", "--film"]),
         ({"steps": 3, "tokenizer": "char"}, ["--steps", "3", "--tokenizer", "char"]),
         (
             {"steps": 4, "lr": 1, "batch_size": 2, "warmup": 1, "average": 0.5, "keep": "last"},
@@ -287,6 +288,11 @@ def test_a_model_is_saved_and_loaded_with_all_that_is_known_of_it():
     assert len(again.film) == len(model.film) == 2
     again.save("m.safetensors")  # over itself
     assert len(llmhard.load("m.safetensors").film) == 2
+
+
+def test_a_film_can_be_had_without_a_number_or_not_at_all():
+    assert len(llmhard.train("t.txt", steps=40, film=True, **SMALL).film) == 24
+    assert llmhard.train("t.txt", steps=5, film=False, **SMALL).film is None
 
 
 def test_a_film_of_another_model_is_not_taken():

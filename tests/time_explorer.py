@@ -1,6 +1,8 @@
 """Time the explorer in the browser: python tests/time_explorer.py [MODEL]
 
-What comes first is slower: the browser has not compiled it yet.
+What comes first is slower: the browser has not compiled it yet. A keystroke in a view is measured
+from a fresh page on, until the page is laid out, by the processor time of the page's thread: a
+busy machine does not change it. The view of the film needs MODEL.film.
 """
 
 import sys
@@ -11,6 +13,7 @@ from browser import chromium, opened
 from test_explorer import page_of
 
 from llmhard import explorer, model_file
+from llmhard.film import film_beside, film_path
 
 TEXT = "seven ducks swim in the lake and sam runs to the big dog by his"
 TIMES = """(text) => {
@@ -40,10 +43,47 @@ TIMES = """(text) => {
 }"""
 
 
+TYPED = "the dogs by the pond bark at the big cat on monday"
+TYPE = """(text) => {
+    const input = document.getElementById("text");
+    input.value = text;
+    input.dispatchEvent(new Event("input"));
+    return document.querySelector("main").offsetHeight;
+}"""
+VIEWS = ("next", "truth", "attention", "map", "backward", "lens", "change", "film")
+
+
+def spent(session):
+    """The processor time of the page's thread until now, in milliseconds."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return 1000 * next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+
+
+def keystrokes(page):
+    """What each keystroke of a text takes, in milliseconds."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    times = []
+    for end in range(1, len(TYPED) + 1):
+        start = spent(session)
+        page.evaluate(TYPE, TYPED[:end])
+        times.append(spent(session) - start)
+    return times
+
+
 def main(path="model.safetensors"):
     saved = model_file.load(path)
+    film = film_beside(film_path(Path(path)), saved, print)
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         print(f"{'the page':28}{len(explorer.html(saved).encode()):,} bytes")
+        whole = Path(folder) / "whole.html"
+        explorer.write(whole, saved, film=film)
+        for view in VIEWS if film else VIEWS[:-1]:
+            with opened(browser, whole, fragment=f"#view={view}") as page:
+                page.wait_for_timeout(500)
+                times = sorted(keystrokes(page))
+            name, half = f"a keystroke in {view}", times[len(times) // 2]
+            print(f"{name:28}{half:8.2f} ms median {times[-1]:7.2f} ms the slowest of {len(times)}")
         with opened(browser, page_of(saved, Path(folder))) as page:
             for name, first, median in page.evaluate(TIMES, TEXT):
                 print(f"{name:28}{first:8.2f} ms first {median:8.2f} ms median of 50")

@@ -16,9 +16,10 @@ from llmhard.cli.common import (
     folder_name,
     notify,
     read_model,
+    refused,
 )
 from llmhard.cli.paths import check_collisions, check_page_place, check_room
-from llmhard.film import Film, film_path
+from llmhard.film import Film, film_beside, film_path, read_film
 from llmhard.model_file import SavedModel
 from llmhard.terminal import columns, printable, status, whole, wrap
 
@@ -76,13 +77,21 @@ def run(options: argparse.Namespace) -> None:
     check_page_place(out, options.force)
     check_room(out, 0)
     saved = read_model(model)
-    film = read_film(film_file, saved) if options.film else _film_beside(film_file, saved)
+    with refused():
+        film = _film(film_file, saved, bool(options.film))
     _write(out, saved, Path(model).stem, film)
     advice = "" if options.open else "; open it in a browser"
     saved_as = f"saved {whole(printable(str(out)))}, {out.stat().st_size:,} bytes{advice}"
     print("\n".join(wrap(saved_as, columns(), rest="  ")))
     if options.open:
         _open(out)
+
+
+def _film(path: Path, saved: SavedModel, wanted: bool) -> Film | None:
+    """The film of a model: a page can do without it, unless somebody has asked for it."""
+    if wanted:
+        return read_film(path, saved)
+    return film_beside(path, saved, lambda why: notify(f"{why}; the page goes without it"))
 
 
 def _write(out: Path, saved: SavedModel, title: str, film: Film | None) -> None:
@@ -112,26 +121,3 @@ def _model_of(options: argparse.Namespace) -> str:
         train = whole(shlex.join(["python", str(folder / "gpt.py")]))
         raise UsageError(f"the GPT in {whole(str(folder))} is not trained yet; to do so: {train}")
     return str(folder / ITS_MODEL)
-
-
-def read_film(path: Path, saved: SavedModel) -> Film:
-    """Return the film in a file. Raises UsageError if it is none, or of another model."""
-    with explained(f"cannot read the film {whole(str(path))}"):
-        film = Film.load(path)
-    if not film.is_of(saved):
-        raise UsageError(
-            f"the film {whole(str(path))} is not of this model; train --film keeps one beside the "
-            f"model that it saves"
-        )
-    return film
-
-
-def _film_beside(path: Path, saved: SavedModel) -> Film | None:
-    """The film beside a model; a page can do without it, so what is wrong is only said."""
-    if not path.exists():
-        return None
-    try:
-        return read_film(path, saved)
-    except UsageError as error:
-        notify(f"{error}; the page goes without it")
-        return None

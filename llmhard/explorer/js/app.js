@@ -1,10 +1,12 @@
 /** The page: its frame, its views, and how it follows the reader's choices and the address. */
 
 import { changesWithin, fromHash, START, Store, toHash } from "./state.js";
+import { showKeptTheme, showNextTheme, themeNow, whenSystemChanges } from "./theme.js";
 import { attentionView } from "./views/attention.js";
 import { changeView } from "./views/change.js";
 import { button, linkTo } from "./views/controls.js";
 import { h, keepingInView, render } from "./views/dom.js";
+import { whole } from "./views/format.js";
 import { lensView } from "./views/lens.js";
 import { leaveLevel, mapView } from "./views/map.js";
 import { nextView } from "./views/next.js";
@@ -60,12 +62,15 @@ function top(page) {
     h("h1", "See inside a GPT"),
     h(
       "p.facts",
-      `A language model of ${numbers.toLocaleString("en")} numbers, all of them here to see and to change.`,
+      `A language model of ${whole(numbers)} numbers, all of them here to see and to change.`,
     ),
     tourButton(page),
     button(
       [THEME_SIGNS[themeNow()], h("span.theme-name", ` ${themeNow()}`)],
-      () => page.redraw(nextTheme()),
+      () => {
+        showNextTheme();
+        page.draw();
+      },
       { class: "plain", "aria-label": `Colours: ${themeNow()}`, key: "theme" },
     ),
   );
@@ -93,21 +98,7 @@ function bottom(page) {
   );
 }
 
-/** @type {("auto" | "light" | "dark")[]} */
-const THEMES = ["auto", "light", "dark"];
-
 const THEME_SIGNS = { auto: "\u25d0", light: "\u25cb", dark: "\u25cf" };
-
-function themeNow() {
-  return /** @type {"auto" | "light" | "dark"} */ (
-    document.documentElement.dataset.theme ?? "auto"
-  );
-}
-
-function nextTheme() {
-  document.documentElement.dataset.theme = THEMES[(THEMES.indexOf(themeNow()) + 1) % THEMES.length];
-  return {};
-}
 
 /**
  * @param {Page} page
@@ -182,7 +173,8 @@ function start() {
   window.addEventListener("popstate", () => page.set(fromAddress()));
   window.addEventListener("keydown", (event) => pressed(page, event));
   matchMedia("(max-width: 52rem)").addEventListener("change", draw);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  whenSystemChanges(draw);
+  showKeptTheme();
   draw();
 }
 

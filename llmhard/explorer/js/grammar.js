@@ -34,6 +34,8 @@ export class Grammar {
   #knownOpenings = new Map();
   /** @type {Map<string, Stacks>} */
   #knownStacks = new Map();
+  /** @type {Map<string, Map<string, number>>} */
+  #knownNext = new Map();
 
   /** @param {GrammarData} data */
   constructor({ start, names, rules }) {
@@ -51,6 +53,11 @@ export class Grammar {
    * @returns {Map<string, number>} empty if no sentence begins so
    */
   nextWords(words) {
+    return kept(this.#knownNext, words.join(" "), () => this.#nextWords(words));
+  }
+
+  /** @param {string[]} words */
+  #nextWords(words) {
     /** @type {Map<string, number>} */
     const found = new Map();
     for (const [top, below] of this.#stacksAfter(words)) {
@@ -252,12 +259,12 @@ class Parser {
    */
   #break(best, before, from, [first, ...rest]) {
     const found = this.unfinished(first, from);
-    if (!found) return;
     const end = this.words.length;
+    if (!found || before.p * found.p <= (best.get(end)?.p ?? 0)) return;
     const broken = this.grammar.derived(first, from, end, found.children);
     const open = rest.map((item) => this.grammar.derived(item, end, end, []));
     const children = [...before.children, broken, ...open];
-    keepLikelier(best, end, { p: before.p * found.p, children });
+    best.set(end, { p: before.p * found.p, children });
   }
 
   /** @param {number} item */

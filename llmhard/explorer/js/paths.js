@@ -55,37 +55,37 @@ export function pathThatMattered(run, index = 0) {
  * @returns {Weight[]}
  */
 export function weightsThatMattered(parameters, n) {
-  const weights = [...parameters].flatMap(([name, run]) => largestOf(name, run, n));
-  return weights.sort((a, b) => Math.abs(b.measure) - Math.abs(a.measure)).slice(0, n);
-}
-
-/** @param {string} name @param {Run} run @param {number} n @returns {Weight[]} */
-function largestOf(name, run, n) {
-  const grads = /** @type {Float64Array} */ (run.grad);
-  const measures = run.data.map((x, i) => x * grads[i]);
-  return largestSizes(measures, n).map((i) => ({
-    name,
-    row: Math.floor(i / run.cols),
-    col: i % run.cols,
-    data: run.data[i],
-    grad: grads[i],
-    measure: measures[i],
-  }));
-}
-
-/** @param {Float64Array} numbers @param {number} n @returns {number[]} their places, largest first */
-function largestSizes(numbers, n) {
-  /** @type {number[]} */
+  /** @type {Weight[]} */
   const best = [];
-  let least = 0; // to be among the best; sorting all would take longer than computing them
-  numbers.forEach((x, i) => {
-    if (Math.abs(x) <= least) return;
-    const place = best.findIndex((j) => Math.abs(numbers[j]) < Math.abs(x));
-    best.splice(place < 0 ? best.length : place, 0, i);
-    if (best.length > n) best.pop();
-    if (best.length === n) least = Math.abs(numbers[best[n - 1]]);
-  });
+  for (const [name, run] of parameters) keepLargest(best, n, name, run);
   return best;
+}
+
+/**
+ * Put the weights of a matrix that are among the n largest so far where they belong. Sorting all
+ * would take longer than computing them.
+ * @param {Weight[]} best
+ * @param {number} n
+ * @param {string} name
+ * @param {Run} run
+ */
+function keepLargest(best, n, name, { data, cols, grad }) {
+  const grads = /** @type {Float64Array} */ (grad);
+  for (let i = 0, least = sizeOfLast(best, n); i < data.length; i++) {
+    const measure = data[i] * grads[i];
+    if (Math.abs(measure) <= least) continue;
+    const place = best.findIndex((other) => Math.abs(other.measure) < Math.abs(measure));
+    const [row, col] = [Math.floor(i / cols), i % cols];
+    const weight = { name, row, col, data: data[i], grad: grads[i], measure };
+    best.splice(place < 0 ? best.length : place, 0, weight);
+    if (best.length > n) best.pop();
+    least = sizeOfLast(best, n);
+  }
+}
+
+/** @param {Weight[]} best @param {number} n @returns {number} 0 while there are not yet n */
+function sizeOfLast(best, n) {
+  return best.length < n ? 0 : Math.abs(best[n - 1].measure);
 }
 
 /** @param {Child[]} children @returns {Child | null} null if there are none but constants */

@@ -3,7 +3,7 @@
 import { largest, percent } from "../numbers.js";
 import { button, choices, figure, heading, linkTo, revealing, wordOf } from "./controls.js";
 import { h, keepingInView, roving } from "./dom.js";
-import { fixed, listed, roughly } from "./format.js";
+import { count, fixed, listed, roughly } from "./format.js";
 import { hue } from "./page.js";
 import { chosenHead, headColumns, headPicture, headsOf } from "./heads.js";
 import { arc, cells } from "./svg.js";
@@ -26,7 +26,7 @@ export function attentionView(page) {
       "To guess what follows ",
       wordOf(page.token(page.position)),
       ", the model may look back at all that came before. Each of its ",
-      h("b", `${headsOf(page).length} heads`),
+      h("b", count(headsOf(page).length, "head")),
       ` divides 100\u00a0% of its attention among them. Point at a ${page.unit} to see where that goes.`,
     ),
     gallery(page),
@@ -38,8 +38,8 @@ export function attentionView(page) {
       arcs(page),
     ),
     h(
-      "div.columns.even",
-      { key: "columns" },
+      "div",
+      { key: "columns", class: `columns ${isDense(page) ? "wide-left" : "even"}` },
       h(
         "section",
         { key: "matrix", "aria-label": "Attention as a matrix" },
@@ -111,6 +111,8 @@ function looks(page, position, layer, head) {
 
 // ---------------------------------------------------------------- arcs
 
+const SEEN = 0.005; // the least weight that has an arc
+
 /**
  * The room for a word, in pixels: less if there are many.
  *
@@ -160,14 +162,6 @@ function pointedAt(page) {
 }
 
 /**
- * @param {Page} page
- * @param {number} at
- */
-function middleOf(page, at) {
-  return (at + 0.5) * wordWidth(page);
-}
-
-/**
  * What the other words look at, faintly.
  *
  * @param {Page} page
@@ -194,18 +188,22 @@ function strong(page, base) {
  * @param {number} opacity
  */
 function curves(page, from, base, opacity) {
+  const wide = wordWidth(page);
+  const middle = (/** @type {number} */ at) => (at + 0.5) * wide;
   return [...headAt(page, from).weights.data].map((weight, to) =>
-    h("path", {
-      key: `${from} ${to}`,
-      d: arc(middleOf(page, from), middleOf(page, to), base, 34 + 32 * Math.min(from - to, 6)),
-      fill: "none",
-      "stroke-linecap": "round",
-      style: {
-        stroke: to ? hue(to) : "var(--soft)",
-        "stroke-width": `${(14 * weight).toFixed(2)}px`,
-        opacity: weight < 0.005 ? 0 : opacity,
-      },
-    }),
+    weight < SEEN
+      ? null
+      : h("path", {
+          key: `${from} ${to}`,
+          d: arc(middle(from), middle(to), base, 34 + 32 * Math.min(from - to, 6)),
+          fill: "none",
+          "stroke-linecap": "round",
+          style: {
+            stroke: to ? hue(to) : "var(--soft)",
+            "stroke-width": `${(14 * weight).toFixed(2)}px`,
+            opacity,
+          },
+        }),
   );
 }
 
@@ -242,7 +240,9 @@ function story(page) {
     " this head puts ",
     h("b", looks(page, pointedAt(page), layer, head)),
     ". ",
-    pointedAt(page) < page.trace.positions.length - 1 ? "It cannot see the words after it. " : "",
+    pointedAt(page) < page.trace.positions.length - 1
+      ? page.inUnits("It cannot see the words after it. ")
+      : "",
     linkTo(page, { view: "change" }, "What if this head were off?"),
   );
 }
@@ -271,8 +271,13 @@ function matrixTitle(page) {
     "div",
     { key: "title" },
     choices("What the matrix shows", [...SHOWS], show, (show) => page.set({ show })),
-    h("p.soft.small.says", EXPLAINED[show] ?? ""),
+    h("p.soft.small.says", page.inUnits(EXPLAINED[show] ?? "")),
   );
+}
+
+/** Whether the matrix is so large that its cells must be small. @param {Page} page */
+function isDense(page) {
+  return page.trace.positions.length > 8;
 }
 
 /** @param {Page} page */
@@ -285,14 +290,13 @@ function matrix(page) {
  * @param {"weights" | "scores"} show
  */
 function table(page, show) {
-  const n = page.trace.positions.length;
   const { layer, head } = chosenHead(page);
   return h(
     "div.scroll",
-    { key: "table" },
+    { key: "table", draw: keepingInView("[aria-pressed=true]", `${page.position} ${lookedAt(page)}`) },
     h(
       "table",
-      { class: `matrix${n > 8 ? " dense" : ""}`, on: { keydown: alongMatrix } },
+      { class: `matrix${isDense(page) ? " dense" : ""} of-${page.unit}s`, on: { keydown: alongMatrix } },
       h(
         "caption.unseen",
         `Attention ${show} of head ${head} of layer ${layer}; rows look at columns`,
@@ -352,13 +356,15 @@ function matrixRow(page, token, row, show) {
       col > row
         ? h(
             "td",
-            { key: `${col}`, class: "masked", title: "Masked: this word comes later" },
+            { key: `${col}`, class: "masked", title: page.inUnits("Masked: this word comes later") },
             h("span.unseen", "masked"),
           )
         : h("td", { key: `${col}` }, cell(page, row, col, data[col], show)),
     ),
   );
 }
+
+const DEEPEST = 50; // per cent of a tone on which text can still be read, in either theme
 
 /**
  * @param {Page} page
@@ -376,7 +382,7 @@ function cell(page, row, col, x, show) {
     class: "cell",
     "aria-pressed": String(chosen),
     tabindex: chosen ? 0 : -1,
-    style: { "--tone": `var(${tone})`, "--share": `${Math.round(85 * Math.abs(share))}%` },
+    style: { "--tone": `var(${tone})`, "--share": `${Math.round(DEEPEST * Math.abs(share))}%` },
     "aria-label": `${page.token(row)} looks at ${page.token(col)}: ${show === "weights" ? percent(x) : fixed(x, 2)}`,
   });
 }

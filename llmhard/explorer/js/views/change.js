@@ -171,7 +171,7 @@ function headSwitch(page, head, i, cost) {
   const says = cost === undefined ? "\u2026" : signed(cost, 2);
   const weighs = h("b", { class: `cost${cost && cost > 0.1 ? " of-wrong" : ""}` }, says);
   const toggle = () => change(page, { heads: toggled(heads, key) });
-  const name = headName(key);
+  const name = cost === undefined ? headName(key) : `${headName(key)}, ${says} without it`;
   return switchOf(
     key,
     [picture, `${head.head}`],

@@ -65,7 +65,7 @@ export function choices(label, options, chosen, choose) {
 }
 
 /**
- * A button.
+ * A button. If it has a label for screen readers, that says all that there is to see in it.
  *
  * @param {import("./dom.js").Children} name
  * @param {() => void} click
@@ -73,7 +73,14 @@ export function choices(label, options, chosen, choose) {
  * @returns {VNode}
  */
 export function button(name, click, props = {}) {
-  return h("button", { type: "button", ...props, on: { ...props.on, click } }, name);
+  const shown = props["aria-label"] ? [name].flat().map(silent) : name;
+  return h("button", { type: "button", ...props, on: { ...props.on, click } }, shown);
+}
+
+/** @param {import("./dom.js").Child} child */
+function silent(child) {
+  if (typeof child !== "object" || child === null) return child;
+  return { ...child, props: { ...child.props, "aria-hidden": "true" } };
 }
 
 /**

@@ -81,9 +81,11 @@ function refocus(element) {
  * @param {Child[]} children
  */
 function renderChildren(parent, children) {
-  const old = childrenByName(parent);
-  let place = parent.firstChild;
-  for (const child of children) {
+  const same = updateWhileSame(parent, children);
+  /** @type {ChildNode | null} */
+  let place = parent.childNodes[same] ?? null;
+  const old = childrenByName(place);
+  for (const child of children.slice(same)) {
     const found = take(old, child);
     const node = found ? update(found, child) : create(child, parent);
     if (node === place) place = place.nextSibling;
@@ -93,14 +95,45 @@ function renderChildren(parent, children) {
 }
 
 /**
- * The present children, by what tells them apart.
+ * Update the first children that are already there, in the same order: mostly all of them. Return
+ * how many they are.
  *
  * @param {Element} parent
+ * @param {Child[]} children
+ */
+function updateWhileSame(parent, children) {
+  let node = parent.firstChild;
+  for (let i = 0; i < children.length; i++) {
+    if (!node || !isSame(shown.get(node), children[i])) return i;
+    update(node, children[i]);
+    node = node.nextSibling;
+  }
+  return children.length;
+}
+
+/**
+ * @param {VNode | undefined} vnode  of an element; of a text there is none
+ * @param {Child} child
+ */
+function isSame(vnode, child) {
+  if (!vnode || !isElement(child)) return !vnode && !isElement(child);
+  return vnode.tag === child.tag && keyOfNode(vnode) === keyOfNode(child);
+}
+
+/** @param {VNode} vnode */
+function keyOfNode({ props }) {
+  return props.key ?? "";
+}
+
+/**
+ * The present children from one on, by what tells them apart.
+ *
+ * @param {ChildNode | null} first
  * @returns {Map<string, ChildNode[]>}
  */
-function childrenByName(parent) {
+function childrenByName(first) {
   const old = new Map();
-  for (const node of parent.childNodes) {
+  for (let node = /** @type {ChildNode | null} */ (first); node; node = node.nextSibling) {
     const vnode = shown.get(node);
     const name = vnode ? nameOf(vnode) : "#text";
     if (!old.has(name)) old.set(name, []);
@@ -111,7 +144,7 @@ function childrenByName(parent) {
 
 /** @param {Child} child */
 function nameOf(child) {
-  return isElement(child) ? `${child.tag} ${child.props.key ?? ""}` : "#text";
+  return isElement(child) ? `${child.tag} ${keyOfNode(child)}` : "#text";
 }
 
 /**

@@ -14,7 +14,7 @@ import { headsOf } from "./heads.js";
  * @typedef {{gap: number | null, pairs: Judged[]}} Effects
  */
 
-const AT_ONCE = 12; // milliseconds of measuring before the page may draw again
+const AT_ONCE = 8; // milliseconds of measuring before the page may draw again
 const PAUSE_BEFORE = 60; // a slider may still be moving
 
 /**

@@ -34,7 +34,18 @@ export function signed(x, digits = 3) {
  * @param {string} noun
  */
 export function count(n, noun) {
-  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+  return `${whole(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+const ENGLISH = new Intl.NumberFormat("en"); // to make one takes longer than to write a number
+
+/**
+ * Write a whole number: "12,345".
+ *
+ * @param {number} n
+ */
+export function whole(n) {
+  return ENGLISH.format(n);
 }
 
 /**

@@ -150,7 +150,7 @@ function truthRow(page) {
  */
 function lensCell(page, position, p, tone) {
   const id = largest(p);
-  const style = { "--tone": `var(${tone})`, "--share": `${Math.round(8 + 52 * p[id])}%` };
+  const style = { "--tone": `var(${tone})`, "--share": `${Math.round(8 + 42 * p[id])}%` };
   return h(
     "td",
     { key: `${position}` },

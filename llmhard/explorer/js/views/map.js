@@ -52,10 +52,12 @@ const DIRECTIONS = [
 /** @param {Page} page */
 function forwardHeading(page) {
   return heading(
-    "How a word becomes a guess",
+    page.inUnits("How a word becomes a guess"),
     "The numbers of ",
     wordOf(page.token(page.position)),
-    " pass through these boxes. Attention adds what earlier words have to say, the MLP what the model makes of it. Open a box, then choose ",
+    page.inUnits(
+      " pass through these boxes. Attention adds what earlier words have to say, the MLP what the model makes of it. Open a box, then choose ",
+    ),
     h("b", "one number"),
     ": it tells you how it was computed.",
   );
@@ -162,9 +164,13 @@ function targetChoice(page) {
 
 // ---------------------------------------------------------------- the drawing
 
+const MOST_BESIDE = 6; // layers that have room side by side; more are drawn from top to bottom
+
 /** @param {Page} page */
 function drawing(page) {
-  const style = matchMedia("(max-width: 52rem)").matches ? "narrow" : "wide";
+  const isNarrow =
+    matchMedia("(max-width: 52rem)").matches || page.model.config.n_layer > MOST_BESIDE;
+  const style = isNarrow ? "narrow" : "wide";
   const { width, levels } = page.data.map[style];
   /** @type {Level} */
   const level = levels[page.state.level] ?? levels.model;
@@ -275,7 +281,7 @@ function boxButton(page, box, { i, isOnPath, share, ...of }) {
     top: `${(100 * box.y) / of.height}%`,
     width: `${(100 * box.w) / of.width}%`,
     height: `${(100 * box.h) / of.height}%`,
-    "--share": `${Math.round(60 * share)}%`,
+    "--share": `${Math.round(50 * share)}%`,
   };
   const chosen = page.state.part === box.path && page.state.run < 0;
   return button([h("span", boxLabel(box)), strip(data)], () => openBox(page, box), {

@@ -241,7 +241,7 @@ function writing(page, candidates) {
     h("h3", "Let it write"),
     h(
       "div.row",
-      button("Draw a word", () => draw(page), { class: "main", disabled: full || isEnd }),
+      button(`Draw a ${page.unit}`, () => draw(page), { class: "main", disabled: full || isEnd }),
       button("Write to the end", () => writeOn(page), { disabled: full || isEnd }),
       button("Take back", () => takeBack(page), { disabled: page.position === 0 && !isEnd }),
     ),
@@ -408,7 +408,7 @@ function samplingControls(page, candidates) {
       min: 0,
       max: 2,
       step: 0.05,
-      says: temperatureSays(temperature),
+      says: page.inUnits(temperatureSays(temperature)),
       set: (x) => page.set({ temperature: x }),
     }),
     slider({

@@ -217,7 +217,7 @@ function vector(page, run, at) {
   const what = isBackward(page) && run.grad ? "gradient" : "number";
   const [low, high] = [Math.min(...data), Math.max(...data)];
   return [
-    EXPLAINED_PARTS[run.what.name] ? h("p", EXPLAINED_PARTS[run.what.name]) : null,
+    EXPLAINED_PARTS[run.what.name] ? h("p", page.inUnits(EXPLAINED_PARTS[run.what.name])) : null,
     h(
       "p.soft.small",
       sizeOf(run),

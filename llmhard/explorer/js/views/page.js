@@ -165,6 +165,16 @@ export class Page {
     return this.data.tokenizer.kind === "characters" ? "character" : "word";
   }
 
+  /**
+   * Return a text that speaks of words, speaking of characters if those are the tokens.
+   *
+   * @param {string} text
+   */
+  inUnits(text) {
+    if (this.unit === "word") return text;
+    return text.replace(/\bword/g, "character").replace(/\bWord/g, "Character");
+  }
+
   /** The beginning in quotation marks, or what stands for no word at all. */
   get quoted() {
     return this.quote(this.beginning);

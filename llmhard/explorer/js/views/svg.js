@@ -1,5 +1,6 @@
 /** Drawing: arcs between words, cells of numbers on a canvas, colours of numbers. */
 
+import { isDark } from "../theme.js";
 import { afterKey, h } from "./dom.js";
 
 /** @typedef {import("./dom.js").VNode} VNode */
@@ -29,7 +30,7 @@ function loop(x, base, height) {
 /**
  * @typedef {Object} Cells
  * @property {string} key
- * @property {string} says  what the numbers are, for those who do not see them
+ * @property {string} says  what the numbers are, for those who do not see them; "" where it is said already
  * @property {ArrayLike<number>} data  row after row
  * @property {number} cols
  * @property {number} [most]  the size of a number in full colour; else the largest there is
@@ -61,7 +62,10 @@ export function cells(cells) {
     class: `cells ${cells.class ?? ""}`,
     style: { "aspect-ratio": `${cols} / ${rows}`, "--cols": cols, "--rows": rows },
   };
-  if (!choose) return h("div", { ...props, role: "img", "aria-label": says }, canvas);
+  if (!choose) {
+    const told = says ? { role: "img", "aria-label": says } : { "aria-hidden": "true" };
+    return h("div", { ...props, ...told }, canvas);
+  }
   const on = {
     click: (/** @type {any} */ event) =>
       choose(Math.min(under(event, cols, rows), data.length - 1)),
@@ -154,8 +158,8 @@ function paint(canvas, { data, cols, most, share }) {
   const image = context?.createImageData(cols, Math.ceil(data.length / cols));
   if (!context || !image) return;
   const full = most ?? largestSize(data);
-  const scale = scaleOf(share ?? false);
-  for (let i = 0; i < data.length; i++) image.data.set(scale(data[i] / full), 4 * i);
+  const colour = colouring(image.data, share ?? false);
+  for (let i = 0; i < data.length; i++) colour(4 * i, data[i] / full);
   context.putImageData(image, 0, 0);
 }
 
@@ -167,17 +171,19 @@ export function largestSize(data) {
 }
 
 /**
- * Return the scale from -1 (purple) over 0 (pale) to 1 (green, or blue for shares).
+ * Return what colours a pixel, from -1 (purple) over 0 (pale) to 1 (green, or blue for shares).
  *
+ * @param {Uint8ClampedArray} pixels
  * @param {boolean} share
- * @returns {(share: number) => number[]}
+ * @returns {(place: number, x: number) => void}
  */
-function scaleOf(share) {
+function colouring(pixels, share) {
   const { low, middle, high, blue } = isDark() ? DARK : LIGHT;
-  return (x) => {
+  return (place, x) => {
     const end = x < 0 ? low : share ? blue : high;
     const part = share ? x : Math.sqrt(Math.min(1, Math.abs(x))); // small numbers are still told from 0
-    return [0, 1, 2].map((c) => middle[c] + part * (end[c] - middle[c])).concat(255);
+    for (let c = 0; c < 3; c++) pixels[place + c] = middle[c] + part * (end[c] - middle[c]);
+    pixels[place + 3] = 255;
   };
 }
 
@@ -193,10 +199,3 @@ const DARK = {
   high: [118, 208, 150],
   blue: [142, 168, 255],
 };
-
-function isDark() {
-  const theme = document.documentElement.dataset.theme ?? "auto";
-  return (
-    theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches)
-  );
-}

@@ -90,9 +90,9 @@ const STEPS = [
       temperature: 0.6,
     }),
     at: ".die",
-    words: () => [
+    words: (page) => [
       "Press ",
-      h("b", "Draw a word"),
+      h("b", `Draw a ${page.unit}`),
       " a few times. Chance chooses, but likely words are chosen more often. The temperature, now at 0.60, makes likely words likelier still: the pale outlines are what the model itself says.",
     ],
   },
@@ -299,7 +299,7 @@ export function tourCard(page) {
           ? button("Show it again", () => go(page, n), { class: "plain small" })
           : null,
       ),
-      h("p", ...step.words(page)),
+      h("p", ...step.words(page).map((part) => (typeof part === "string" ? page.inUnits(part) : part))),
     ),
     h(
       "div.row",

@@ -6,7 +6,7 @@ import { format, percent } from "../numbers.js";
 import { barRow, likeliest } from "./bars.js";
 import { button, choices, figure, heading, slider } from "./controls.js";
 import { h } from "./dom.js";
-import { count, fixed, listed, roughly } from "./format.js";
+import { count, fixed, listed, roughly, whole } from "./format.js";
 import { headColumns, headPicture, headsOf } from "./heads.js";
 import { weightPicker, weightShown } from "./weights.js";
 
@@ -32,6 +32,7 @@ export function trainingView(page) {
   return [
     heading("How it learned", lead),
     player(page, film, at),
+    keptNotice(film, at),
     h("div.columns.even", { key: "top" }, curve(page, film, at), wrote(page, film, at)),
     h(
       "div.columns.even",
@@ -106,7 +107,7 @@ function player(page, film, at) {
     slider({
       name: "Step of the training",
       value: at,
-      shown: `${step.toLocaleString("en")} of ${last.toLocaleString("en")}`,
+      shown: `${whole(step)} of ${whole(last)}`,
       min: 0,
       max: film.length - 1,
       step: 1,
@@ -141,6 +142,23 @@ function advance(page, film) {
   const at = snapshotOf(page, film);
   if (at === film.length - 1 || page.state.view !== "film") stop(page);
   else page.set({ snapshot: at + 1 });
+}
+
+/**
+ * Say that the run went on after the step that the page's own model is from, if it did.
+ *
+ * @param {Film} film
+ * @param {number} at
+ */
+function keptNotice(film, at) {
+  const { kept, curve } = film.data;
+  const { step } = film.snapshot(at);
+  if (kept === curve[curve.length - 1][0]) return null;
+  return h(
+    "p.notice.calm",
+    { key: "kept" },
+    `The model that was saved, and that the rest of this page shows, is the one after step ${whole(kept)}: it did best on held-out sentences. The run went on, and this film shows it to the end; you see the model after step ${whole(step)}.`,
+  );
 }
 
 // ---------------------------------------------------------------- the loss
@@ -215,7 +233,7 @@ function keptMark(film, place) {
     "g",
     { key: "kept" },
     h("line.kept", { x1: x, x2: x, y1: CURVE.top, y2: CURVE.height - CURVE.bottom }),
-    h("text.tick", { x: x - 5, y: CURVE.top + 10, "text-anchor": "end" }, "this page\u2019s model"),
+    h("text.tick", { x: x - 5, y: CURVE.top + 10, "text-anchor": "end" }, "saved"),
   );
 }
 
@@ -252,7 +270,7 @@ function axes(steps, most, place) {
       h(
         "text.tick",
         { x: place(step, 0)[0], y: CURVE.height - 8, "text-anchor": "middle", key: `x${step}` },
-        step.toLocaleString("en"),
+        whole(step),
       ),
     ),
     ...losses.flatMap((loss) => [
@@ -353,7 +371,7 @@ function knew(film, at) {
 function learnedSays(step) {
   return step === null || step === undefined
     ? "never steadily"
-    : `from step ${step.toLocaleString("en")} on`;
+    : `from step ${whole(step)} on`;
 }
 
 /**
@@ -453,7 +471,7 @@ function wordMap(page, film, at) {
           "aria-hidden": "true",
         },
         places.map((place) => dot(page, place, classes, scale)),
-        (together ?? 0) > NAMED ? classes.map((name, i) => centre(name, i, places, scale)) : null,
+        (together ?? 0) > NAMED ? apart(centres(classes, places, scale)).map(className) : null,
       ),
     ),
   );
@@ -488,8 +506,17 @@ function dot(page, { token, x, y, kind }, classes, scale) {
       { r: isRead ? 7 : 4 },
       h("title", `${page.next(token)}${kind ? ` (${kind})` : ""}`),
     ),
-    isRead ? h("text", { x: 9, y: 4 }, page.next(token)) : null,
+    isRead ? h("text", beside(x * scale), page.next(token)) : null,
   );
+}
+
+/**
+ * Where a dot's name is: on the right of it or, near the right edge, on the left.
+ *
+ * @param {number} x  of the dot
+ */
+function beside(x) {
+  return x < 0.3 * MAP_SIZE ? { x: 9, y: 4 } : { x: -9, y: 4, "text-anchor": "end" };
 }
 
 /** @param {number} i */
@@ -498,29 +525,50 @@ function classColour(i) {
 }
 
 /**
- * The name of a class in the middle of its words.
+ * @typedef {{name: string, x: number, y: number}} Name
  *
- * @param {string} name
- * @param {number} i
+ * The names of the classes, in the middle of their words.
+ *
+ * @param {string[]} classes
  * @param {Place[]} places
  * @param {number} scale
+ * @returns {Name[]}
  */
-function centre(name, i, places, scale) {
-  const own = places.filter(({ kind }) => kind === name);
-  const middle = (/** @type {"x" | "y"} */ axis) =>
-    round((scale * own.reduce((sum, place) => sum + place[axis], 0)) / Math.max(1, own.length));
-  return h(
-    "text.class-name",
-    {
-      key: `class ${name}`,
-      "text-anchor": "middle",
-      style: {
-        transform: `translate(${middle("x")}px, ${middle("y")}px)`,
-        "--hue": classColour(i),
-      },
-    },
-    name,
-  );
+function centres(classes, places, scale) {
+  return classes.map((name) => {
+    const own = places.filter(({ kind }) => kind === name);
+    const middle = (/** @type {"x" | "y"} */ axis) =>
+      (scale * own.reduce((sum, place) => sum + place[axis], 0)) / Math.max(1, own.length);
+    return { name, x: middle("x"), y: middle("y") };
+  });
+}
+
+const NAME = { letter: 9, height: 19 }; // the room of a name, in units of the map
+
+/**
+ * Move names down that lie on one above them.
+ *
+ * @param {Name[]} names
+ * @returns {Name[]}
+ */
+function apart(names) {
+  /** @type {Name[]} */
+  const placed = [];
+  for (const name of [...names].sort((a, b) => a.y - b.y)) {
+    const isOn = (/** @type {Name} */ other) =>
+      Math.abs(other.y - name.y) < NAME.height &&
+      Math.abs(other.x - name.x) < (NAME.letter * (other.name.length + name.name.length)) / 2;
+    for (const other of placed) if (isOn(other)) name.y = other.y + NAME.height;
+    placed.push(name);
+    placed.sort((a, b) => a.y - b.y); // each is compared with those from above to below
+  }
+  return placed;
+}
+
+/** @param {Name} name */
+function className({ name, x, y }) {
+  const style = { transform: `translate(${round(x)}px, ${round(y)}px)` };
+  return h("text.class-name", { key: `class ${name}`, "text-anchor": "middle", style }, name);
 }
 
 // ---------------------------------------------------------------- one weight through the training
@@ -549,7 +597,7 @@ function weightThrough(page, film, at) {
       h(
         "p",
         "After step ",
-        now.step.toLocaleString("en"),
+        whole(now.step),
         " it is ",
         h("b.number", format(now.weight)),
         ". ",

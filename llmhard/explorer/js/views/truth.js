@@ -193,8 +193,17 @@ function allFine(page) {
 
 /** @param {Page} page */
 function derivationOf(page) {
-  const tree = page.grammar?.derivation(page.sentence.read);
-  if (!tree || !page.sentence.read.length) return null;
+  const { grammar } = page;
+  const { read } = page.sentence;
+  if (!grammar || !read.length) return null;
+  return page.remember("derivation", read.join(" "), () => treeOf(page, grammar.derivation(read)));
+}
+
+/**
+ * @param {Page} page
+ * @param {Derivation} root
+ */
+function treeOf(page, root) {
   return h(
     "section",
     { key: "derivation", "aria-label": "Derivation" },
@@ -206,7 +215,7 @@ function derivationOf(page) {
       "p.soft",
       "Each name is replaced by what hangs below it, until only words are left. If there are several ways, this is the likeliest one. Dashed parts are still to come.",
     ),
-    h("div.scroll", h("div.tree", branch(tree, page))),
+    h("div.scroll", h("div.tree", branch(root))),
   );
 }
 
@@ -214,10 +223,9 @@ function derivationOf(page) {
  * A symbol above what it became; a chain of symbols that each became one other is one line.
  *
  * @param {Derivation} tree
- * @param {Page} page
  * @returns {VNode}
  */
-function branch(tree, page) {
+function branch(tree) {
   const [names, last] = chain(tree);
   if (!last.children.length) return leaf(names, last);
   return h(
@@ -225,7 +233,7 @@ function branch(tree, page) {
     h("span.symbol", names.join(" \u203a ")),
     h(
       "div.children",
-      last.children.map((child) => branch(child, page)),
+      last.children.map(branch),
     ),
   );
 }
