@@ -23,6 +23,10 @@ def told(outcomes):
     return [first for first, *_ in causes(failures)]
 
 
+def words(failures):
+    return "\n".join(f"{' '.join(o.lines)} {o.hint}" for o in failures)
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.lab} {m.slip}")
 def test_the_check_points_at_the_mistake(mutant, tmp_path):
     shutil.copytree(SOLUTIONS, tmp_path, dirs_exist_ok=True)
@@ -30,9 +34,11 @@ def test_the_check_points_at_the_mistake(mutant, tmp_path):
     source = path.read_text(encoding="utf-8")
     assert source.count(mutant.old) == 1
     path.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
-    failures = told(run_lab(mutant.lab, Book(tmp_path)))
+    failures = told(run_lab(mutant.lab, Book(tmp_path), locate=False))
     assert failures, "it was not caught"
-    said = "\n".join(f"{' '.join(o.lines)} {o.hint}" for o in failures)
+    if mutant.says not in words(failures):  # to look for the expression takes time
+        failures = told(run_lab(mutant.lab, Book(tmp_path)))
+    said = words(failures)
     assert mutant.says in said
     # It says what is wrong, not how it is done.
     assert mutant.old.strip() not in said

@@ -102,6 +102,10 @@ class Book:
 
         return self.attempt(text, look_up)
 
+    def modules_besides(self, name: str) -> dict[str, ModuleType]:
+        """Return the modules of the reader's that are imported, without one of them."""
+        return {other: module for other, module in self._modules.items() if other != name}
+
     @property
     def engine(self) -> Any:
         """The class Value that the reader's model computes with: the reader's own or llmhard's."""

@@ -18,14 +18,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from llmhard.workbook import LABS, Lab
+from llmhard.workbook import LABS, Lab, locating
 from llmhard.workbook.answers import ToDo, Wrong
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Check, checks_of
 from llmhard.workbook.errors import place
+from llmhard.workbook.locating import located
 from llmhard.workbook.source import Function, doubts, functions, slips
 
 CALL_SECONDS = 3.5  # on the processor; twice as much by the clock, for a busy machine
+TOLD = 2  # failures of a lab for which the expression behind them is looked for
 MEMORY = 4 << 30  # bytes
 
 OK, WRONG, TO_DO, NOT_RUN = "ok", "wrong", "to do", "not run"
@@ -45,8 +47,11 @@ class Outcome:
     file: str = ""  # where the function is that is to do
 
 
-def run_lab(number: str, book: Book) -> Iterator[Outcome]:
-    """The outcomes of a lab's checks, one after the other."""
+def run_lab(number: str, book: Book, locate: bool = True) -> Iterator[Outcome]:
+    """The outcomes of a lab's checks, one after the other.
+
+    For the first failures it looks for the expression behind them, unless `locate` is False.
+    """
     file = LABS[number].file
     title = f"{file} can be imported"
     try:
@@ -57,18 +62,19 @@ def run_lab(number: str, book: Book) -> Iterator[Outcome]:
     except ToDo as to_do:
         yield Outcome(number, title, TO_DO, [to_do.name], file=to_do.file)
         return
-    failed: set[str] = set()
+    failed, told = set[str](), 0
     for check in checks_of(number):
         if failed.intersection(check.after):
             outcome = Outcome(number, check.title, section=check.section)
         else:
-            outcome = run_check(number, check, book)
+            outcome = run_check(number, check, book, locate=locate and told < TOLD)
         if outcome.status in (WRONG, NOT_RUN):
             failed.add(check.title)
+            told += outcome.status == WRONG
         yield outcome
 
 
-def run_check(number: str, check: Check, book: Book) -> Outcome:
+def run_check(number: str, check: Check, book: Book, locate: bool = False) -> Outcome:
     """What comes of one check."""
     title, section = check.title, check.section
     try:
@@ -84,8 +90,14 @@ def run_check(number: str, check: Check, book: Book) -> Outcome:
         ran = [each for each in _written(lab, book) if (lab.module, each.name) in called]
         if empty := [each.name for each in ran if each.is_empty]:
             return Outcome(number, title, TO_DO, empty[:1], section=section, file=lab.file)
-        hint = _hint(wrong, check, ran)
-        return Outcome(number, title, WRONG, wrong.lines, hint, section, printed)
+        if sure := [slip for function in ran for slip in slips(function)]:
+            return Outcome(number, title, WRONG, wrong.lines, " ".join(sure[:2]), section, printed)
+        lines, hint = wrong.lines, wrong.hint
+        if locate and (found := located(check, lab, book)):
+            lines = [*lines, *locating.told(found, book.folder / lab.file)]
+        elif not hint:
+            hint = _likely(wrong, check, ran)
+        return Outcome(number, title, WRONG, lines, hint, section, printed)
     except ToDo as to_do:
         return Outcome(number, title, TO_DO, [to_do.name], section=section, file=to_do.file)
     return Outcome(number, title, OK)
@@ -96,12 +108,8 @@ def _written(lab: Lab, book: Book) -> list[Function]:
     return list(functions(path.read_text(encoding="utf-8", errors="replace")).values())
 
 
-def _hint(wrong: Wrong, check: Check, ran: list[Function]) -> str:
-    """The hint that knows most: what the text shows, what the check has found, what is likely."""
-    if sure := [slip for function in ran for slip in slips(function)]:
-        return " ".join(sure[:2])
-    if wrong.hint:
-        return wrong.hint
+def _likely(wrong: Wrong, check: Check, ran: list[Function]) -> str:
+    """The hint where nothing is known for sure: what the text may show, what is likely."""
     likely = [doubt for function in ran for doubt in doubts(function)]
     return " ".join([*likely[:2], check.hint or wrong.guess]).strip()
 
