@@ -21,7 +21,7 @@ METADATA_KEY = "llmhard"
 
 
 def pack(matrices, metadata):
-    """The content of a safetensors file.
+    """Return the content of a safetensors file.
 
     matrices  a dict from names to matrices: lists of rows of plain numbers
     metadata  a dict from texts to texts
@@ -43,7 +43,7 @@ def pack(matrices, metadata):
 
 
 def unpack(content):
-    """The matrices and the metadata of a safetensors file: the opposite of `pack`.
+    """Return the matrices and the metadata of a safetensors file: the opposite of `pack`.
 
     content  bytes; the matrices may lie in another order than the header names them
     returns  two dicts, (matrices, metadata), as `pack` takes them
@@ -64,7 +64,7 @@ def unpack(content):
 def save(path, model, tokenizer, training):
     """Write a model to a file.
 
-    training  how it came to be: a list with one dict for each training, or [] to tell nothing
+    training  how it came to be: a list with one dict for each training run, or [] to tell nothing
 
     The matrices are the data of the model's parameters, under their names. The metadata has
     one key, METADATA_KEY; its text is the JSON of {"config": ..., "tokenizer": "word",
@@ -84,7 +84,7 @@ def save(path, model, tokenizer, training):
 
 
 def load(path):
-    """Read a model from a file that `save` wrote; returns (model, tokenizer, training).
+    """Read a model from a file that `save` wrote; return (model, tokenizer, training).
 
     A GPT that is initialized has all its parameters, with other numbers: each of them gets the
     data from the file.

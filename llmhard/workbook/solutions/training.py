@@ -10,14 +10,14 @@ LEARNING_RATE = 0.005
 
 
 def sequence_loss(model, tokens):
-    """The mean surprise, a Value, of predicting each token from those before it.
+    """Return the mean surprise, a Value, of predicting each token from those before it.
 
     model   a GPT: `model(token, cache)` gives the logits of what follows
     tokens  a list of token ids, such as [0, 3, 1, 2, 0]
 
     The model reads the tokens one after the other, with one new KVCache for all of them. The
     surprise at a token is -log of the probability, the softmax of the logits, that the model gave
-    it after reading the token before. The first token is not predicted, and the last one not
+    it after reading the token before. The first token is not predicted, and the last one is not
     read. A list of more than block_size + 1 tokens is cut there. Raises ValueError if there are
     fewer than two tokens.
     """
@@ -36,7 +36,7 @@ class Adam:
     """The optimizer Adam (Kingma and Ba, 2015): how far each parameter moves, given its gradient.
 
     m is a running mean of the gradient g, v one of its square. Both start at zero, which the
-    divisions by 1 - beta^t make up for; t is 1 at the first step.
+    divisions by 1 - beta**t make up for; t is 1 at the first step.
 
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
@@ -66,7 +66,7 @@ class Adam:
 
 
 def train(model, documents, steps, lr=LEARNING_RATE, on_step=None):
-    """Learn from one document a step, in order and again from the start; returns the losses.
+    """Learn from one document a step, in order and again from the start; return the losses.
 
     model      a GPT; Adam moves `model.scalars()`
     documents  lists of token ids
