@@ -195,17 +195,16 @@ def where_the_heads_look() -> None:
             ".2f",
         ),
         "A table of attention weights at the word pond: a row for each of the eight heads, a "
-        "column for each token read so far. Some heads have nearly all of their weight on dog.",
+        "column for each token read so far. One head has nearly all of its weight on dog.",
         trained=True,
         tolerance=0.1,
     )
     on_dog = [row[2] for row in weights]
     most = sorted(range(8), key=lambda i: -on_dog[i])[:2]
     assert on_dog[most[0]] > 0.8
-    assert on_dog[most[1]] > 0.5
     blocks.text(
         f"""
-        Two heads have most of their weight on `dog`: {named(most[0])} ({on_dog[most[0]]:.2f}) and
+        The two heads that look at `dog` most are {named(most[0])} ({on_dog[most[0]]:.2f}) and
         {named(most[1])} ({on_dog[most[1]]:.2f}). They look from `pond` straight across `by the` to
         the word that decides about the verb. All these heads began as random numbers.
         """,
@@ -734,7 +733,7 @@ def farther_apart() -> None:
     one, two = _far("model.safetensors", 1), _far("model.safetensors", 2)
     plain = _far("classic.safetensors", 1)
     assert one[0] >= one[1] - 2
-    assert 0.35 < two[0] / two[1] < 0.75
+    assert 0.35 < two[0] / two[1] < one[0] / one[1] - 0.15  # far worse than with one place
     blocks.text(
         f"""
         With one place in {one[0]} of {one[1]} pairs, with two in {two[0]} of {two[1]}. (Guessing
