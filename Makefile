@@ -47,7 +47,7 @@ lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT)
 	npm install --silent --no-audit --no-fund --prefix .venv/typescript typescript@$(TYPESCRIPT)
 	touch $@
 
-# The site, in build/site, from what the labs show now: half a minute, and as much again the first
+# The site, in build/site, from what the labs show now: ten seconds, and half a minute more the first
 # time, for training the explorer's model. To read it: python3 -m http.server -d build/site
 BUILD_SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 docs: .venv/extra-docs
