@@ -2,6 +2,7 @@
 
 import random
 import re
+from contextlib import suppress
 from math import isclose, log
 
 import pytest
@@ -888,6 +889,8 @@ HARD_TO_READ = """() => {
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_all_text_can_be_read(visit, dark):
+    from playwright.sync_api import TimeoutError as TooLate
+
     page = visit(dark=dark)
     views = [
         "next",
@@ -908,6 +911,8 @@ def test_all_text_can_be_read(visit, dark):
         "change&changes=head:0.0,positions",
     ]:
         go(page, f"view={view}")
+        with suppress(TooLate):  # a part of the page may be written a moment later
+            page.wait_for_function(f"() => !({HARD_TO_READ})().length", timeout=5000)
         assert page.evaluate(HARD_TO_READ) == [], view
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SEEN = "__seen__"
-ITERATORS: tuple[type, ...] = (zip, enumerate, type(reversed([])), itertools.pairwise)
+ITERATORS: Any = (zip, enumerate, type(reversed([])), itertools.pairwise)
 ITERATORS += (type(dict[str, str]().items()), type(dict[str, str]().values()))
 LARGEST = 200  # items; a longer list is not looked into
 
