@@ -81,16 +81,16 @@ OTHER_WAYS = [
     return linear(weights, list(zip(*values, strict=True)))
 """,
         """\
-    mixed = []
-    root = len(query) ** 0.5
-    marks = [sum(q * k for q, k in zip(query, key)) / root for key in keys]
+    marks = []
+    for key in keys:
+        marks.append(sum(q * k for q, k in zip(query, key)))
     shares = softmax(marks)
+    mixed = []
     for i in range(len(query)):
-        column = [value[0] for value in values]
-        mixed.append(sum(s * c for s, c in zip(shares, column)))
+        mixed.append(sum(share * value[i] for share, value in zip(shares, values)))
     return mixed
 """,
-        "`0` is not what belongs there",
+        "for q, k in zip(query, key)))` gives 2.0, then 0.0. With 1.41421, then 0.0",
     ),
     (
         "06",

@@ -241,7 +241,10 @@ def _kind(x: Snapshot) -> Any:
 def told(found: Located, file: Path) -> list[str]:
     """Return lines that say where it is, what is there, and what the check passes with."""
     place, at = found.place, _parting(found.gives, found.passes_with) or 0
-    mine, other = _series(found.gives[at:]), _series(found.passes_with[at:])
+    gives, passes_with = found.gives[at:], found.passes_with[at:]
+    if len({rounded(x) for x in gives}) == len({rounded(x) for x in passes_with}) == 1:
+        gives, passes_with = gives[:1], passes_with[:1]
+    mine, other = _series(gives), _series(passes_with)
     what = f"`{cut(place.text, 70)}` {'leaves' if place.is_change else 'gives'} {mine}."
     if place.text == mine:
         what = f"`{place.text}` is not what belongs there."

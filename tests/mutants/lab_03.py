@@ -544,19 +544,58 @@ ROWS = [
     (
         "backward gives a grad to the leaves only",
         "        for value in order:\n            value.grad += gradient[value]",
-        "        for value in order:\n            if not value.children:\n                value.grad += gradient[value]",
+        """\
+        for value in order:
+            if not value.children:
+                value.grad += gradient[value]""",
         "c itself has got none",
     ),
     (
         "backward works directly in grad, without a dict of its own",
-        "        gradient = dict.fromkeys(order, 0.0)  # grad may hold an earlier call's\n        gradient[self] = 1.0\n        for value in reversed(order):\n            for child, local_grad in zip(value.children, value.local_grads, strict=True):\n                gradient[child] += gradient[value] * local_grad\n        for value in order:\n            value.grad += gradient[value]",
-        "        self.grad += 1.0\n        for value in reversed(order):\n            for child, local_grad in zip(value.children, value.local_grads, strict=True):\n                child.grad += value.grad * local_grad",
+        """\
+        gradient = dict.fromkeys(order, 0.0)  # grad may hold an earlier call's
+        gradient[self] = 1.0
+        for value in reversed(order):
+            for child, local_grad in zip(value.children, value.local_grads, strict=True):
+                gradient[child] += gradient[value] * local_grad
+        for value in order:
+            value.grad += gradient[value]""",
+        """\
+        self.grad += 1.0
+        for value in reversed(order):
+            for child, local_grad in zip(value.children, value.local_grads, strict=True):
+                child.grad += value.grad * local_grad""",
         "Keep the gradients of a call apart",
     ),
     (
-        "topological_order marks the children as visited when they are put on the list, not when they are taken out",
-        "    visited = set()\n    to_visit = [(root, False)]\n    while to_visit:\n        value, children_done = to_visit.pop()\n        if children_done:\n            order.append(value)\n        elif value not in visited:\n            visited.add(value)\n            to_visit.append((value, True))\n            to_visit.extend((child, False) for child in value.children)\n",
-        "    visited = {root}\n    to_visit = [(root, False)]\n    while to_visit:\n        value, children_done = to_visit.pop()\n        if children_done:\n            order.append(value)\n        else:\n            to_visit.append((value, True))\n            for child in value.children:\n                if child not in visited:\n                    visited.add(child)\n                    to_visit.append((child, False))\n",
+        "topological_order marks the children as visited when they are put on the list, "
+        "not when they are taken out",
+        """\
+    visited = set()
+    to_visit = [(root, False)]
+    while to_visit:
+        value, children_done = to_visit.pop()
+        if children_done:
+            order.append(value)
+        elif value not in visited:
+            visited.add(value)
+            to_visit.append((value, True))
+            to_visit.extend((child, False) for child in value.children)
+""",
+        """\
+    visited = {root}
+    to_visit = [(root, False)]
+    while to_visit:
+        value, children_done = to_visit.pop()
+        if children_done:
+            order.append(value)
+        else:
+            to_visit.append((value, True))
+            for child in value.children:
+                if child not in visited:
+                    visited.add(child)
+                    to_visit.append((child, False))
+""",
         "a should stand before c",
     ),
 ]

@@ -638,7 +638,7 @@ ROWS = [
         "__call__ takes the position of the newest token in the cache",
         '["wpe.weight"][len(cache)])',
         '["wpe.weight"][len(cache) - 1])',
-        "`len(cache) - 1` gives -1, then 0, then 1. With 0, then 1, then 2",
+        "`1` is not what belongs there. With 0 in its place",
     ),
     (
         "__call__ overwrites x by rmsnorm(x) before it adds the attention",

@@ -691,13 +691,19 @@ ROWS = [
     (
         "sequence_loss takes the log of the mean probability",
         "        losses.append(-probabilities[target].log())\n    return sum(losses) / len(losses)",
-        "        losses.append(probabilities[target])\n    return -(sum(losses) / len(losses)).log()",
+        """\
+        losses.append(probabilities[target])
+    return -(sum(losses) / len(losses)).log()""",
         "Take the logarithm of each first",
     ),
     (
         "step writes ^ for a power, as in the formula",
-        "            m_hat = self.m[i] / (1 - self.beta1**self.t)\n            v_hat = self.v[i] / (1 - self.beta2**self.t)",
-        "            m_hat = self.m[i] / (1 - self.beta1 ^ self.t)\n            v_hat = self.v[i] / (1 - self.beta2 ^ self.t)",
+        """\
+            m_hat = self.m[i] / (1 - self.beta1**self.t)
+            v_hat = self.v[i] / (1 - self.beta2**self.t)""",
+        """\
+            m_hat = self.m[i] / (1 - self.beta1 ^ self.t)
+            v_hat = self.v[i] / (1 - self.beta2 ^ self.t)""",
         "`^` is no power in Python",
     ),
     (

@@ -546,13 +546,24 @@ ROWS = [
     (
         "choose compares the random number with each probability, not with the sum so far",
         "    return rng.choices(range(len(p)), p)[0]",
-        "    number = rng.random()\n    for token, probability in enumerate(p):\n        if number < probability:\n            return token\n    return len(p) - 1",
+        """\
+    number = rng.random()
+    for token, probability in enumerate(p):
+        if number < probability:
+            return token
+    return len(p) - 1""",
         "Compare it with the sum of the probabilities",
     ),
     (
         "choose draws a new random number for each token",
         "    return rng.choices(range(len(p)), p)[0]",
-        "    total = 0.0\n    for token, probability in enumerate(p):\n        total += probability\n        if rng.random() < total:\n            return token\n    return len(p) - 1",
+        """\
+    total = 0.0
+    for token, probability in enumerate(p):
+        total += probability
+        if rng.random() < total:
+            return token
+    return len(p) - 1""",
         "Draw one, before the loop",
     ),
     (

@@ -418,7 +418,9 @@ def check_generate(
             hint = "The sentence begins with the prompt."
         elif len(expected) > 1 and mine == expected[-1:]:
             hint = "Only the last token is left. Is the list made anew each time?"
-        elif len(mine) > len(prompt) + 1 and set(mine[len(prompt) :]) == {says[len(prompt)]}:
+        elif len(mine) > len(prompt) + 1 < len(says) and set(mine[len(prompt) :]) == {
+            says[len(prompt)]
+        }:
             hint = "Yours always chooses from the logits that came first. After each token that is "
             hint += "read there are new ones: logits = model(...)."
         elif len(mine) > len(expected):
