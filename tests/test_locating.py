@@ -74,25 +74,6 @@ def test_numbers_that_agree_are_the_same():
 # A reader's own way to write a function, with one mistake in it: what the answer points at.
 OTHER_WAYS = [
     (
-        "05",
-        """\
-    scores = [score / sqrt(len(query)) for score in linear(query, keys)]
-    weights = softmax(scores)
-    return linear(weights, list(zip(*values, strict=True)))
-""",
-        """\
-    marks = []
-    for key in keys:
-        marks.append(sum(q * k for q, k in zip(query, key)))
-    shares = softmax(marks)
-    mixed = []
-    for i in range(len(query)):
-        mixed.append(sum(share * value[i] for share, value in zip(shares, values)))
-    return mixed
-""",
-        "for q, k in zip(query, key)))` gives 2.0, then 0.0. With 1.41421, then 0.0",
-    ),
-    (
         "06",
         """\
         probabilities = softmax(model(token, cache))

@@ -638,7 +638,7 @@ ROWS = [
         "__call__ takes the position of the newest token in the cache",
         '["wpe.weight"][len(cache)])',
         '["wpe.weight"][len(cache) - 1])',
-        "`1` is not what belongs there. With 0 in its place",
+        'w["wpe.weight"][len(cache) - 1]) There, ',
     ),
     (
         "__call__ overwrites x by rmsnorm(x) before it adds the attention",
