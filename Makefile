@@ -6,7 +6,7 @@ BIN := .venv/bin
 TYPESCRIPT := 5.9.3
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize levels fuzz tsan corpus clean
+.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus clean
 
 build: .venv/built
 
@@ -124,6 +124,11 @@ levels: .venv/extra-test
 	do LLMHARD_LEVEL=$$level $(CURDIR)/$(BIN)/python -m llmhard --version && \
 		LLMHARD_LEVEL=$$level $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider \
 		-k "not new_operation" $(ENGINE_TESTS) || exit 1; done
+
+# What leaves the package, with PyTorch and transformers, which no extra installs: some minutes.
+interop: .venv/extra-test
+	$(BIN)/python -m pip install --quiet torch transformers
+	$(BIN)/python -m pytest -s tests/test_export.py tests/test_scale.py tests/test_pytorch_example.py
 
 # Random programs with the sanitizers, in one thread and in four.
 FUZZ_SECONDS ?= 1200

@@ -15,7 +15,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal, TypeVar, get_args
 
-from llmhard import checkpoint, files, model_file
+from llmhard import checkpoint, export, files, model_file
 from llmhard.advice import explained, typed
 from llmhard.attention import Attention, read_attention
 from llmhard.autograd import Vector
@@ -33,7 +33,13 @@ from llmhard.preparation import (
 )
 from llmhard.progress import progress as shown_progress
 from llmhard.recipe import PRESETS
-from llmhard.replacing import check_film_place, check_folder, check_model_place, check_page_place
+from llmhard.replacing import (
+    check_export_place,
+    check_film_place,
+    check_folder,
+    check_model_place,
+    check_page_place,
+)
 from llmhard.sampler import Reader, Sampling, check_room, generate
 from llmhard.slips import closest, no_such
 from llmhard.terminal import printable
@@ -161,7 +167,8 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     """Return a model that was saved by `llmhard train` or by `LanguageModel.save`.
 
     Args:
-        path: The name of a file.
+        path: The name of a file, or of a folder that `LanguageModel.export` has written, or
+            transformers after it.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -169,9 +176,13 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
         ValueError: If it is no model; the message says what it is and what to do with it.
     """
     what = f"cannot read the model {typed().file(path)}"
+    is_exported = export.is_folder(path)
+    if Path(path).is_dir() and not is_exported:
+        raise IsADirectoryError(f"{what}: it is a folder, and not one that export has written")
     try:
         with explained(what, CheckpointError, ModelFileError):
-            model = LanguageModel.of(model_file.load(path))
+            saved = export.read(path) if is_exported else model_file.load(path)
+            model = LanguageModel.of(saved)
     except FileNotFoundError:
         raise FileNotFoundError(_instead_of(str(path))) from None
     except CheckpointError as error:
@@ -375,6 +386,26 @@ class LanguageModel:
         """
         self._encoded(text, "text")
         return Explorer(self.saved, text, self.film)
+
+    def export(self, folder: str | os.PathLike[str], force: bool = False) -> list[Path]:
+        """Write the model into a folder that Hugging Face's transformers opens.
+
+        `transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)` opens
+        it; `load(folder)` brings back what was trained there.
+
+        Args:
+            folder: Where; it is made if it is not there. A model that was exported there before is
+                replaced, and nothing else unless `force` says so.
+
+        Returns:
+            The files.
+
+        Raises:
+            FileExistsError: If something else is there.
+            OSError: If the files cannot be written.
+        """
+        check_export_place(Path(folder), force, "folder")
+        return export.write(folder, self.saved)
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Write the model to a file, for `load` and for the command line.

@@ -60,6 +60,20 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
         config, tokenizer, records = read_description(described)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"its metadata is damaged: {error}") from None
+    return assembled(config, tokenizer, records, file)
+
+
+def assembled(
+    config: Config,
+    tokenizer: Tokenizer,
+    records: tuple[TrainingRecord, ...],
+    file: TensorFile,
+    narrow: bool = False,
+) -> SavedModel:
+    """Return the model with the parameters in a file; `narrow` as in TensorFile.matrices.
+
+    Raises ModelFileError if they do not fit.
+    """
     if tokenizer.vocab_size != config.vocab_size:
         raise ModelFileError(
             f"its vocabulary has {tokenizer.vocab_size} tokens, its configuration says "
@@ -68,7 +82,7 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
     if config.n_layer > len(file):  # before anything is made for each layer
         raise ModelFileError(f"it has too few tensors for {config.n_layer} layers")
     try:
-        return SavedModel(GPT(config, file.matrices()), tokenizer, records)
+        return SavedModel(GPT(config, file.matrices(narrow)), tokenizer, records)
     except ModelFileError:
         raise
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmhard import files
+from llmhard import export, files
 from llmhard.advice import explained, typed
 from llmhard.corpus import is_text
 from llmhard.film import FILM
@@ -55,6 +55,18 @@ def check_page_place(path: Path, force: bool, setting: str, mark: str) -> None:
         raise FileExistsError(
             f"{path} is there already, and explore did not write it; "
             f"choose another {setting}, {or_force()}"
+        )
+
+
+def check_export_place(path: Path, force: bool, setting: str) -> None:
+    """The same for a folder into which a model is exported: an empty one, or an earlier export."""
+    check_folder(path)
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file, not a folder; choose another {setting}")
+    if path.is_dir() and any(path.iterdir()) and not (force or export.is_folder(path)):
+        raise FileExistsError(
+            f"{path} holds files already, and no exported model; choose another {setting}, or "
+            f"write among them with {typed().setting('force', True)}"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 from array import array
 from collections.abc import Mapping
@@ -40,14 +41,19 @@ class Packed(NamedTuple):
 # The code of an array's type -> what the format calls it when it is written, and when it is read.
 TYPES = {"d": ("float64", "F64"), "f": ("float32", "F32"), "b": ("int8", "I8")}
 
+NARROW = {"F32": ("f", 4), "BF16": ("f", 4), "F16": ("e", 2)}  # struct's code, and its bytes
+
 
 def write(
     path: str | os.PathLike[str],
     kind: str,
     description: Any,
     matrices: Mapping[str, Matrix | Packed],
+    metadata: Mapping[str, str] = {},
 ) -> None:
     """Write the file atomically: a reader finds the old content or the new, never a part.
+
+    `metadata` is what other programs want to find there beside the description.
 
     Raises OSError if it cannot be written; an earlier file of that name is then as it was.
     """
@@ -62,7 +68,7 @@ def write(
             data_ptr=address,
             data_len=length * numbers.itemsize,
         )
-    files.write_atomically(path, serialize(specs, {kind: json.dumps(description)}))
+    files.write_atomically(path, serialize(specs, {kind: json.dumps(description), **metadata}))
 
 
 class TensorFile:
@@ -93,13 +99,18 @@ class TensorFile:
         except (ValueError, TypeError, RecursionError) as error:
             raise ModelFileError(f"its metadata is damaged: {error}") from None
 
-    def matrices(self) -> dict[str, Matrix]:
-        """The tensors. Raises ModelFileError if one is no matrix of finite float64 numbers."""
+    def matrices(self, narrow: bool = False) -> dict[str, Matrix]:
+        """The tensors. Raises ModelFileError if one is no matrix of finite float64 numbers.
+
+        With `narrow`, numbers of single and half precision become float64.
+        """
         matrices = {}
         for name, tensor in self._tensors.items():
-            if tensor["dtype"] != "F64" or len(tensor["shape"]) != 2 or 0 in tensor["shape"]:
-                raise ModelFileError(f"the tensor {name!r} is not a float64 matrix")
-            numbers = _little_endian(array("d", tensor["data"]))
+            known = tensor["dtype"] == "F64" or (narrow and tensor["dtype"] in NARROW)
+            if not known or len(tensor["shape"]) != 2 or 0 in tensor["shape"]:
+                kind = "matrix of floating-point numbers" if narrow else "float64 matrix"
+                raise ModelFileError(f"the tensor {name!r} is not a {kind}")
+            numbers = _widened(tensor["dtype"], tensor["data"])
             if not all(map(isfinite, numbers)):
                 raise ModelFileError(f"the tensor {name!r} holds a number that is not finite")
             matrices[name] = Matrix.frombytes(numbers.tobytes(), *tensor["shape"])
@@ -112,6 +123,15 @@ class TensorFile:
         """
         names = [name for name in self._tensors if name.startswith(prefix)]
         return {name.removeprefix(prefix): _packed(name, self._tensors.pop(name)) for name in names}
+
+
+def _widened(dtype: str, data: bytes) -> array[float]:
+    if dtype == "F64":
+        return _little_endian(array("d", data))
+    if dtype == "BF16":  # the upper half of a float32
+        data = b"".join(b"\0\0" + data[i : i + 2] for i in range(0, len(data), 2))
+    code, size = NARROW[dtype]
+    return array("d", struct.unpack(f"<{len(data) // size}{code}", data))
 
 
 def is_kind(path: str | os.PathLike[str], kind: str) -> bool:

@@ -13,7 +13,8 @@ from llmhard import cli
 
 SHELLS = ["bash", "zsh", "fish"]
 COMMANDS = [
-    "train", "sample", "explore", "evaluate", "finetune", "info", "workbook", "check", "completion",
+    "train", "sample", "explore", "evaluate", "finetune", "info", "workbook", "check", "export",
+    "import", "completion",
 ]  # fmt: skip
 LABS = ["02", "03", "04", "05", "06", "07", "08"]
 # Here only for what has them; others are skipped.
@@ -40,6 +41,10 @@ CASES = [
     (["train", "--resume", ""], ["dir", "r.checkpoint"]),
     (["workbook", ""], ["dir"]),
     (["check", ""], [*LABS, "dir"]),
+    (["export", ""], ["dir"]),
+    (["export", "dir", "a"], ["a.safetensors"]),
+    (["export", "dir", "--to", ""], ["transformers"]),
+    (["import", ""], ["dir"]),
     (["check", "03", ""], ["dir"]),
     (["completion", ""], SHELLS),
     (["completion", "f"], ["fish"]),

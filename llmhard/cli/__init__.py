@@ -14,6 +14,7 @@ from llmhard.cli import (
     completion,
     evaluate,
     explore,
+    export,
     finetune,
     info,
     sample,
@@ -96,7 +97,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     level = f" (engine: {LEVEL})" if LEVEL else ""
     parser.add_argument("--version", action="version", version=f"llmhard {__version__}{level}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (train, sample, explore, evaluate, finetune, info, workbook, check):
+    for command in (train, sample, explore, evaluate, finetune, info, workbook, check, export):
         command.add_parser(commands, name)
+    export.add_import_parser(commands, name)
     completion.add_parser(commands, _parser)
     return parser
