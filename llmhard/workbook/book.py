@@ -253,7 +253,10 @@ class Book:
                 hint=_about_type(found, learns=of == "Values"),
             )
         if len(found) != length:
-            raise Wrong(f"{text} should have {length} {of}. Yours has {len(found)}: {brief(found)}")
+            raise Wrong(
+                f"{text} should have {length} {of}. Yours has {len(found)}: {brief(found)}",
+                hint=_about_length(found, length, of),
+            )
         return list(found)
 
     def values(self, text: str, found: Any, length: int) -> list[Any]:
@@ -282,6 +285,15 @@ def _copy(x: Any) -> Any:
     if isinstance(x, dict):
         return {key: _copy(value) for key, value in x.items()}
     return x
+
+
+def _about_length(found: Any, length: int, of: str) -> str:
+    inner = {len(item) for item in found if isinstance(item, list | tuple)}
+    if of == "rows" and inner == {length}:
+        return "It lies on its side: rows come first, then columns, in a shape (rows, columns)."
+    if of != "rows" and inner:
+        return "What it lists are lists again. Go through the numbers of each of them, too."
+    return ""
 
 
 def _about_type(found: Any, learns: bool = False) -> str:

@@ -73,6 +73,7 @@ KNOWN = [
     ),
     Known((TypeError,), "for //", "", "`//` drops the decimals, and a Value has no such operation. "
           "Write `/`."),
+    Known((TypeError,), r"for \^", "", "`^` is no power in Python. Write `**`."),
     Known((TypeError,), "'NoneType' object is not callable", "on_step",
           "on_step may be None: call it only if there is one."),
     Known((TypeError,), "slice indices must be|cannot be interpreted as an integer", "",

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from hypothesis import Phase, given, settings
@@ -32,9 +32,10 @@ from llmhard.workbook.recording import (
     is_opaque,
     rounded,
 )
+from llmhard.workbook.stubs import given_functions
 
-SECONDS = 1.0  # on the processor, for one search
-LONGEST = 0.05  # seconds for one run: slower checks are not searched
+SECONDS = 1.2  # on the processor, for one search
+LONGEST = 0.15  # seconds for one run: slower checks are not searched
 CASES = 6
 FEW = settings(SETTINGS, max_examples=5, phases=(Phase.generate,))
 MOST = 20_000  # results in one run
@@ -71,6 +72,7 @@ class Watched(Book):
         self._modules = dict(others)
         path = folder / f"{module}.py"
         tree, self.places = instrument(path.read_text(encoding="utf-8"))
+        self.given = given_functions(path.read_text(encoding="utf-8"))
         made = ModuleType(module)
         made.__dict__.update({"__file__": str(path), SEEN: self._seen})
         self._modules[module] = made
@@ -124,7 +126,8 @@ class _Search:
         """Return a run of the solution, None if it takes too long."""
         began, recording = time.process_time(), Recording(MOST)
         passes = self.solution.passes(check, case, recording)
-        if not passes or time.process_time() - began > LONGEST:
+        longest = LONGEST if check is self.check else LONGEST / 3
+        if not passes or time.process_time() - began > longest:
             return None
         return _Run(check, case, recording.results, 5 * recording.count + 1000)
 
@@ -147,18 +150,21 @@ class _Search:
 
     def _pairs(self, mine: Recording) -> Iterator[tuple[Any, int, list[int]]]:
         """Yield what to try: when the two part, a place, and places of the solution, all alike."""
-        wanted = self._distinct()
+        wanted, as_given = self._distinct(), self.solution.given
         known = {_key([run]) for run in self.runs[0].results.values()}
         for place, results in mine.results.items():
-            if self.mine.places[place].is_answer:
+            if self.mine.places[place].is_answer or self.mine.places[place].function in as_given:
                 continue
             for others in wanted.values():
                 other = self.runs[0].results[others[0]]
                 at = _parting(results, other)
-                if at is not None:
-                    times = mine.times[place]
-                    when = times[at] if at < len(times) else times[-1]
-                    order = (_key([results]) in known, when, not _alike(results, other))
+                if at is not None and _may_replace(results, other):
+                    order = (
+                        self.mine.places[place].is_given,  # what went wrong before it came in?
+                        _kind(results[at]) != _kind(other[at]),
+                        _key([results]) in known,
+                        mine.times[place][at],
+                    )
                     yield order, place, others
 
     def _distinct(self) -> dict[Any, list[int]]:
@@ -209,16 +215,24 @@ def _parting(mine: Results, other: Results) -> int | None:
     for i, (a, b) in enumerate(zip(mine, other, strict=False)):
         if rounded(a) != rounded(b):
             return i
-    return None if len(mine) == len(other) else min(len(mine), len(other))
+    return None
 
 
-def _alike(one: Results, other: Results) -> bool:
-    """Return whether two expressions give as many results of the same kind."""
-    return len(one) == len(other) and _kind(one[0]) == _kind(other[0])
+def _may_replace(results: Results, other: Results) -> bool:
+    """Return whether there are as many, and true or false only for true or false."""
+    if len(results) != len(other):
+        return False
+    kinds = {_kind(results[0]), _kind(other[0])}
+    return len(kinds) == 1 or not kinds & {bool, str}
 
 
-def _kind(x: Snapshot) -> str:
-    return str(x[0]) if isinstance(x, tuple) else type(x).__name__
+def _kind(x: Snapshot) -> Any:
+    """Return what it is: a number, a text, a list of so many numbers, and so on."""
+    if not isinstance(x, tuple):
+        return float if type(x) is int else type(x)
+    if x[0] in ("list", "tuple") and len(x) > 1:
+        return x[0], len(x), _kind(x[1])
+    return x[:1]
 
 
 # ---------------------------------------------------------------- in words
@@ -227,7 +241,10 @@ def _kind(x: Snapshot) -> str:
 def told(found: Located, file: Path) -> list[str]:
     """Return lines that say where it is, what is there, and what the check passes with."""
     place, at = found.place, _parting(found.gives, found.passes_with) or 0
-    mine, other = _series(found.gives[at:]), _series(found.passes_with[at:])
+    gives, passes_with = found.gives[at:], found.passes_with[at:]
+    if len({rounded(x) for x in gives}) == len({rounded(x) for x in passes_with}) == 1:
+        gives, passes_with = gives[:1], passes_with[:1]
+    mine, other = _series(gives), _series(passes_with)
     what = f"`{cut(place.text, 70)}` {'leaves' if place.is_change else 'gives'} {mine}."
     if place.text == mine:
         what = f"`{place.text}` is not what belongs there."
@@ -252,6 +269,6 @@ def _plain(x: Snapshot) -> Any:
         return x
     kind, *parts = x
     if kind == "Value":
-        return parts[0]
+        return SimpleNamespace(data=parts[0], grad=0.0)  # shown as a Value
     items = [_plain(part) for part in parts]
     return tuple(items) if kind == "tuple" else items

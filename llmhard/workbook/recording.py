@@ -11,6 +11,7 @@ import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 SEEN = "__seen__"
@@ -30,8 +31,9 @@ class Place:
     text: str
     line: int
     function: str
-    is_answer: bool = False  # what a function returns, as a whole
+    is_answer: bool = False  # what a function returns, or each item of it
     is_change: bool = False  # what `+=` and the like leave
+    is_given: bool = False  # an argument of the function, as it is
 
 
 class Overrun(BaseException):
@@ -57,6 +59,7 @@ class _Wrapper(ast.NodeTransformer):
         self.scope: list[str] = []
         self.depth = 0  # functions around
         self.answers: set[int] = set()
+        self.arguments: set[str] = set()
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self.scope.append(node.name)
@@ -67,7 +70,9 @@ class _Wrapper(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.scope.append(node.name)
         self.depth += 1
+        outer, self.arguments = self.arguments, {argument.arg for argument in node.args.args}
         node.body = self._statements(node.body)
+        self.arguments = outer
         self.depth -= 1
         self.scope.pop()
         return node
@@ -80,7 +85,7 @@ class _Wrapper(ast.NodeTransformer):
         return done
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
-        self.answers.add(id(node.value))
+        self.answers |= {id(node.value), id(getattr(node.value, "elt", None))}
         return self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.stmt]:
@@ -130,7 +135,8 @@ class _Wrapper(ast.NodeTransformer):
     def _wrapped(
         self, node: ast.expr, text: str, line: int, answer: bool = False, change: bool = False
     ) -> ast.expr:
-        self.places.append(Place(text, line, ".".join(self.scope), answer, change))
+        given = isinstance(node, ast.Name) and node.id in self.arguments
+        self.places.append(Place(text, line, ".".join(self.scope), answer, change, given))
         number = ast.Constant(len(self.places) - 1)
         call = ast.Call(ast.Name(SEEN, ast.Load()), [number, node], [])
         return ast.copy_location(call, node)
@@ -179,6 +185,11 @@ def is_opaque(x: Snapshot) -> bool:
     return isinstance(x, tuple) and (x == OPAQUE or any(map(is_opaque, x)))
 
 
+def has_value(x: Snapshot) -> bool:
+    """Return whether it is a Value or holds one."""
+    return isinstance(x, tuple) and (x[0] == "Value" or any(map(has_value, x)))
+
+
 @dataclass
 class Recording:
     """One run: the results of each place, in order; or one in which those of a place are put in."""
@@ -197,19 +208,25 @@ class Recording:
         self.count += 1
         if self.count > self.limit:
             raise Overrun
-        items = list(result) if isinstance(result, ITERATORS) else result
+        items: Any = list(result) if isinstance(result, ITERATORS) else result  # type: ignore[call-overload]
         result = items if items is result else iter(items)
         if self.instead is None:
             self.results.setdefault(place, []).append(snapshot(items))
             self.times.setdefault(place, []).append(self.count)
             return result
-        self._remember(items)
+        if self.puts_values:
+            self._remember(items)
         if place != self.instead[0]:
             return result
         if self.used == len(self.instead[1]):
             raise Overrun
         self.used += 1
         return self._live(self.instead[1][self.used - 1])
+
+    @cached_property
+    def puts_values(self) -> bool:
+        """Whether there are Values in what is put in: then those of the run are looked up."""
+        return self.instead is not None and any(map(has_value, self.instead[1]))
 
     def follows(self) -> bool:
         """Return whether all the results that were to be put in have been."""

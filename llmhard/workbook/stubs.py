@@ -32,6 +32,13 @@ def stub(source: str, written: Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
+def given_functions(source: str) -> set[str]:
+    """Return the qualified names of the functions that a reader finds written."""
+    lines = source.splitlines()
+    found = _functions(ast.parse(source), "")
+    return {name for function, name in found if GIVEN in lines[function.lineno - 1]}
+
+
 def _functions(node: ast.AST, prefix: str) -> list[tuple[ast.FunctionDef, str]]:
     """All functions and methods in the order of the file, with their qualified names."""
     found = []

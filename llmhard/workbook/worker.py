@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from llmhard.workbook import LABS, Lab, locating
-from llmhard.workbook.answers import ToDo, Wrong
+from llmhard.workbook.answers import Changed, ToDo, Wrong
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Check, checks_of
 from llmhard.workbook.errors import place
@@ -93,8 +93,9 @@ def run_check(number: str, check: Check, book: Book, locate: bool = False) -> Ou
         if sure := [slip for function in ran for slip in slips(function)]:
             return Outcome(number, title, WRONG, wrong.lines, " ".join(sure[:2]), section, printed)
         lines, hint = wrong.lines, wrong.hint
-        if locate and (found := located(check, lab, book)):
+        if locate and not isinstance(wrong, Changed) and (found := located(check, lab, book)):
             lines = [*lines, *locating.told(found, book.folder / lab.file)]
+            hint = hint or check.hint
         elif not hint:
             hint = _likely(wrong, check, ran)
         return Outcome(number, title, WRONG, lines, hint, section, printed)

@@ -535,4 +535,67 @@ ROWS = [
 """,
         "Only the first child gets its gradient",
     ),
+    (
+        "__mul__ gives the Values themselves as local gradients, not their numbers",
+        "(self, other), (other.data, self.data))",
+        "(self, other), (other, self))",
+        "`(other, self)` gives (Value(3.0), Value(2.0)). With (3.0, 2.0) in its place",
+    ),
+    (
+        "backward gives a grad to the leaves only",
+        "        for value in order:\n            value.grad += gradient[value]",
+        """\
+        for value in order:
+            if not value.children:
+                value.grad += gradient[value]""",
+        "c itself has got none",
+    ),
+    (
+        "backward works directly in grad, without a dict of its own",
+        """\
+        gradient = dict.fromkeys(order, 0.0)  # grad may hold an earlier call's
+        gradient[self] = 1.0
+        for value in reversed(order):
+            for child, local_grad in zip(value.children, value.local_grads, strict=True):
+                gradient[child] += gradient[value] * local_grad
+        for value in order:
+            value.grad += gradient[value]""",
+        """\
+        self.grad += 1.0
+        for value in reversed(order):
+            for child, local_grad in zip(value.children, value.local_grads, strict=True):
+                child.grad += value.grad * local_grad""",
+        "Keep the gradients of a call apart",
+    ),
+    (
+        "topological_order marks the children as visited when they are put on the list, "
+        "not when they are taken out",
+        """\
+    visited = set()
+    to_visit = [(root, False)]
+    while to_visit:
+        value, children_done = to_visit.pop()
+        if children_done:
+            order.append(value)
+        elif value not in visited:
+            visited.add(value)
+            to_visit.append((value, True))
+            to_visit.extend((child, False) for child in value.children)
+""",
+        """\
+    visited = {root}
+    to_visit = [(root, False)]
+    while to_visit:
+        value, children_done = to_visit.pop()
+        if children_done:
+            order.append(value)
+        else:
+            to_visit.append((value, True))
+            for child in value.children:
+                if child not in visited:
+                    visited.add(child)
+                    to_visit.append((child, False))
+""",
+        "a should stand before c",
+    ),
 ]

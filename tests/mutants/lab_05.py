@@ -622,4 +622,34 @@ ROWS = [
         'w["wte.weight"][len(cache)], w["wpe.weight"][len(cache)]',
         "The first thing that differs is the x that attention of layer 0 gets",
     ),
+    (
+        "initialize takes the shape the other way round",
+        "for name, (rows, cols) in config.shapes().items():",
+        "for name, (cols, rows) in config.shapes().items():",
+        "It lies on its side",
+    ),
+    (
+        "scalars goes one level too few into the matrices",
+        "[p for matrix in self.parameters.values() for row in matrix for p in row]",
+        "[row for matrix in self.parameters.values() for row in matrix]",
+        "What it lists are lists again",
+    ),
+    (
+        "__call__ takes the position of the newest token in the cache",
+        '["wpe.weight"][len(cache)])',
+        '["wpe.weight"][len(cache) - 1])',
+        'w["wpe.weight"][len(cache) - 1]) There, ',
+    ),
+    (
+        "__call__ overwrites x by rmsnorm(x) before it adds the attention",
+        "            x = add(x, self.attention(layer, rmsnorm(x), cache))\n",
+        "            x = rmsnorm(x)\n            x = add(x, self.attention(layer, x, cache))\n",
+        "Yours adds attention to rmsnorm(x)",
+    ),
+    (
+        "mlp has the relu before up_proj",
+        '        hidden = [h.relu() for h in linear(x, w[name + "up_proj.weight"])]',
+        '        hidden = linear([x_i.relu() for x_i in x], w[name + "up_proj.weight"])',
+        "relu comes after up_proj, on what it gives",
+    ),
 ]

@@ -688,4 +688,28 @@ ROWS = [
         "loss.data.backward()",
         "A plain number is here where a Value is needed",
     ),
+    (
+        "sequence_loss takes the log of the mean probability",
+        "        losses.append(-probabilities[target].log())\n    return sum(losses) / len(losses)",
+        """\
+        losses.append(probabilities[target])
+    return -(sum(losses) / len(losses)).log()""",
+        "Take the logarithm of each first",
+    ),
+    (
+        "step writes ^ for a power, as in the formula",
+        """\
+            m_hat = self.m[i] / (1 - self.beta1**self.t)
+            v_hat = self.v[i] / (1 - self.beta2**self.t)""",
+        """\
+            m_hat = self.m[i] / (1 - self.beta1 ^ self.t)
+            v_hat = self.v[i] / (1 - self.beta2 ^ self.t)""",
+        "`^` is no power in Python",
+    ),
+    (
+        "step sets grad to 0 after the loop, for the last parameter only",
+        "            p.grad = 0.0\n",
+        "        p.grad = 0.0\n",
+        "Only the last parameter's is 0.0",
+    ),
 ]

@@ -543,4 +543,39 @@ ROWS = [
     sentence""",
         "this `break` ends the loop in its first round",
     ),
+    (
+        "choose compares the random number with each probability, not with the sum so far",
+        "    return rng.choices(range(len(p)), p)[0]",
+        """\
+    number = rng.random()
+    for token, probability in enumerate(p):
+        if number < probability:
+            return token
+    return len(p) - 1""",
+        "Compare it with the sum of the probabilities",
+    ),
+    (
+        "choose draws a new random number for each token",
+        "    return rng.choices(range(len(p)), p)[0]",
+        """\
+    total = 0.0
+    for token, probability in enumerate(p):
+        total += probability
+        if rng.random() < total:
+            return token
+    return len(p) - 1""",
+        "Draw one, before the loop",
+    ),
+    (
+        "generate reads the chosen token but keeps the old logits",
+        "            return sentence\n        logits = model(token, cache)\n",
+        "            return sentence\n        model(token, cache)\n",
+        "After each token that is read there are new ones",
+    ),
+    (
+        "keep divides by the sum of all",
+        "    total = sum(p[token] for token in tokens)\n",
+        "    total = sum(p)\n",
+        "`sum(p)` gives 1.0. With 0.5 in its place",
+    ),
 ]

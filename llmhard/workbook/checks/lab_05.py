@@ -90,8 +90,9 @@ class Plain:
 
     def mlp(self, layer: int, x: Row) -> Row:
         layer = 0 if self.slip == "mlp of layer 0" else layer
-        hidden = linear(x, self.w[f"h.{layer}.mlp.up_proj.weight"])
-        if self.slip not in ("no relu", "relu last"):
+        into = [max(a, 0.0) for a in x] if self.slip == "relu first" else x
+        hidden = linear(into, self.w[f"h.{layer}.mlp.up_proj.weight"])
+        if self.slip not in ("no relu", "relu last", "relu first"):
             hidden = [max(h, 0.0) for h in hidden]
         out = linear(hidden, self.w[f"h.{layer}.mlp.down_proj.weight"])
         out = add(out, x) if self.slip == "x in mlp" else out
@@ -109,17 +110,17 @@ class Plain:
         x = x if slip == "no first norm" else rmsnorm(x)
         layers = range(1 if slip == "one layer" else self.sizes["n_layer"])
         for layer in layers:
-            x = rmsnorm(x) if slip == "normed line" else x
-            part = self.attention(
-                layer, x if slip in ("attention norm", "normed line") else rmsnorm(x)
-            )
+            x = rmsnorm(x) if slip in ("normed line", "normed for attention") else x
+            norms = slip not in ("attention norm", "normed line", "normed for attention")
+            part = self.attention(layer, rmsnorm(x) if norms else x)
             normed, before = rmsnorm(x), x
             x = part if slip in ("no residual", "no attention residual") else add(x, part)
-            x = rmsnorm(x) if slip == "normed line" else x
+            x = rmsnorm(x) if slip in ("normed line", "normed for mlp") else x
             if slip in ("side by side", "mlp of the old x"):
                 part = self.mlp(layer, normed)
             else:
-                part = self.mlp(layer, x if slip in ("mlp norm", "normed line") else rmsnorm(x))
+                norms = slip not in ("mlp norm", "normed line", "normed for mlp")
+                part = self.mlp(layer, rmsnorm(x) if norms else x)
             x = before if slip == "mlp of the old x" else x
             x = part if slip in ("no residual", "no mlp residual") else add(x, part)
         x = rmsnorm(x) if slip == "final norm" else x
@@ -165,6 +166,11 @@ MODEL_SLIPS = {
     "wte again": "Yours takes wte.weight for the logits. This model has a matrix of its own for "
     "them, lm_head.weight.",
     "relu last": "relu comes between up_proj and down_proj, not after both.",
+    "relu first": "relu comes after up_proj, on what it gives, not before it.",
+    "normed for attention": "Yours adds attention to rmsnorm(x). Only attention gets rmsnorm(x): "
+    "what it gives is added to x as it was.",
+    "normed for mlp": "Yours adds mlp to rmsnorm(x). Only mlp gets rmsnorm(x): what it gives is "
+    "added to x as it was.",
     "x in mlp": "mlp gives its own result only. It is the model that adds it to x.",
     "mlp of layer 0": "mlp takes the matrices of layer 0 whatever the layer: the name begins "
     "with h.{layer}.",
@@ -680,7 +686,8 @@ def feeds_forward(book: Book) -> None:
     out = book.attempt(text, lambda: mine.mlp(1, engine_values(book, x)))
     found = [data(book, text, out, 6)]
     slips = {
-        name: MODEL_SLIPS[name] for name in ("no relu", "relu last", "x in mlp", "mlp of layer 0")
+        name: MODEL_SLIPS[name]
+        for name in ("no relu", "relu last", "relu first", "x in mlp", "mlp of layer 0")
     }
     guess = "up_proj, relu of each number, down_proj, all of the layer that is asked for."
     compare(text, found, lambda slip: [Plain(TINY, w, slip).mlp(1, x)], slips, guess)

@@ -134,6 +134,9 @@ def means(book: Book, tokens: list[int]) -> None:
         hint = "Yours asks for the likeliest token, not for the one that comes next."
     elif agree(found, sum(-LEANING[a][b] for a, b in pairwise(tokens)) / len(each)):
         hint = "The softmax is missing: a logit is not a logarithm of a probability yet."
+    elif agree(found, -log(sum(exp(-x) for x in each) / len(each))):
+        hint = "Yours is the logarithm of the mean probability. Take the logarithm of each first, "
+        hint += "and then the mean."
     for always in range(4):
         fixed = [logs[i] - LEANING[a][always] for i, a in enumerate(tokens[:-1])]
         if not hint and agree(found, sum(fixed) / len(fixed)):
@@ -439,7 +442,10 @@ def zeroes(book: Book) -> None:
     for p in parameters:
         p.grad = 2.0
     book.attempt("Adam(parameters).step(0.1)", lambda: optimizer.step(0.1))
-    book.same("the gradients after Adam.step", [p.grad for p in parameters], [0.0, 0.0])
+    found, hint = [p.grad for p in parameters], ""
+    if agree(found, [2.0, 0.0]):
+        hint = "Only the last parameter's is 0.0: the line that sets it belongs into the loop."
+    book.same("the gradients after Adam.step", found, [0.0, 0.0], hint)
 
 
 @check(

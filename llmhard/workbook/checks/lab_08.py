@@ -107,6 +107,11 @@ def draws(book: Book, p: Row) -> None:
             hint = "Yours draws all tokens equally often: the probabilities are not used."
         elif any(share > 0 and x == 0 for share, x in zip(shares, p, strict=True)):
             hint = "A token with probability 0 came up: it has no stretch that could be hit."
+        elif all(abs(a - b) < 0.04 for a, b in zip(shares, not_added_up(p), strict=True)):
+            hint = "Yours compares the random number with each probability alone. Compare it with "
+            hint += "the sum of the probabilities up to there."
+        elif all(abs(a - b) < 0.04 for a, b in zip(shares, drawn_anew(p), strict=True)):
+            hint = "Yours draws another random number for each token. Draw one, before the loop."
         elif max(shares) == 1.0:
             hint = "Yours always takes the same one. The likeliest is only the likeliest."
         raise Wrong(
@@ -120,6 +125,25 @@ def draws(book: Book, p: Row) -> None:
             f"{text}: the same seed gives other tokens the second time.",
             hint="Draw with `rng`, not with the module random.",
         )
+
+
+def not_added_up(p: Row) -> Row:
+    """How often each token comes up if a number from 0 to 1 is compared with each p alone."""
+    below, shares = 0.0, Row()
+    for x in p:
+        shares.append(max(0.0, x - below))
+        below = max(below, x)
+    return [*shares[:-1], 1.0 - sum(shares[:-1])]
+
+
+def drawn_anew(p: Row) -> Row:
+    """How often each token comes up if each of them has a random number of its own."""
+    left, total, shares = 1.0, 0.0, Row()
+    for x in p:
+        total += x
+        shares.append(left * total)
+        left -= shares[-1]
+    return shares
 
 
 @check(
@@ -394,6 +418,11 @@ def check_generate(
             hint = "The sentence begins with the prompt."
         elif len(expected) > 1 and mine == expected[-1:]:
             hint = "Only the last token is left. Is the list made anew each time?"
+        elif len(mine) > len(prompt) + 1 < len(says) and set(mine[len(prompt) :]) == {
+            says[len(prompt)]
+        }:
+            hint = "Yours always chooses from the logits that came first. After each token that is "
+            hint += "read there are new ones: logits = model(...)."
         elif len(mine) > len(expected):
             hint = "After BOS, or when the model has read block_size tokens, the sentence ends."
         elif len(mine) < len(expected):
