@@ -1,7 +1,7 @@
 """The building blocks of the model: linear, softmax, rmsnorm.
 
 Each is written twice: once for Vectors and Matrices, which the engine computes as a whole, and
-once, for lists of single Values, as the formula that this stands for.
+once, for lists of single Values, as the formula itself.
 """
 
 from __future__ import annotations

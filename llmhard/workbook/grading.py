@@ -228,8 +228,8 @@ def _next(report: Report, folder: Path) -> Iterator[str]:
         first = next(outcome for outcome in report.outcomes if outcome.status == TO_DO)
         file = whole(str(folder / first.file))
         yield from _wrapped(
-            f"Next: write {first.lines[0]} in {file}. What it should do stands there; how, in "
-            f'{lab.document}, "{first.section}".'
+            f"Next: write {first.lines[0]} in {file}. Its docstring says what it should do; "
+            f'{lab.document}, "{first.section}", says how.'
         )
 
 

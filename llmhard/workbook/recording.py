@@ -208,7 +208,7 @@ class Recording:
         self.count += 1
         if self.count > self.limit:
             raise Overrun
-        items: Any = list(result) if isinstance(result, ITERATORS) else result  # type: ignore[call-overload]
+        items: Any = list(result) if isinstance(result, ITERATORS) else result
         result = items if items is result else iter(items)
         if self.instead is None:
             self.results.setdefault(place, []).append(snapshot(items))

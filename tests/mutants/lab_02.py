@@ -5,7 +5,7 @@ ROWS = [
         "the words twice in the vocabulary",
         "{word for sentence in sentences for word in sentence.split()}",
         "[word for sentence in sentences for word in sentence.split()]",
-        "each stands in the vocabulary once",
+        "each is in the vocabulary once",
     ),
     (
         "the words in any order",
@@ -71,7 +71,7 @@ ROWS = [
         "decode keeps BOS",
         "if token != BOS:",
         "if True:",
-        "BOS stands for no word",
+        "BOS is not a word",
     ),
     (
         "decode takes negative ids",

@@ -158,7 +158,7 @@ ROWS = [
             visited.add(value)
             order.insert(0, value)
 """,
-        "should stand before",
+        "should come before",
     ),
     (
         "recursion",
@@ -330,7 +330,7 @@ ROWS = [
         """\
     return order[::-1]
 """,
-        "a should stand before c",
+        "a should come before c",
     ),
     (
         "visited holds numbers",
@@ -456,7 +456,7 @@ ROWS = [
             visited.add(value)
             order.append(value)
             to_visit.extend""",
-        "a should stand before c",
+        "a should come before c",
     ),
     (
         "division by gradient",
@@ -596,6 +596,6 @@ ROWS = [
                     visited.add(child)
                     to_visit.append((child, False))
 """,
-        "a should stand before c",
+        "a should come before c",
     ),
 ]

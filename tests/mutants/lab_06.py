@@ -109,7 +109,7 @@ ROWS = [
         "eps under the root",
         "(sqrt(v_hat) + self.eps)",
         "sqrt(v_hat + self.eps)",
-        "eps stands under the root",
+        "eps is under the root",
     ),
     (
         "logits for probabilities",

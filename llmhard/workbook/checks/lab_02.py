@@ -66,7 +66,7 @@ def collects(book: Book, texts: list[str]) -> None:
     listed = book.sequence(f"{text}.words", listed, len(listed), "words")
     hint = ""
     if len(listed) != len(set(listed)):
-        hint = "A word that comes again is still one word: each stands in the vocabulary once."
+        hint = "A word that comes again is still one word: each is in the vocabulary once."
     elif set(listed) == set(expected):
         hint = "The order is alphabetical, so that the same sentences always give the same ids."
     elif " " in listed:
@@ -189,7 +189,7 @@ def decodes(book: Book, vocabulary: list[str]) -> None:
 @check(
     "decode leaves BOS out",
     "Decoding",
-    hint="BOS stands for no word. Beware: words[0 - 1] is the last word.",
+    hint="BOS is not a word. Beware: words[0 - 1] is the last word.",
     cases=[CATS],
     vocabulary=vocabularies,
 )

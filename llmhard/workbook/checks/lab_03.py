@@ -398,7 +398,7 @@ def orders(book: Book, lines: list[Line], b: float = 3.0) -> None:
             if listed.index(child) > listed.index(name):
                 raise Wrong(
                     shown,
-                    hint=f"{child} should stand before {name}, which was computed from it: a Value "
+                    hint=f"{child} should come before {name}, which was computed from it: a Value "
                     "goes into the list when all of its children are in it.",
                 )
 

@@ -341,7 +341,7 @@ ADAM_SLIPS = {
     "t each": "t grows with every parameter: it counts the steps, so it belongs before the loop.",
     "forgets": "m and v are not kept: the next step goes on with self.m[i] and self.v[i].",
     "forgets m": "m is not kept: the next step goes on with self.m[i].",
-    "eps": "eps stands under the root: add it to the root of v.",
+    "eps": "eps is under the root: add it to the root of v.",
     "sum": "The gradient comes in with the share 1 - beta, so that m is a mean and not a sum.",
     "no mean": "m should keep a share beta1 of what it was.",
 }

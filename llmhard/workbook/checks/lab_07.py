@@ -75,9 +75,7 @@ def header_of(text: str, content: bytes) -> tuple[dict[str, Any], bytes]:
         if raw.startswith(b"{'"):
             hint = "str() writes a dict as Python does. json.dumps makes JSON of it."
         elif int.from_bytes(content[:8], "big") < len(content):
-            hint = (
-                "The length stands there with its largest byte first. Little-endian, '<', begins "
-            )
+            hint = "The length is there with its largest byte first. Little-endian, '<', begins "
             hint += "with the smallest."
         elif is_json(raw.decode("latin-1")):
             hint = "The length is right, but the header is not UTF-8: encode('utf-8')."
@@ -100,7 +98,7 @@ def begins(book: Book) -> None:
     for metadata in ({"k": "v"}, {"k": "caf\u00e9"}):
         text, content = packed(book, TWO_BY_THREE, metadata)
         header, _ = header_of(text, content)
-        hint = 'The metadata stands in the header under the name "__metadata__".'
+        hint = 'The metadata is in the header under the name "__metadata__".'
         book.same(f"{text}: __metadata__ of the header", header.get("__metadata__"), metadata, hint)
 
 
@@ -231,7 +229,7 @@ def reads(book: Book, matrices: Matrices) -> None:
         book.same(f"the names of the matrices of {text}", set(found_matrices), set(matrices), hint)
         for name, matrix in matrices.items():
             mine = [list(row) for row in found_matrices[name]]
-            hint = "The numbers stand there row by row; a row has as many as there are columns."
+            hint = "The numbers are there row by row; a row has as many as there are columns."
             if any(len(row) != len(matrix[0]) for row in mine) or len(mine) != len(matrix):
                 book.same(f"{text}: {name!r}", mine, matrix, hint)
             flat, wanted = ([x for row in rows for x in row] for rows in (mine, matrix))
