@@ -518,8 +518,8 @@ cdef class Batch(Pass):
         while end > 0:
             self.find_sharers(instruction, (end - 1) // MANY * MANY if instruction.shared
                               else end - 1, end, row, &some)
-            # of a joined matrix the products are rounded: to the bits of a Tape, where it is a copy,
-            # whose gradient is added to those of the runs
+            # of a joined matrix the products are rounded: to the bits of a Tape, where it is a
+            # copy, whose gradient is added to those of the runs
             if instruction.op == VECMAT:
                 backward_vecmat(&some, instruction.joined, scratch)
             else:

@@ -1,7 +1,7 @@
 """Products of several vectors with the beginnings of one matrix: what attention consists of.
 
-A module of its own, so that the compiler's limits for what it puts into one function are not used up
-by the products with weights, which are in batch.pyx.
+A module of its own, so that the compiler's limits for what it puts into one function are not used
+up by the products with weights, which are in batch.pyx.
 """
 from libc.string cimport memcpy
 
