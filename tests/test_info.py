@@ -192,7 +192,7 @@ def test_files_that_are_no_models(trained, sentences_file):
         ([sentences_file], "it is a text, not a safetensors file"),
         (["cut"], "not a safetensors file"),
         (["empty"], "not a safetensors file"),
-        (["."], "directory"),
+        (["."], "folder"),
         ([""], ""),
         (["x" * 300], "too long"),
         (["model.safetensors", "cut"], "--help"),

@@ -83,7 +83,7 @@ def add_import_parser(commands: Any, program: str) -> None:
             "Make a model file of a folder that `export` has written and transformers, perhaps, "
             "after it: the weights are then those that were trained there."
         ),
-        epilog=f"example:\n  {program} import {EXAMPLE} --out back.safetensors",
+        epilog=f"examples:\n  {program} import {EXAMPLE} --out back.safetensors",
     )
     command.set_defaults(run=run_import)
     command.add_argument("folder", metavar="DIR", type=folder_name, help="the folder")
