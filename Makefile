@@ -62,7 +62,7 @@ docs-update: .venv/extra-docs
 docs-check: .venv/extra-docs .venv/extra-test
 	$(BIN)/python -m docs_tools check $(LABS)
 	$(BUILD_SITE)
-	LLMHARD_SITE=build/site $(BIN)/python -m pytest tests/test_site.py
+	LLMHARD_SITE=build/site $(BIN)/python -m pytest --numprocesses auto tests/test_site.py
 
 # The same in a new clone of what is committed.
 docs-fresh:
