@@ -6,7 +6,7 @@ BIN := .venv/bin
 TYPESCRIPT := 5.9.3
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus clean
+.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus clean
 
 build: .venv/built
 
@@ -57,12 +57,16 @@ docs: .venv/extra-docs
 docs-update: .venv/extra-docs
 	$(BIN)/python -m docs_tools update $(LABS)
 
-# Run all labs and fail if one shows anything else than what comes out, if a link is broken, or if
-# a page of the site does not fit, fetches something or says an error in a browser.
+# Run all labs and fail if one shows anything else than what comes out; beside that, if a link is
+# broken, or a page of the site does not fit, fetches something or says an error in a browser.
 docs-check: .venv/extra-docs .venv/extra-test
-	$(BIN)/python -m docs_tools check $(LABS)
+	@$(MAKE) --no-print-directory site-check & site=$$!; \
+	$(BIN)/python -m docs_tools check $(LABS); labs=$$?; \
+	wait $$site && exit $$labs
+
+site-check:
 	$(BUILD_SITE)
-	LLMHARD_SITE=build/site $(BIN)/python -m pytest --numprocesses auto tests/test_site.py
+	LLMHARD_SITE=build/site $(BIN)/python -m pytest tests/test_site.py
 
 # The same in a new clone of what is committed.
 docs-fresh:
