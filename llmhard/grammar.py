@@ -56,8 +56,8 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from llmhard.arguments import OneLineParser, whole_number
 from llmhard.pcfg import Grammar, Rules
 from llmhard.rules import (
     action_rules,
@@ -577,21 +577,9 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
         partial.unlink(missing_ok=True)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line, without the usage."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"not a whole number from 0 on: {text!r}")
-    return int(text)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m llmhard.grammar`; returns the exit code."""
-    parser = _Parser(
+    parser = OneLineParser(
         prog="python -m llmhard.grammar",
         description="Write the corpus and the questions, or show what the grammar does.",
         epilog="examples:\n"
@@ -600,10 +588,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         '  python -m llmhard.grammar --score "mom reads a big book"\n',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seed", type=_count, default=42, help="seed of all draws (default 42)")
+    parser.add_argument(
+        "--seed", type=whole_number, default=42, help="seed of all draws (default 42)"
+    )
     parser.add_argument("--out", type=Path, default=Path("data"), help="directory (default data)")
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--sample", type=_count, metavar="N", help="print N sentences instead")
+    instead.add_argument(
+        "--sample", type=whole_number, metavar="N", help="print N sentences instead"
+    )
     instead.add_argument("--score", metavar="SENTENCE", help="print its log-probability instead")
     options = parser.parse_args(arguments)
 

@@ -41,7 +41,7 @@ class Packed(NamedTuple):
 # The code of an array's type -> what the format calls it when it is written, and when it is read.
 TYPES = {"d": ("float64", "F64"), "f": ("float32", "F32"), "b": ("int8", "I8")}
 
-NARROW = {"F32": ("f", 4), "BF16": ("f", 4), "F16": ("e", 2)}  # struct's code, and its bytes
+NARROW = ("F32", "BF16", "F16")  # what float64 can hold exactly
 
 
 def write(
@@ -126,12 +126,13 @@ class TensorFile:
 
 
 def _widened(dtype: str, data: bytes) -> array[float]:
-    if dtype == "F64":
-        return _little_endian(array("d", data))
+    if dtype == "F16":
+        return array("d", (number for (number,) in struct.iter_unpack("<e", data)))
     if dtype == "BF16":  # the upper half of a float32
-        data = b"".join(b"\0\0" + data[i : i + 2] for i in range(0, len(data), 2))
-    code, size = NARROW[dtype]
-    return array("d", struct.unpack(f"<{len(data) // size}{code}", data))
+        whole = bytearray(2 * len(data))
+        whole[2::4], whole[3::4] = data[::2], data[1::2]
+        data = bytes(whole)
+    return array("d", _little_endian(array("d" if dtype == "F64" else "f", data)))
 
 
 def is_kind(path: str | os.PathLike[str], kind: str) -> bool:

@@ -46,9 +46,11 @@ def sequence_loss(model: GPT, tokens: Sequence[int | Index]) -> Value:
     return loss
 
 
-def beginning_losses(model: GPT, tokens: Sequence[int | Index]) -> Iterator[Value]:
+def beginning_losses(
+    model: GPT, tokens: Sequence[int | Index], cache: KVCache | None = None
+) -> Iterator[Value]:
     """The loss of the first two tokens, of the first three, and so on: the mean cross-entropy."""
-    cache = KVCache(model.config.n_layer)
+    cache = KVCache(model.config.n_layer) if cache is None else cache
     total = Value(0.0)
     for count, (token, target) in enumerate(pairwise(tokens), start=1):
         probabilities = softmax(model(token, cache))
@@ -166,7 +168,7 @@ class Trainer:
         self.recordings = Recordings(model, replay)
         self._validating, self._replay = self.recordings, replay
         self._curve_steps = curve_steps(recipe.steps)
-        self._epoch, self._order = 0, list(range(len(documents)))
+        self._epoch, self._order = 0, order(len(documents), seed, 0)
 
     def run(self, on_step: Callable[[Trainer], None] | None = None) -> None:
         """Take the steps that are left; `on_step` is called after each.
@@ -252,9 +254,7 @@ class Trainer:
         """The document at this place of the whole training."""
         epoch, place = divmod(position, len(self.documents))
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, list(range(len(self.documents)))
-            if epoch > 0:
-                random.Random(f"{self.seed} {epoch}").shuffle(self._order)
+            self._epoch, self._order = epoch, order(len(self.documents), self.seed, epoch)
         return self.documents[self._order[place]]
 
     def _add_to_curve(self, training: float) -> None:
@@ -282,6 +282,14 @@ def train(
     trainer = Trainer(model, documents, recipe, seed)
     trainer.run()
     return trainer.losses
+
+
+def order(n_documents: int, seed: int, epoch: int) -> list[int]:
+    """The numbers of the documents in the order of an epoch: as they come in the first, 0."""
+    numbers = list(range(n_documents))
+    if epoch > 0:
+        random.Random(f"{seed} {epoch}").shuffle(numbers)
+    return numbers
 
 
 def batched(documents: Iterable[Sequence[int]], n: int) -> Iterator[list[Sequence[int]]]:

@@ -3,12 +3,14 @@
 import mmap
 import random
 from array import array
+from itertools import count
 from pathlib import Path
 
 from llmhard.model import GPT, Config
 from llmhard.model_file import SavedModel
 from llmhard.preparation import prepare, read_text
 from llmhard.tokenizer import TOKENIZERS
+from llmhard.trainer import order
 
 
 class Lines:
@@ -34,13 +36,8 @@ class Lines:
 
 def in_order(documents, seed):
     """The documents over and over: as they come, then each time in another order."""
-    epoch = 0
-    while True:
-        order = list(range(len(documents)))
-        if epoch:
-            random.Random(f"{seed} {epoch}").shuffle(order)
-        yield from (documents[i] for i in order)
-        epoch += 1
+    for epoch in count():
+        yield from (documents[i] for i in order(len(documents), seed, epoch))
 
 
 def begin(options, recipe):

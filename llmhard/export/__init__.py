@@ -25,6 +25,7 @@ from llmhard.tokenizer import BOS, TOKENIZERS
 CONFIG = "config.json"
 CODE = ("configuration_llmhard.py", "modeling_llmhard.py")
 WEIGHTS = "model.safetensors"
+ENDS = dict.fromkeys(["bos_token_id", "eos_token_id", "pad_token_id"], BOS)
 
 
 def write(folder: str | os.PathLike[str], saved: SavedModel) -> list[Path]:
@@ -106,9 +107,7 @@ def _config(config: Config, kind: str) -> dict[str, object]:
         **asdict(config),
         "tokenizer": kind,
         "rms_norm_eps": RMSNORM_EPS,
-        "bos_token_id": BOS,
-        "eos_token_id": BOS,
-        "pad_token_id": BOS,
+        **ENDS,
         "tie_word_embeddings": False,
         "dtype": "float32",
     }
@@ -116,8 +115,7 @@ def _config(config: Config, kind: str) -> dict[str, object]:
 
 def _generation(config: Config) -> dict[str, object]:
     """With block_size tokens read, one more can follow."""
-    ends = {"bos_token_id": BOS, "eos_token_id": BOS, "pad_token_id": BOS}
-    return {**ends, "max_length": config.block_size + 1}
+    return {**ENDS, "max_length": config.block_size + 1}
 
 
 def _tokenizer_config(config: Config) -> dict[str, object]:

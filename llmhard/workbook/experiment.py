@@ -6,25 +6,25 @@ become Vectors and Matrices of the engine, so that a change in that file can be 
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from llmhard import corpus, grammar, layers
 from llmhard.adam import Adam
+from llmhard.arguments import OneLineParser, whole_number
 from llmhard.autograd import Batch, Index, Matrix, Value, Vector, concat
 from llmhard.minimal_pairs import minimal_pairs
 from llmhard.model import KVCache
 from llmhard.recipe import Recipe
 from llmhard.sampler import Reader, Sampling, generate
 from llmhard.tokenizer import Tokenizer
+from llmhard.trainer import batched, beginning_losses
 from llmhard.workbook.answers import ToDo, Wrong
 from llmhard.workbook.book import Book
 
@@ -159,35 +159,23 @@ class Losses:
         return self.batch.forward(documents, shares)
 
     def _masked(self, tokens: Sequence[Index]) -> Iterator[Value]:
-        cache = KVCache(self._model.config.n_layer)
-        yield from self._means(tokens, cache)
+        return beginning_losses(self._model, tokens)  # type: ignore[arg-type]
 
     def _unmasked(self, tokens: Sequence[Index]) -> Iterator[Value]:
         for length in range(2, len(tokens) + 1):
             cache = KVCache(self._model.config.n_layer)
             for token in tokens[:length]:
                 self._model(token, cache)
-            *_, last = self._means(tokens[:length], Unmasked(len(cache.keys), cache))
+            second = Unmasked(len(cache.keys), cache)
+            *_, last = beginning_losses(self._model, tokens[:length], second)  # type: ignore[arg-type]
             yield last
-
-    def _means(self, tokens: Sequence[Index], cache: KVCache) -> Iterator[Value]:
-        """The loss of the first two tokens, of the first three, and so on."""
-        total = Value(0.0)
-        for count, (token, target) in enumerate(pairwise(tokens), start=1):
-            probabilities = layers.softmax(self._model(token, cache))
-            total = total + -probabilities[target].log()
-            yield total / count
-
-
-def in_parts(documents: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
-    return (documents[i : i + AT_ONCE] for i in range(0, len(documents), AT_ONCE))
 
 
 def nats(losses: Losses, documents: Sequence[Sequence[int]]) -> list[float]:
     """Return the surprise at each document, all its tokens together."""
     return [
         loss * (len(document) - 1)
-        for part in in_parts(documents)
+        for part in batched(documents, AT_ONCE)
         for loss, document in zip(losses.of(part), part, strict=True)
     ]
 
@@ -312,29 +300,17 @@ def reports(folder: Path, steps: int, seeds: Sequence[int], unmasked: bool) -> I
 # ---------------------------------------------------------------- the command
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line, without the usage."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"not a whole number from 0 on: {text!r}")
-    return int(text)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command `python -m llmhard.workbook.experiment`; returns the exit code."""
-    parser = _Parser(
+    parser = OneLineParser(
         prog="python -m llmhard.workbook.experiment",
         description="Train the GPT of a workbook for a few seconds and measure it.",
         epilog="example: python -m llmhard.workbook.experiment my-gpt",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="where model.py is")
-    parser.add_argument("--steps", type=_count, default=STEPS, help="default: %(default)s")
+    parser.add_argument("--steps", type=whole_number, default=STEPS, help="default: %(default)s")
     parser.add_argument(
-        "--seed", type=_count, nargs="+", default=[42], help="one or several (default: 42)"
+        "--seed", type=whole_number, nargs="+", default=[42], help="one or several (default: 42)"
     )
     parser.add_argument(
         "--unmasked", action="store_true", help="let each token see those that come after it, too"
