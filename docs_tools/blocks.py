@@ -30,7 +30,9 @@ from docs_tools.shown import (
     typed,
     with_numbers,
 )
-from llmhard import drawing, graphs
+from llmhard import drawing, graphs, model_file
+from llmhard.model_file import SavedModel
+from llmhard.workbook import LABS
 from llmhard.workbook.stubs import stub
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ __all__ = [
     "text",
     "value",
 ]
+
+SOLUTIONS = "llmhard/workbook/solutions"
 
 WIDTH = 100
 LANGUAGES = {
@@ -283,6 +287,24 @@ def reader_writes(
     if only is not None:
         content = stub(content, only)
     _made(path).write_text(content, encoding="utf-8")
+
+
+def solves(module: str, *slips: tuple[str, str], only: Collection[str] | None = None) -> None:
+    """Let the reader write a module of the workbook, as `reader_writes` does."""
+    reader_writes(f"my-gpt/{module}.py", f"{SOLUTIONS}/{module}.py", *slips, only=only)
+
+
+def has_solved_before(module: str) -> None:
+    """Let the reader have done the labs before that of this module."""
+    for lab in LABS.values():
+        if lab.module == module:
+            return
+        solves(lab.module)
+
+
+def saved(name: str = "model.safetensors") -> SavedModel:
+    """Return a model that the reader has trained."""
+    return model_file.load(page.session.folder / name)
 
 
 def _made(path: str) -> Path:

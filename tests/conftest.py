@@ -51,6 +51,21 @@ def text(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def written(monkeypatch):
+    """What a function of a module writes: its tables as rows of cells, its figures' labels."""
+    from docs_tools import blocks  # only here: most tests do without what it needs
+
+    tables, figures = [], {}
+    monkeypatch.setattr(blocks, "table", lambda header, rows, **_: tables.append([header, *rows]))
+    monkeypatch.setattr(
+        blocks,
+        "figure",
+        lambda name, svg, alt, **_: figures.update({name: (blocks.labels(svg.svg()), alt)}),
+    )
+    return tables, figures
+
+
 @pytest.fixture(scope="session")
 def tiny() -> model_file.SavedModel:
     """A model of a few hundred parameters, trained a little; nobody may change it."""

@@ -13,19 +13,6 @@ from docs_tools.session import ROOT
 from llmhard import Value
 
 
-@pytest.fixture
-def written(monkeypatch):
-    """What a function of a module writes: its tables as rows of cells, its figures' labels."""
-    tables, figures = [], {}
-    monkeypatch.setattr(blocks, "table", lambda header, rows, **_: tables.append([header, *rows]))
-    monkeypatch.setattr(
-        blocks,
-        "figure",
-        lambda name, svg, alt, **_: figures.update({name: (blocks.labels(svg.svg()), alt)}),
-    )
-    return tables, figures
-
-
 def names():
     return [module.name for module in pkgutil.iter_modules(pages.__path__)]
 

@@ -13,7 +13,6 @@ from llmhard.model import Config
 from llmhard.tokenizer import Tokenizer
 
 SOLUTION = "llmhard/workbook/solutions/value.py"
-MINE = "my-gpt/value.py"
 FIRST = ("Value.__init__", "Value.__add__")
 FORWARD = (
     *FIRST,
@@ -25,7 +24,7 @@ POINTS = [(0, 5), (1, 4), (2, 4), (3, 2)]  # those of line.py
 
 def writes(*slips: tuple[str, str], only: tuple[str, ...] | None = None) -> None:
     """Let the reader write value.py, or the functions in `only`, with these slips."""
-    blocks.reader_writes(MINE, SOLUTION, *slips, only=only)
+    blocks.solves("value", *slips, only=only)
 
 
 @cache

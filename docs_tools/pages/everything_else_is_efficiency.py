@@ -29,7 +29,7 @@ def ms(part: str = "a step") -> float:
 def reader_has_built_a_gpt() -> None:
     """Give the reader the files of the labs before."""
     for name in ("value", "layers", "model", "training"):
-        blocks.reader_writes(f"my-gpt/{name}.py", f"llmhard/workbook/solutions/{name}.py")
+        blocks.solves(name)
 
 
 def first_three() -> None:

@@ -9,9 +9,8 @@ from math import exp
 
 from docs_tools import blocks
 from docs_tools.errors import DocsError
-from llmhard import drawing, grammar, model_file
+from llmhard import drawing, grammar
 from llmhard.evaluation import Surprise
-from llmhard.model_file import SavedModel
 from llmhard.sampler import Reader, Sampling
 from llmhard.workbook.stubs import stub
 
@@ -37,11 +36,6 @@ def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
 def sums(p: list[float]) -> list[float]:
     """Return, for each probability, the sum up to it."""
     return [sum(p[: i + 1]) for i in range(len(p))]
-
-
-def saved() -> SavedModel:
-    """Return the model that the reader has trained."""
-    return model_file.load(blocks.page.session.folder / "model.safetensors")
 
 
 # ---------------------------------------------------------------- what the lab builds
@@ -198,7 +192,7 @@ def _replaced(source: str, old: str, new: str) -> str:
 
 def check_all() -> None:
     """Show the check of a reader who has written everything."""
-    blocks.reader_writes(MINE, SOLUTION)
+    blocks.solves("sampling")
     blocks.shell(CHECK)
 
 
@@ -254,7 +248,7 @@ def greedy() -> None:
     """Show the greedy sentence, and that it is not the likeliest one."""
     blocks.shell("python -m llmhard sample -n 2 --temperature 0", trained=True)
     sentence = blocks.page.last_output.splitlines()[0]
-    surprise = Surprise(saved())
+    surprise = Surprise(blocks.saved())
     times = exp(surprise.log_prob("the moon is big") - surprise.log_prob(sentence))
     assert times > 1
     blocks.text(
@@ -274,7 +268,7 @@ def greedy() -> None:
 
 def unfit() -> None:
     """Say how much of the probability goes to words that do not fit."""
-    model = saved()
+    model = blocks.saved()
     reader = Reader(model.model)
     logits = reader.read(0)
     for token in model.tokenizer.encode("seven ducks"):

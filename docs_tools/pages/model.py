@@ -18,7 +18,6 @@ from llmhard.workbook import experiment
 from llmhard.workbook.checks.lab_05 import attend, linear, softmax
 
 SOLUTION = "llmhard/workbook/solutions/model.py"
-MINE = "my-gpt/model.py"
 BROKEN = "try/model.py"
 WRITTEN = (
     "Config.shapes",
@@ -46,13 +45,12 @@ def config() -> Config:
 
 def before() -> None:
     """Let the reader have done the labs before this one."""
-    for name in ("tokenizer", "value", "layers"):
-        blocks.reader_writes(f"my-gpt/{name}.py", f"llmhard/workbook/solutions/{name}.py")
+    blocks.has_solved_before("model")
 
 
 def writes(*slips: tuple[str, str], only: tuple[str, ...] | None = None) -> None:
     """Let the reader write model.py, or the functions in `only`, with these slips."""
-    blocks.reader_writes(MINE, SOLUTION, *slips, only=only)
+    blocks.solves("model", *slips, only=only)
 
 
 def numbers(expression: str) -> Any:

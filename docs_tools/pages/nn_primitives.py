@@ -9,7 +9,6 @@ from docs_tools import blocks
 from llmhard import drawing
 
 SOLUTION = "llmhard/workbook/solutions/layers.py"
-MINE = "my-gpt/layers.py"
 EPS = 1e-5
 
 X = [1, 2, 3]
@@ -29,13 +28,12 @@ Row = Sequence[float]
 
 def before() -> None:
     """Let the reader have done the labs before this one."""
-    for name in ("tokenizer", "value"):
-        blocks.reader_writes(f"my-gpt/{name}.py", f"llmhard/workbook/solutions/{name}.py")
+    blocks.has_solved_before("layers")
 
 
 def writes(*names: str, slips: Sequence[tuple[str, str]] = ()) -> None:
     """Let the reader write these functions of layers.py, with these slips."""
-    blocks.reader_writes(MINE, SOLUTION, *slips, only=names)
+    blocks.solves("layers", *slips, only=names)
 
 
 # ---------------------------------------------------------------- the formulas, on plain numbers

@@ -10,20 +10,18 @@ from pathlib import Path
 from docs_tools import blocks
 from llmhard import corpus, drawing, model_file
 
-SOLUTIONS = "llmhard/workbook/solutions"
 BYTES_OF_A_NUMBER = 8
 Offsets = tuple[int, int]
 
 
 def starts() -> None:
     """Let the reader have done the labs before this one."""
-    for name in ("tokenizer", "value", "layers", "model", "training"):
-        blocks.reader_writes(f"my-gpt/{name}.py", f"{SOLUTIONS}/{name}.py")
+    blocks.has_solved_before("saving")
 
 
 def writes(*slips: tuple[str, str], only: tuple[str, ...] | None = None) -> None:
     """Let the reader write saving.py, or the functions in `only`, with these slips."""
-    blocks.reader_writes("my-gpt/saving.py", f"{SOLUTIONS}/saving.py", *slips, only=only)
+    blocks.solves("saving", *slips, only=only)
 
 
 def _content(name: str) -> bytes:

@@ -10,21 +10,15 @@ from itertools import permutations
 from math import exp, log, sqrt
 
 from docs_tools import blocks
-from llmhard import corpus, drawing, grammar, model_file
+from llmhard import corpus, drawing, grammar
 from llmhard.attention import read_attention
 from llmhard.evaluation import Surprise
 from llmhard.minimal_pairs import KINDS, VERBS
-from llmhard.model_file import SavedModel
 from llmhard.recipe import CLASSIC, THOROUGH
 from llmhard.sampler import Reader, Sampling
 
 VOCABULARY = 597
 HEADS = [(layer, head) for layer in range(2) for head in range(4)]
-
-
-def saved(name: str = "model.safetensors") -> SavedModel:
-    """Return a model that the reader has trained."""
-    return model_file.load(blocks.page.session.folder / name)
 
 
 def percent(share: float) -> str:
@@ -155,7 +149,7 @@ def across_the_pond() -> None:
 
 def _verbs(beginning: str) -> list[float]:
     """What the model gives to all verbs with an s, and to all without."""
-    model = saved()
+    model = blocks.saved()
     reader = Reader(model.model)
     for token in model.tokenizer.encode_document(beginning)[:-1]:
         logits = reader.read(token)
@@ -172,7 +166,7 @@ def _verbs(beginning: str) -> list[float]:
 
 def _at_pond() -> list[tuple[float, ...]]:
     """The weights of all eight heads at the word pond, in `the dog by the pond`."""
-    model = saved()
+    model = blocks.saved()
     tokens = model.tokenizer.encode_document("the dog by the pond")[:-1]
     return [rows[-1] for heads in read_attention(model.model, tokens) for rows in heads]
 
@@ -749,7 +743,7 @@ def _far(path: str, between: int) -> tuple[int, int]:
     """How often a model is right with so many places in between, and of how many pairs."""
     names: dict[str, list[tuple[str, str, str]]] = {}
     exec(PLACES, names)
-    log_prob = Surprise(saved(path)).log_prob
+    log_prob = Surprise(blocks.saved(path)).log_prob
     verdicts = [
         _prefers(log_prob, [subject, *some], good, bad)
         for some in permutations(names["places"], between)

@@ -12,7 +12,6 @@ from llmhard import corpus, drawing, grammar
 from llmhard.tokenizer import Tokenizer
 
 SOLUTION = "llmhard/workbook/solutions/tokenizer.py"
-MINE = "my-gpt/tokenizer.py"
 VOCABULARY = ("Tokenizer.__init__", "Tokenizer.from_sentences")
 ENCODING = (*VOCABULARY, "Tokenizer.vocab_size", "Tokenizer.encode", "Tokenizer.encode_document")
 TINY = ["the cat sat", "the dog sat", "a cat ran"]
@@ -23,7 +22,7 @@ SHOWN = ["duck", "ducks", "moo", "moon", "quack", "swan"]
 
 def writes(*slips: tuple[str, str], only: tuple[str, ...] | None = None) -> None:
     """Let the reader write tokenizer.py, or the functions in `only`, with these slips."""
-    blocks.reader_writes(MINE, SOLUTION, *slips, only=only)
+    blocks.solves("tokenizer", *slips, only=only)
 
 
 @cache

@@ -16,7 +16,6 @@ from llmhard.recipe import CLASSIC, THOROUGH
 from llmhard.trainer import batched
 from llmhard.training_record import TrainingRecord
 
-SOLUTIONS = "llmhard/workbook/solutions"
 LOSS = ("sequence_loss",)
 PARTS = (*LOSS, "Adam.step")
 GUESSES = [0.02, 0.5, 0.8, 0.9]  # what a model gives to the tokens of "ducks say quack"
@@ -28,13 +27,12 @@ Curve = list[tuple[float, float]]
 
 def starts() -> None:
     """Let the reader have done the labs before this one."""
-    for name in ("tokenizer", "value", "layers", "model"):
-        blocks.reader_writes(f"my-gpt/{name}.py", f"{SOLUTIONS}/{name}.py")
+    blocks.has_solved_before("training")
 
 
 def writes(*slips: tuple[str, str], only: tuple[str, ...] | None = None) -> None:
     """Let the reader write training.py, or the functions in `only`, with these slips."""
-    blocks.reader_writes("my-gpt/training.py", f"{SOLUTIONS}/training.py", *slips, only=only)
+    blocks.solves("training", *slips, only=only)
 
 
 # ---------------------------------------------------------------- the loss

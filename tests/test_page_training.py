@@ -42,18 +42,6 @@ def printed(monkeypatch):
     return page
 
 
-@pytest.fixture
-def written(monkeypatch):
-    tables, figures = [], {}
-    monkeypatch.setattr(blocks, "table", lambda header, rows, **_: tables.append([header, *rows]))
-    monkeypatch.setattr(
-        blocks,
-        "figure",
-        lambda name, svg, _, **__: figures.update({name: blocks.labels(svg.svg())}),
-    )
-    return tables, figures
-
-
 def test_the_table_of_adam_is_what_the_solution_does(written):
     parameter = Matrix([[1.0]])
     optimizer = Adam([parameter])
@@ -86,7 +74,7 @@ def test_the_arrows_are_minus_the_gradients(written):
     logits = [Value(x) for x in training.LOGITS]
     (-softmax(logits)[1].log()).backward()
     training.pushes_figure()
-    arrows = [label for label in written[1]["pushes"] if label[0] in "+-"]
+    arrows = [label for label in written[1]["pushes"][0] if label[0] in "+-"]
     assert arrows == [f"{-logit.grad:+.3f}" for logit in logits]
 
 
