@@ -63,7 +63,7 @@ cdef void *grown(void *items, Py_ssize_t count, size_t n_bytes) except NULL:
     return items
 
 
-cdef inline void unite(Py_ssize_t n_words, uint64_t *these, uint64_t *those) noexcept:
+cdef inline void add_members(Py_ssize_t n_words, uint64_t *these, uint64_t *those) noexcept:
     """Add the members of one set of bits to another."""
     cdef Py_ssize_t i
     for i in range(n_words):
@@ -289,7 +289,7 @@ cdef class Draft:
             for j in range(self.nodes.items[i].n_inputs):
                 of = self.dependents_of(inputs_of(self.nodes.items[i])[j])
                 if of is not NULL:
-                    unite(self.n_words, of, self.dependents + i * self.n_words)
+                    add_members(self.n_words, of, self.dependents + i * self.n_words)
             self.note_last(i)
         return 0
 
