@@ -46,11 +46,9 @@ def sequence_loss(model: GPT, tokens: Sequence[int | Index]) -> Value:
     return loss
 
 
-def beginning_losses(
-    model: GPT, tokens: Sequence[int | Index], cache: KVCache | None = None
-) -> Iterator[Value]:
+def beginning_losses(model: GPT, tokens: Sequence[int | Index]) -> Iterator[Value]:
     """The loss of the first two tokens, of the first three, and so on: the mean cross-entropy."""
-    cache = KVCache(model.config.n_layer) if cache is None else cache
+    cache = KVCache(model.config.n_layer)
     total = Value(0.0)
     for count, (token, target) in enumerate(pairwise(tokens), start=1):
         probabilities = softmax(model(token, cache))

@@ -143,6 +143,17 @@ class Unmasked(KVCache):
         return super().__len__() - self._read_before
 
 
+class SecondReading:
+    """The model while it reads a sentence again, whose words it has read with the cache `first`."""
+
+    def __init__(self, model: Compiled, first: KVCache) -> None:
+        self.config, self._model = model.config, model
+        self._cache = Unmasked(model.config.n_layer, first)
+
+    def __call__(self, token: Index, _: KVCache) -> Vector:
+        return self._model(token, self._cache)
+
+
 class Losses:
     """The losses of sentences, recorded once for each length and computed many at a time."""
 
@@ -166,8 +177,8 @@ class Losses:
             cache = KVCache(self._model.config.n_layer)
             for token in tokens[:length]:
                 self._model(token, cache)
-            second = Unmasked(len(cache.keys), cache)
-            *_, last = beginning_losses(self._model, tokens[:length], second)  # type: ignore[arg-type]
+            again = SecondReading(self._model, cache)
+            *_, last = beginning_losses(again, tokens[:length])  # type: ignore[arg-type]
             yield last
 
 
