@@ -100,6 +100,8 @@ class Chain:
             is_whole = not self.checkpoint.exists()
             if not is_whole:
                 arguments = ["train", "--resume", self.checkpoint.name]
+                if self.out.exists():  # it was interrupted between its last two acts
+                    arguments += ["--out", self.out.name]
                 self.resumed += 1
             else:
                 arguments = BEGINNINGS[self.command]
@@ -116,7 +118,12 @@ class Chain:
                 return
 
     @property
+    def out(self):
+        return self.folder / "m.safetensors"
+
+    @property
     def checkpoint(self):
+        """There from step 10 on, and removed when `out` has been written."""
         return self.folder / "m.safetensors.checkpoint"
 
     @property
@@ -129,7 +136,7 @@ class Chain:
 
     def interrupt(self, process):
         """Interrupt a run; true if it has ended before that."""
-        number = self.rng.choice(SIGNALS)
+        number, was_there = self.rng.choice(SIGNALS), self.out.exists()
         try:
             process.communicate(timeout=self.rng.uniform(0.05, 1.3 * min(self.seconds)))
             assert process.returncode == 0
@@ -146,16 +153,36 @@ class Chain:
                 assert err.count("\n") == 1, err
             if number != signal.SIGKILL:
                 assert self.unfinished <= before, "only SIGKILL leaves unfinished files"
+                assert was_there or not (self.out.exists() and self.checkpoint.exists())
         for name, content in self.before.items():
             assert (self.folder / name).read_bytes() == content, f"{name} was touched"
         if self.checkpoint.exists():
             Checkpoint(self.checkpoint)
         if (self.folder / "m.safetensors.film").exists():
             Film.load(self.folder / "m.safetensors.film")
-        if (self.folder / "m.safetensors").exists():
-            model_file.load(self.folder / "m.safetensors")
-            return True
-        return False
+        if self.out.exists():
+            model_file.load(self.out)
+        return self.out.exists() and not self.checkpoint.exists()
+
+
+def test_killed_between_the_last_two_acts(whole, tmp_path):
+    before, made, seconds = whole["train"]
+    chain = Chain("train", tmp_path, before, random.Random(1), seconds)
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    process = run([*BEGINNINGS["train"], *OPTIONS], tmp_path)
+    while not chain.checkpoint.exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    (tmp_path / "m.safetensors").write_bytes(made["m.safetensors"])
+    resume = ["train", "--resume", chain.checkpoint.name, *OPTIONS]
+    process = run(resume, tmp_path)
+    assert "say --out m.safetensors if it may" in process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert run([*resume, "--out", "m.safetensors"], tmp_path).wait(60) == 0
+    assert chain.out.read_bytes() == made["m.safetensors"]
+    assert not chain.checkpoint.exists()
 
 
 @pytest.mark.parametrize("command", BEGINNINGS)
