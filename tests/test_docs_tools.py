@@ -151,6 +151,19 @@ def test_a_figure_may_have_a_caption(checkout):
         update(checkout)
 
 
+def test_a_figure_of_steps_has_a_picture_for_each_and_a_still_one(checkout):
+    bar = 'drawing.bars({"a": NUMBER})'
+    call = f'steps("bar", [{bar.replace("NUMBER", "1")}, {bar.replace("NUMBER", "2")}], {bar}, "a")'
+    path = lab(checkout, "01-a", call.replace("NUMBER", "2"))
+    update(checkout)
+    assert shown(path) == ["![a](figures/bar.svg)"]
+    figures = checkout / "docs" / "figures"
+    assert sorted(p.name for p in figures.iterdir()) == ["bar-1.svg", "bar-2.svg", "bar.svg"]
+    assert (figures / "bar-2.svg").read_text() == (figures / "bar.svg").read_text()
+    (figures / "bar-1.svg").write_text("<svg/>")
+    assert [stale.place for stale in check(checkout)] == ["docs/figures/bar-1.svg"]
+
+
 def test_a_figure_without_the_colours_of_today_is_stale(checkout):
     lab(checkout, "01-a", 'figure("bar", drawing.bars({"a": 2.5}), "a bar", tolerance=1)')
     update(checkout)

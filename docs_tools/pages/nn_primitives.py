@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import exp, sqrt
 
 from docs_tools import blocks
-from llmhard import drawing
+from llmhard import Value, drawing, graphs
 
 SOLUTION = "llmhard/workbook/solutions/layers.py"
 EPS = 1e-5
@@ -159,3 +159,28 @@ def both() -> list[list[float]]:
     """Return the one matrix that does what FIRST and then SECOND do."""
     columns = (linear(linear(x, FIRST), SECOND) for x in ([1, 0], [0, 1]))
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+# ---------------------------------------------------------------- backward, step by step
+
+
+def loss_figure() -> None:
+    """Go backward from the loss of three words, of which "pie" came, to their logits."""
+    words = WORDS[:3]
+    logits = [Value(x) for x in LOGITS[:3]]
+    exps = [x.exp() for x in logits]
+    total = exps[0] + exps[1] + exps[2]
+    p = exps[1] / total
+    loss = -p.log()
+    names = dict(zip(words, logits, strict=True)) | {"sum": total, "p": p, "loss": loss}
+    pictures = graphs.backward_steps(loss, names, spec=".3f")
+    loss.backward()
+    shares = softmax(LOGITS[:3])
+    blocks.steps(
+        "backward-from-the-loss",
+        pictures,
+        graphs.graph(loss, names, spec=".3f"),
+        "From the logits of cake, pie and pizza down to the loss of pie, with all gradients: "
+        f"cake has {shares[0]:.3f}, its probability, pizza {shares[2]:.3f}, and pie "
+        f"{shares[1] - 1:.3f}, its probability minus 1.",
+    )
