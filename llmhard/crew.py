@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 class Crew(ThreadPoolExecutor):
-    """Threads that help the one that calls a Batch: `size` of them, one less than `cores`.
+    """Threads that help the one that calls a Batch; their number, `size`, is one less than `cores`.
 
     None of them outlives the `with` block. The results do not depend on their number.
     """
@@ -18,7 +18,7 @@ class Crew(ThreadPoolExecutor):
 
 
 def n_cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
