@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
 import random
 import re
@@ -151,4 +150,6 @@ def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list
 
 def fingerprint(sentences: Sequence[str]) -> str:
     """Return the SHA-256 of the sentences, in hexadecimal: equal only for equal texts."""
+    import hashlib  # only here: `sample` starts faster without it
+
     return hashlib.sha256("\n".join(sentences).encode()).hexdigest()

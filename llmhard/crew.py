@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 
@@ -15,10 +14,3 @@ class Crew(ThreadPoolExecutor):
     def __init__(self, cores: int) -> None:
         super().__init__(max(1, cores - 1), "llmhard")
         self.size = cores - 1
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

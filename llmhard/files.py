@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -115,7 +113,7 @@ def free_name(path: Path) -> Path:
 @contextmanager
 def _unfinished(path: Path) -> Iterator[tuple[Path, int]]:
     """Make a new file beside the path, locked while it is written; it is gone after the block."""
-    name = path.with_name(_prefix(path) + secrets.token_hex(4))
+    name = path.with_name(_prefix(path) + os.urandom(4).hex())
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666
     binary = getattr(os, "O_BINARY", 0)
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, mode)
@@ -147,6 +145,8 @@ def _finish(descriptor: int) -> None:
 
 def _prefix(path: Path) -> str:
     """Return what the names of unfinished files begin with: short, and different for each path."""
+    import hashlib  # only here: `sample` starts faster without it
+
     return f".llmhard-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}-"
 
 

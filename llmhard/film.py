@@ -12,7 +12,6 @@ the embeddings, three fifths of all weights, are left out, as they would double 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +73,8 @@ def sentences(reader: Reader, tokenizer: Tokenizer) -> tuple[str, ...]:
 
 def fingerprint(model: GPT) -> str:
     """Return what identifies a model: the SHA-256 of its parameters."""
+    import hashlib  # only here: `sample` starts faster without it
+
     content = hashlib.sha256()
     for matrix in model.parameters.values():
         content.update(matrix.tobytes())

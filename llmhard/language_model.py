@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from html import escape
 from math import isfinite
 from numbers import Real
 from pathlib import Path
@@ -472,6 +471,8 @@ class Explorer:
         return "The explorer: .open() shows it in the browser, .save('explorer.html') writes it"
 
     def _repr_html_(self) -> str:
+        from html import escape  # only here
+
         # A sandboxed page cannot reach the notebook; in ASCII it is the same in any encoding.
         page = escape(self.html).encode("ascii", "xmlcharrefreplace").decode()
         return (

@@ -12,7 +12,6 @@ from typing import Any
 
 from llmhard import corpus
 from llmhard.advice import explained, typed
-from llmhard.crew import n_cores
 from llmhard.model import GPT, Config
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
@@ -222,6 +221,13 @@ class Preparation:
             keep=self.keep,
             threads=threads or n_cores(),
         )
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def prepare(

@@ -6,16 +6,18 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from math import isfinite, nan
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llmhard.adam import Adam
 from llmhard.autograd import Batch, Index, Matrix, Value
 from llmhard.average import Average
-from llmhard.crew import Crew
 from llmhard.layers import softmax
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import CLASSIC, Recipe
 from llmhard.training_record import CurvePoint, best
+
+if TYPE_CHECKING:
+    from llmhard.crew import Crew
 
 Keep = Literal["best", "last"]
 
@@ -175,6 +177,8 @@ class Trainer:
         the average. Raises TrainingDivergedError when a loss is not finite; the model then has its
         last good parameters: those of at most 100 steps before, with which the loss was finite.
         """
+        from llmhard.crew import Crew  # only here: `sample` starts faster without threads
+
         try:
             with Crew(self.threads) as crew:
                 self.recordings.crew = self._validating.crew = crew

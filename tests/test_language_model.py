@@ -314,7 +314,8 @@ def test_nothing_but_a_model_is_replaced(folder, model, tiny_file):
         FileExistsError,
         match=re.escape(
             "t.txt is there already, and it is not a model; to learn from it: "
-            "llmhard.train('t.txt'); to save the model, choose another path, or replace it with force=True"
+            "llmhard.train('t.txt'); to save the model, choose another path, or replace it with "
+            "force=True"
         ),
     ):
         model.save("t.txt")

@@ -27,9 +27,8 @@ from llmhard.cli.common import (
 )
 from llmhard.cli.outputs import Outputs, Target
 from llmhard.cli.watch import Watch
-from llmhard.crew import n_cores
 from llmhard.film import FEWEST, MOST, SNAPSHOTS, Camera
-from llmhard.preparation import Encoded, Text
+from llmhard.preparation import Encoded, Text, n_cores
 from llmhard.progress import pace, progress
 from llmhard.recipe import Recipe
 from llmhard.signals import ENDING, Held, Interrupted
