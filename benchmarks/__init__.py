@@ -1,1 +1,1 @@
-"""How fast llmhard is, beside C, PyTorch, JAX and plain Python: python -m benchmarks.run."""
+"""How fast llmhard is compared with C, PyTorch, JAX and plain Python: python -m benchmarks.run."""

@@ -17,14 +17,14 @@ from llmhard.trainer import sequence_loss
 
 GRADIENT_TOLERANCE = 1e-10
 LOSS_TOLERANCE = 1e-9
-SINGLE_TOLERANCE = 1e-3  # of losses in single precision, after some steps
+SINGLE_TOLERANCE = 1e-3  # for losses in single precision, after some steps
 FIRST_LOSSES = 20
 
 Run = Callable[[str, str, Path, int], dict[str, Any]]
 
 
 def check(folder: Path, run: Run, names: dict[str, list[str]]) -> bool:
-    """Print each comparison; False if one fails. `names`: of the engines of each module."""
+    """Print each comparison; return whether all agree. `names` has each module's engines."""
     ok = True
     for what, recipe in _recipes_of_gradients().items():
         ok &= _gradients(what, recipe, folder)
@@ -42,7 +42,7 @@ def check(folder: Path, run: Run, names: dict[str, list[str]]) -> bool:
 
 
 def _recipes_of_gradients() -> dict[str, Recipe]:
-    """Sentences of every length of the corpus, one as long as the context, and the shortest."""
+    """Return recipes with sentences of all lengths, up to the context's, and the shortest."""
     corpus = Recipe.of_the_corpus(steps=500)
     by_length = {len(document): document for document in corpus.documents}
     vocab_size, block_size = corpus.config.vocab_size, corpus.config.block_size
@@ -72,7 +72,7 @@ def _gradients(what: str, recipe: Recipe, folder: Path) -> bool:
 
 
 def gradients_apart(recipe: Recipe, folder: Path, *defines: str) -> float | None:
-    """The largest difference between C and llmhard, before a step, in a loss or a gradient.
+    """Return the largest difference between C and llmhard, before a step, in a loss or gradient.
 
     None where C cannot be compiled.
     """
@@ -98,7 +98,7 @@ def gradients_apart(recipe: Recipe, folder: Path, *defines: str) -> float | None
 
 
 def _backward(model: GPT, batch: Sequence[Sequence[int]]) -> float:
-    """The mean loss of all tokens of the sentences; its gradients are in the parameters."""
+    """Return the mean loss over all tokens of the batch; its gradients are in the parameters."""
     for matrix in model.parameters.values():
         matrix.grad = 0.0
     tokens = sum(len(document) - 1 for document in batch)

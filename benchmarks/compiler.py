@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 ARCH = os.environ.get("LLMHARD_ARCH", "native")
 MACHINE = {"native": ["-march=native", "-mprefer-vector-width=512"], "portable": []}
 FLAGS = ["-O3", *MACHINE.get(ARCH, [f"-march={ARCH}"]), "-ffast-math"]
-# The engines that are C programs, and what they are compiled with.
+# The engines that are C programs, and the macros that they are compiled with.
 PROGRAMS = {
     "c": ("baseline",),
     "c-intrinsics": ("baseline-intrinsics", "INTRINSICS"),
@@ -35,12 +35,12 @@ def version() -> str:
 
 
 def accepted_flags() -> list[str]:
-    """Those of FLAGS that the compiler knows on this machine."""
+    """Return those of FLAGS that the compiler accepts on this machine."""
     return [flag for flag in FLAGS if _compiles(["-Werror", flag, "-E", "-x", "c", os.devnull])]
 
 
 def compile_recipe(recipe: Recipe, program: Path, *defines: str) -> bool:
-    """The training baseline for a model of this size; False where it cannot be compiled."""
+    """Compile the training baseline for a model of this size; return whether that worked."""
     config = recipe.config
     sizes = {
         "VOCAB": config.vocab_size,
@@ -56,7 +56,7 @@ def compile_recipe(recipe: Recipe, program: Path, *defines: str) -> bool:
 
 
 def compile_engines(recipe: Recipe, folder: Path, names: Sequence[str]) -> list[str]:
-    """Compile those of the engines that are programs; returns those that can be run."""
+    """Compile those of the engines that are programs; return those that can be run."""
 
     def can_be_run(name: str) -> bool:
         if name not in PROGRAMS:

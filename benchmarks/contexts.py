@@ -1,4 +1,4 @@
-"""A model of 256 characters' context, one text a step, trained with a limit to the memory.
+"""A model with a context of 256 characters, one text a step, trained with a memory limit.
 
     python -m benchmarks.contexts NAME FOLDER STEPS
 
@@ -21,7 +21,7 @@ ENGINES = {name: engines.OF_BATCHES[name] for name in ("c", "c-single", "llmhard
 
 
 def lengths(count: int) -> list[int]:
-    """So many lengths of texts, at equal distances, the last one as long as the context."""
+    """Return `count` evenly spaced lengths of texts, the last one as long as the context."""
     return [CONTEXT * (i + 1) // count for i in range(count)]
 
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         pass  # no such limit on this system
     try:
         result = ENGINES[name](Path(folder), int(steps))
-    except (MemoryError, SystemError):  # the latter where CPython has no room for a frame
+    except (MemoryError, SystemError):  # the latter if CPython has no room for a frame
         result = {"exceeded": LIMIT}
     print(json.dumps(result))
 

@@ -1,7 +1,7 @@
-"""Dropout (Srivastava et al., 2014) for the search of a recipe, without a line of it in the model.
+"""Dropout (Srivastava et al., 2014) for the search for a recipe, without a line of it in the model.
 
 A replayed recording has fixed operations, but the data of its leaves may change: here the masks
-are leaves, drawn anew before each sentence. They are there in training only; the model that is
+are leaves, drawn anew before each sentence. They are used only in training; the model that is
 validated, sampled and saved has the same parameters and no masks.
 """
 
@@ -18,7 +18,7 @@ from llmhard.trainer import Keep, Recordings, Trainer
 
 
 class DroppingGPT(GPT):
-    """The parameters of a GPT, and for each position masks to multiply with, ones at first.
+    """The parameters of a GPT and, for each position, masks to multiply by, all ones at first.
 
     words     with this probability the embedding of a word is replaced by zeros, its position not
     branches  the same for each number that attention or MLP adds; the others are scaled up, so
@@ -51,7 +51,7 @@ class DroppingGPT(GPT):
                     ]
 
     def __call__(self, token: int | Index, cache: KVCache) -> Vector:
-        """The logits as GPT.__call__ computes them, with the masks."""
+        """Return the logits as GPT.__call__ does, with the masks."""
         w, position = self.parameters, len(cache)
         masks = iter(self._branch_masks[position])
         x = w["wte.weight"][token] * self._word_masks[position] + w["wpe.weight"][position]
@@ -78,12 +78,12 @@ class Dropping(Trainer):
     ) -> None:
         super().__init__(model, documents, recipe, seed, held_out, keep=keep)
         self.dropping = DroppingGPT(model, words, branches, random.Random(f"dropout {seed}"))
-        self.recordings = Recordings(self.dropping)  # of the training alone
+        self.recordings = Recordings(self.dropping)  # only for training
 
     def _losses_of(
         self, documents: Sequence[Sequence[int]], shares: Sequence[float]
     ) -> list[float]:
-        """One sentence after the other, since each has masks of its own."""
+        """Compute one sentence after another, since each has masks of its own."""
         losses: list[float] = []
         for document, share in zip(documents, shares, strict=True):
             if losses:

@@ -1,10 +1,10 @@
-"""The engines that train the recipe, each to be run in a process of its own.
+"""The engines that train the recipe, each in a process of its own.
 
     python -m benchmarks.engines NAME FOLDER RUN
 
 trains the first RUN steps of the recipe in FOLDER and prints JSON: `seconds` that they took,
-`median` seconds of a step (where it was measured), `compiling` seconds before them (JAX), the
-most `memory` that the process had (llmhard), and the `losses`. `versions` names the libraries. An
+`median` seconds of a step (if measured), `compiling` seconds before them (JAX), the peak `memory`
+of the process (llmhard), and the `losses`. `versions` names the libraries. An
 engine whose library is missing prints `missing`.
 """
 
@@ -45,7 +45,7 @@ def _timed(step: Callable[[int], float], run: int) -> Result:
 
 
 def c(folder: Path, run: int, program: str) -> Result:
-    """The program that run.py compiled into the folder."""
+    """Run the program that run.py compiled into the folder."""
     recipe = Recipe.read(folder)
     if run != recipe.steps:
         raise ValueError("the C baseline runs all steps of a recipe")
@@ -106,7 +106,7 @@ def python(folder: Path, run: int) -> Result:
 
 
 def pytorch(folder: Path, run: int, fused: bool) -> Result:
-    """All positions of a sentence at once; query, key and value projections as one matrix."""
+    """Train on all positions of a sentence at once, with query, key and value as one matrix."""
     import torch
     import torch.nn.functional as F
 
@@ -169,7 +169,7 @@ def pytorch(folder: Path, run: int, fused: bool) -> Result:
 
 
 def _jax() -> Any:
-    """JAX in double precision, on one processor, however many threads it starts all the same."""
+    """Return JAX in double precision, on one processor however many threads it starts."""
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["JAX_ENABLE_X64"] = "1"
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -181,7 +181,7 @@ def _jax() -> Any:
 
 
 def _jax_step(jax: Any, recipe: Recipe) -> Callable[..., Any]:
-    """step((parameters, m, v), (tokens, length, step)) -> the same, and the loss.
+    """Return step((parameters, m, v), (tokens, length, step)) -> the same, and the loss.
 
     The tokens may continue after `length`; what is there has no effect.
     """
@@ -242,7 +242,7 @@ def _jax_start(jax: Any, recipe: Recipe) -> tuple[Any, Any, Any]:
 
 
 def _jax_examples(recipe: Recipe, run: int) -> tuple[Any, Any, Any]:
-    """The tokens of each step, padded to the longest sentence, their numbers, and the steps'."""
+    """Return each step's tokens, padded to the longest sentence, their number, and the step's."""
     import numpy
 
     documents = [recipe.documents[i % len(recipe.documents)] for i in range(run)]
@@ -254,7 +254,7 @@ def _jax_examples(recipe: Recipe, run: int) -> tuple[Any, Any, Any]:
 
 
 def jax_steps(folder: Path, run: int) -> Result:
-    """Every step a call of a compiled function."""
+    """Train with one call of a compiled function a step."""
     jax = _jax()
     recipe = Recipe.read(folder)
     examples = list(zip(*_jax_examples(recipe, run), strict=True))
@@ -275,7 +275,7 @@ def jax_steps(folder: Path, run: int) -> Result:
 
 
 def jax_scan(folder: Path, run: int) -> Result:
-    """The whole loop as one lax.scan."""
+    """Train with the whole loop as one lax.scan."""
     jax = _jax()
     recipe = Recipe.read(folder)
     examples = _jax_examples(recipe, run)

@@ -5,8 +5,8 @@
 prints JSON: `seconds` that the iterations took, `recording` seconds before them, and `result`: the
 last node and the sum of the gradients of the last 100 nodes, which show that all do the same work.
 
-The leaves are the article's: 0, 1, ..., 99. All numbers stay finite in double precision, also where
-softplus is written as a user would: log(1 + exp(x)).
+The leaves are the article's: 0, 1, ..., 99. All numbers stay finite in double precision, even where
+softplus is written as a user would write it: log(1 + exp(x)).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def graph(
     add: Callable[[Sequence[Any]], Any],
     softmax: Callable[[Sequence[Any]], Sequence[Any]],
 ) -> list[Any]:
-    """The nodes, 17,600 for 10,000 operations."""
+    """Return the nodes, 17,600 for 10,000 operations."""
     nodes = list(leaves)
     for i in range(N_OPERATIONS):
         kind = i % 4
@@ -141,7 +141,7 @@ def pytorch(_: Path, iterations: int) -> Result:
     return {"seconds": _timed(lambda: record()[-1].backward(), iterations), "result": result}
 
 
-# How many iterations each gets; what is less than N_ITERATIONS is extrapolated.
+# How many iterations each engine gets; with fewer than N_ITERATIONS, its time is extrapolated.
 ENGINES: dict[str, tuple[Callable[[Path, int], Result], int]] = {
     "c": (c, N_ITERATIONS),
     "llmhard": (partial(llmhard, replay=True), 1000),

@@ -1,8 +1,8 @@
-"""What every engine trains: the same first parameters, the same tokens, in files for any language.
+"""What every engine trains: the same initial parameters and tokens, in files for any language.
 
 parameters.bin  float64, all matrices one after the other in the order of Config.shapes()
 tokens.bin      int32: the number of sentences, then for each its length and its tokens
-recipe.json     the sizes of the model, the number of steps, the sentences a step, the learning rate
+recipe.json     the model's sizes, the number of steps, the sentences per step, the learning rate
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ BETA1, BETA2, EPS_ADAM, EPS_RMSNORM = 0.9, 0.999, 1e-8, 1e-5
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model's sizes, its first parameters, the sentences, and how long to train.
+    """A model's sizes, its initial parameters, the sentences, and how long to train.
 
     A step takes the next `batch_size` of the sentences, and minimizes the mean loss of all their
-    tokens. No engine gets to the end of the sentences, after which each has its own way.
+    tokens. No engine reaches the end of the sentences, beyond which each goes its own way.
     """
 
     config: Config
@@ -43,7 +43,7 @@ class Recipe:
 
     @classmethod
     def of_the_corpus(cls, steps: int, batch_size: int = 1) -> Recipe:
-        """What `llmhard train` does: the same shuffle, the same first parameters."""
+        """Return what `llmhard train` does: the same shuffle, the same initial parameters."""
         sentences = corpus.read_sentences(corpus.default_path())
         tokenizer = Tokenizer.from_sentences(sentences)
         rng = random.Random(SEED)
@@ -55,7 +55,7 @@ class Recipe:
 
     @classmethod
     def of_names(cls, width: int, steps: int, batch_size: int) -> Recipe:
-        """A model of microgpt's size but for the width, on words like first names."""
+        """Return a model of microgpt's size except for the width, on words like first names."""
         config = Config(len(texts.LETTERS) + 1, n_layer=1, n_embd=width, n_head=4, block_size=16)
         words = texts.names(steps * batch_size, SEED)
         documents = [texts.document(word, texts.LETTERS) for word in words]
@@ -64,10 +64,10 @@ class Recipe:
 
     @classmethod
     def of_texts(cls, lengths: Sequence[int], steps: int) -> Recipe:
-        """A model of 256 characters' context, on texts of these lengths in turn."""
+        """Return a model with a context of 256 characters, on texts of these lengths in turn."""
         config = Config(len(texts.CHARACTERS) + 1, block_size=256)
         rng = random.Random(SEED)
-        # With a boundary before it and none after it, a text has as many positions as characters.
+        # With a boundary before it but none after it, a text has as many positions as characters.
         documents = [
             texts.document(texts.text(rng, length), texts.CHARACTERS)[: length + 1]
             for length in islice(cycle(lengths), steps)
@@ -76,7 +76,7 @@ class Recipe:
 
     @classmethod
     def of_random_tokens(cls, config: Config, positions: int, steps: int) -> Recipe:
-        """Sentences of one length: `positions` tokens to predict."""
+        """Return sentences of one length: `positions` tokens to predict."""
         rng = random.Random(SEED)
         documents = [
             [rng.randrange(config.vocab_size) for _ in range(positions + 1)] for _ in range(steps)
@@ -84,7 +84,7 @@ class Recipe:
         return cls(config, _initial(config, rng), documents, steps)
 
     def nudged(self, rng: random.Random) -> Recipe:
-        """The same with one parameter, drawn at random, changed in its last bit."""
+        """Return the same recipe with the last bit of one random parameter changed."""
         numbers = array("d", self.parameters)
         i = rng.randrange(len(numbers))
         numbers[i] = nextafter(numbers[i], inf)
@@ -114,11 +114,11 @@ class Recipe:
         return cls(config, parameters, documents, **sizes)
 
     def learning_rate(self, step: int) -> float:
-        """Of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         return self.lr * (1 - step / self.steps)
 
     def matrices(self) -> dict[str, tuple[tuple[int, int], array[float]]]:
-        """Shape and numbers of each parameter matrix."""
+        """Return the shape and numbers of each parameter matrix."""
         numbers = array("d", self.parameters)
         matrices, at = {}, 0
         for name, (rows, cols) in self.config.shapes().items():

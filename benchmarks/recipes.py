@@ -4,8 +4,8 @@ python -m benchmarks.recipes [--out docs/recipes.md]        about 20 minutes on 
 python -m benchmarks.recipes --train NAME SEED              one training run; prints JSON
 python -m benchmarks.recipes --try steps=12500,lr=0.008,average=0.3 SEED
 
---try takes any numbers of a recipe, in place of those of the thorough one, and those of EXTRAS.
-With --train and --try, --steps N makes it short, to see whether it runs.
+--try takes any numbers of a recipe, in place of the thorough one's, and those of EXTRAS. With
+--train and --try, --steps N makes the run short, to see whether it works.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ FRESH = 5000  # sentences drawn from the grammar, the same for all training runs
 SAMPLES = 2000
 TEMPERATURES = (0.8, 1.0)
 SENTENCES = THOROUGH.steps * THOROUGH.batch_size
-STABLE = 0.8  # the part of the steps before the rate falls, of a recipe with a stable rate
+STABLE = 0.8  # with a stable rate, the share of the steps before it falls
 
 
 class Cosine(Recipe):
-    """After the warm-up the rate falls like half a cosine."""
+    """After warmup, the rate falls along half a cosine."""
 
     def learning_rate(self, step: int) -> float:
         part = max(0, step - self.warmup) / (self.steps - self.warmup)
@@ -51,7 +51,7 @@ class Cosine(Recipe):
 
 
 class StableDecay(Recipe):
-    """After the warm-up the rate stays, and in the last fifth of the steps it falls in a straight
+    """After warmup, the rate is constant, and in the last fifth of the steps it falls in a straight
     line (WSD: Hu et al., "MiniCPM", 2024)."""
 
     def learning_rate(self, step: int) -> float:
@@ -60,7 +60,7 @@ class StableDecay(Recipe):
 
 
 class Constant(Recipe):
-    """After the warm-up the rate stays to the end: for averaging."""
+    """After warmup, the rate stays constant to the end, for averaging."""
 
     def learning_rate(self, step: int) -> float:
         return self.lr * min(1.0, (step + 1) / (self.warmup + 1))
@@ -86,8 +86,8 @@ class Variant:
 
     recipe: Recipe
     trainer: Callable[..., Trainer] = Trainer
-    scale: Callable[[str], float] | None = None  # of a parameter's first values, by its name
-    text: str = "corpus"  # or "once": each sentence once; "fresh": others at each step
+    scale: Callable[[str], float] | None = None  # for a parameter's initial values, by its name
+    text: str = "corpus"  # or "once": each sentence once; "fresh": new ones at each step
     keep: Keep = "last"
 
 
@@ -103,7 +103,7 @@ def with_(**changes: float) -> Variant:
 
 
 def dropping(**rates: float) -> Callable[..., Trainer]:
-    """A trainer with these rates of dropout: `words`, `branches`."""
+    """Return a trainer with these dropout rates: `words`, `branches`."""
 
     def trainer(*arguments: object, **options: object) -> Trainer:
         return Dropping(*arguments, **options, **rates)
@@ -150,14 +150,14 @@ EXTRAS = {
     "words": "the share of the input words that are dropped",
     "branches": "the share of what the layers add that is dropped",
     "clip": "1: clip the gradients at norm 1",
-    "scale": "of the first parameters, times what they are",
+    "scale": "a factor for the initial parameters",
     "keep": "best or last",
-    "text": "corpus, once (30,000 sentences, each once) or fresh (others at each step)",
+    "text": "corpus, once (30,000 sentences, each once) or fresh (new ones at each step)",
 }
 
 
 def variant_of(changes: str) -> Variant:
-    """The thorough recipe with changes such as "lr=0.008,average=0.3". Raises ValueError."""
+    """Return the thorough recipe with changes such as "lr=0.008,average=0.3". Raises ValueError."""
     given = {}
     for change in filter(None, changes.split(",")):
         name, equals, given[name] = change.partition("=")
@@ -191,7 +191,7 @@ def fresh_sentences() -> list[str]:
 
 
 def grammar_loss(sentences: Sequence[str]) -> float:
-    """The grammar's own loss in nats a token: an estimate of its entropy."""
+    """Return the grammar's own loss in nats a token: an estimate of its entropy."""
     tokens = sum(len(sentence.split()) + 1 for sentence in sentences)
     return -sum(map(grammar.log_prob, sentences)) / tokens
 
@@ -218,7 +218,7 @@ def train(variant: Variant, seed: int) -> dict[str, float]:
     seconds = time.process_time() - start
 
     encoded = [tokenizer.encode_document(sentence) for sentence in fresh_sentences()]
-    recordings = Recordings(model)  # not the trainer's, which may drop something
+    recordings = Recordings(model)  # not the trainer's, which may apply dropout
     return {
         "seconds": seconds,
         "validation": recordings.mean_loss(validation),
@@ -228,7 +228,7 @@ def train(variant: Variant, seed: int) -> dict[str, float]:
 
 
 def accepted(model: GPT, tokenizer: Tokenizer, temperature: float) -> float:
-    """The share of the model's sentences that the grammar accepts."""
+    """Return the share of the model's sentences that the grammar accepts."""
     reader, rng, sampling = Reader(model), random.Random("samples"), Sampling(temperature)
     samples = [tokenizer.decode(generate(reader, rng, sampling)) for _ in range(SAMPLES)]
     return mean(map(grammar.accepts, samples))
@@ -256,9 +256,9 @@ INTRODUCTION = """\
 Written by `python -m benchmarks.recipes`. The aim: to come as close as possible, in thirty seconds
 on one core, to the entropy of the grammar, which no model beats in the long run. Every row is the
 thorough recipe ({r.steps:,} steps of {r.batch_size} sentences; learning rate {r.lr:g} after
-{r.warmup} steps of warmup, then falling with the power {r.decay:g} of the share of the steps that
-is left; beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change. The figures are means over the seeds
-{seeds}.
+{r.warmup} steps of warmup, then falling as the share of the steps that is left, to the power
+{r.decay:g}; beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change. The figures are means over the
+seeds {seeds}.
 
 - validation: the loss on held-out sentences, in nats a token
 - gap: how far the loss on fresh sentences is above the grammar's own loss on them
@@ -270,7 +270,7 @@ is left; beta1 {r.beta1:g}, beta2 {r.beta2:g}) with one change. The figures are 
 | --- | ---: | ---: | ---: | ---: | ---: |
 """
 CONCLUSION = """
-Two rows near the end tell where the gap comes from. With fresh sentences at each step, nothing can
+Two rows near the end show where the gap comes from. With fresh sentences at each step, nothing can
 be learned by heart: what is left is what the model cannot do in this many steps. Among 30,000
 different sentences, the likely ones are rarer than in the language, and the model learns that, too.
 """
@@ -309,7 +309,7 @@ def main() -> None:
         metavar=("CHANGES", "SEED"),
         help=f"such as lr=0.008,average=0.3; also {'; '.join(map(': '.join, EXTRAS.items()))}",
     )
-    parser.add_argument("--steps", type=int, help="so few instead, with --train and --try")
+    parser.add_argument("--steps", type=int, help="take only this many, with --train and --try")
     options = parser.parse_args()
     if not options.train and not options.changes:
         options.out.write_text(report(options.jobs), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""How fast llmhard is, beside C, PyTorch, JAX and plain Python. Writes benchmarks.md and .svg.
+"""How fast llmhard is compared with C, PyTorch, JAX and plain Python. Writes benchmarks.md, .svg.
 
 Each engine runs in a process of its own and starts from the same parameters and tokens. They take
-turns, round after round, so that a slow minute of the machine strikes all of them.
+turns, round after round, so that a slow minute of the machine hits all of them.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ QUICK = Plan(
 
 @dataclass
 class Report:
-    """The text of benchmarks.md, and what the plot shows."""
+    """The text of benchmarks.md and the data of the plot."""
 
     lines: list[str] = field(default_factory=list)
     bars: dict[str, list[float]] = field(default_factory=dict)
@@ -137,7 +137,7 @@ def run_engine(module: str, name: str, folder: Path, count: int) -> dict[str, An
 
 
 def run_rounds(module: str, counts: dict[str, int], folder: Path, rounds: int) -> Results:
-    """Each engine in turn, `rounds` times; `counts` says how many steps or iterations."""
+    """Run each engine in turn, `rounds` times; `counts` says how many steps or iterations."""
     results: Results = {name: [] for name in counts}
     for i in range(rounds):
         for name, count in counts.items():
@@ -148,7 +148,7 @@ def run_rounds(module: str, counts: dict[str, int], folder: Path, rounds: int) -
 
 
 def report_missing(report: Report, results: Results) -> Results:
-    """Name the engines that were skipped; returns the others."""
+    """Name the engines that were skipped; return the others."""
     for name, runs in results.items():
         if "missing" in runs[0]:
             report.add(f"Skipped: {LABELS[name]}, because {runs[0]['missing']} is not installed.")
@@ -158,7 +158,7 @@ def report_missing(report: Report, results: Results) -> Results:
 def compile_engines(
     report: Report, recipe: Recipe, folder: Path, names: Sequence[str]
 ) -> list[str]:
-    """Compile the C programs among the engines; returns the engines that can be run."""
+    """Compile the C programs among the engines; return the engines that can be run."""
     compiled = compiler.compile_engines(recipe, folder, names)
     for name in names:
         if name not in compiled:
@@ -167,15 +167,15 @@ def compile_engines(
 
 
 def run_program(arguments: Sequence[str]) -> float:
-    """Wall time in seconds of `python -m llmhard ...`."""
+    """Return the wall time in seconds of `python -m llmhard ...`."""
     command = [sys.executable, "-m", "llmhard", *arguments]
     start = perf_counter()
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     return perf_counter() - start
 
 
-# Asked from within: what the system reports afterwards includes the process before its exec, a
-# copy of this one.
+# Asked from inside the process: what the system reports afterwards includes the time before exec,
+# when it was a copy of this one.
 PEAK_MEMORY = """
 import sys
 from llmhard.cli import main
@@ -185,7 +185,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 def peak_memory(arguments: Sequence[str]) -> float:
-    """In MB, of `python -m llmhard ...`; not a number where the system has no /proc."""
+    """Return the peak memory in MB of `python -m llmhard ...`; NaN if the system has no /proc."""
     if not Path("/proc/self/status").exists():
         return math.nan
     command = [sys.executable, "-c", PEAK_MEMORY, *arguments]
@@ -201,7 +201,7 @@ def say(what: str) -> None:
 
 
 def significant(x: float, digits: int = 3) -> str:
-    """Without an exponent: 1234.5 is 1,230 and 0.012345 is 0.0123."""
+    """Return a number without an exponent: 1234.5 as 1,230 and 0.012345 as 0.0123."""
     if not x:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(x)))
@@ -251,11 +251,11 @@ def report_training(report: Report, plan: Plan, folder: Path, names: Sequence[st
                 f"{significant(median(compiling))} s" if compiling else "",
             ]
         )
-    report.table(["engine", "ms a step", "rounds", "beside C", "compiling, once"], rows)
+    report.table(["engine", "ms a step", "rounds", "relative to C", "compiling, once"], rows)
     report.add(
         "- C: all positions of a sentence at once, gradients derived by hand, Adam fused with "
         "them (`benchmarks/baseline.c`).",
-        "- llmhard: replayed; one recording serves all lengths, and is in the time.",
+        "- llmhard: replayed; one recording serves all lengths, and its time is included.",
         "- JAX: sentences padded to the longest one's length, with the rest masked. Its process is "
         "tied to one processor where the system can do so.",
         "- PyTorch: all positions of a sentence at once, eager, with "
@@ -293,7 +293,7 @@ def report_training(report: Report, plan: Plan, folder: Path, names: Sequence[st
     if "c" in results:
         finals = _finals_of_nudged(recipe, folder, plan.nudges)
         report.add(
-            f"Differences in rounding grow as the training goes on. How far that alone leads: C, "
+            f"Differences in rounding grow during the run. How far that alone leads: C, "
             f"trained {plan.nudges} times more, each time with one random parameter changed in "
             f"its last bit before the first step, ends with means from {min(finals):.4f} to "
             f"{max(finals):.4f} (mean {mean(finals):.4f}, standard deviation "
@@ -318,11 +318,11 @@ def _finals_of_nudged(recipe: Recipe, folder: Path, times: int) -> list[float]:
 def report_widths(report: Report, plan: Plan) -> None:
     report.add("## Narrower registers")
     if platform.machine() not in ("x86_64", "AMD64"):
-        report.add("Skipped: the levels that are compared are those of x86-64.")
+        report.add("Skipped: the levels compared are those of x86-64.")
         return
     report.add(
         f"A step of the training above, {plan.steps:,} of them, and one of {batches.SIZE} "
-        f"sentences, with C and llmhard both compiled for older processors: `LLMHARD_ARCH` is "
+        f"sentences, with C and llmhard both compiled for older processors: `LLMHARD_ARCH` sets "
         f"`-march`, and `portable` is what every x86-64 can run. {plan.rounds} rounds in turn on "
         f"this machine; medians."
     )
@@ -334,7 +334,7 @@ def report_widths(report: Report, plan: Plan) -> None:
             times = widths.measure(Path(place), level, plan.steps, plan.rounds) if built else {}
         rows += _rows_of_level(level, times)
     header = ["compiled for", "doubles in a register", "sentences a step"]
-    report.table([*header, "C, ms", "llmhard, ms", "llmhard beside C"], rows)
+    report.table([*header, "C, ms", "llmhard, ms", "llmhard relative to C"], rows)
 
 
 def _rows_of_level(level: str, times: widths.Times) -> list[list[str]]:
@@ -373,12 +373,12 @@ def report_batches(report: Report, plan: Plan, folder: Path, names: Sequence[str
                 pairs = zip(results["c"][0]["losses"], runs[0]["losses"], strict=True)
                 first = list(pairs)[:FIRST_LOSSES]
                 apart.setdefault(name, []).append(max(abs(a - b) for a, b in first))
-    report.table(["model", "engine", "us a sentence", "rounds", "beside C"], rows)
+    report.table(["model", "engine", "us a sentence", "rounds", "relative to C"], rows)
     _add_slower(report, slower)
     if apart:
         differences = (f"{LABELS[name]}, {max(worst):.1e}" for name, worst in apart.items())
         report.add(
-            f"By how much the first {FIRST_LOSSES} losses differ from those of C at most: "
+            f"The first {FIRST_LOSSES} losses differ from those of C by at most: "
             f"{'; '.join(differences)}."
         )
     report.add(
@@ -399,8 +399,8 @@ def report_contexts(report: Report, plan: Plan, folder: Path, names: Sequence[st
     report.add(
         f"A model of characters: {config.block_size} positions, {config.vocab_size} tokens, "
         f"{config.n_layer} layers, width {config.n_embd}; {plan.text_steps:,} steps of one text, "
-        f"the recording in the time. The texts, which `benchmarks/texts.py` makes, have one length "
-        f"or several, up to the context. Memory is the most that the process took; it may take "
+        f"including the recording. The texts, which `benchmarks/texts.py` makes, have one length "
+        f"or several, up to the context. Memory is the peak of the process; it may take "
         f"{contexts.LIMIT / 1e9:.0f} GB. {plan.rounds} rounds in turn."
     )
     rows, slower = [], []
@@ -413,19 +413,19 @@ def report_contexts(report: Report, plan: Plan, folder: Path, names: Sequence[st
         for name, row in zip(names, _rows_beside_c(what, names, times), strict=True):
             rows.append([*row, _memory(results.get(name, []))])
         slower += _where_slower(what, times)
-    report.table(["texts", "engine", "ms a step", "rounds", "beside C", "memory, MB"], rows)
+    report.table(["texts", "engine", "ms a step", "rounds", "relative to C", "memory, MB"], rows)
     _add_slower(report, slower)
 
 
 def _train(recipe: Recipe, module: str, names: Sequence[str], folder: Path, rounds: int) -> Results:
-    """Those of the engines that can be compiled here, in turn."""
+    """Run those of the engines that can be compiled here, in turn."""
     recipe.write(folder)
     compiled = compiler.compile_engines(recipe, folder, names)
     return run_rounds(module, dict.fromkeys(compiled, recipe.steps), folder, rounds)
 
 
 def _times(results: Results, scale: float) -> dict[str, list[float]]:
-    """`scale` times the seconds of each round, of the engines that could be run."""
+    """Return `scale` times the seconds of each round, for the engines that could be run."""
     return {
         name: [scale * run["seconds"] for run in runs]
         for name, runs in results.items()
@@ -436,7 +436,7 @@ def _times(results: Results, scale: float) -> dict[str, list[float]]:
 def _rows_beside_c(
     what: str, names: Sequence[str], times: dict[str, list[float]]
 ) -> list[list[str]]:
-    """A row for each engine, the first one labelled with what it is that they compute."""
+    """Return a row for each engine, the first one labelled with what they compute."""
     base = median(times["c"]) if "c" in times else None
     rows = []
     for name in names:
@@ -449,7 +449,7 @@ def _rows_beside_c(
 
 
 def _where_slower(what: str, times: dict[str, list[float]]) -> list[str]:
-    """Names `what` if llmhard takes longer than C on one thread."""
+    """Return `what` in a list if llmhard takes longer than C on one thread, else an empty list."""
     if not {"c", "llmhard"} <= times.keys():
         return []
     return [what] if median(times["llmhard"]) > median(times["c"]) else []
@@ -505,14 +505,14 @@ def report_irregular(report: Report, plan: Plan, folder: Path, names: Sequence[s
                 f"{last:.12f}, {gradients:.12f}",
             ]
         )
-    header = ["engine", "seconds", "rounds", "beside C", "extrapolated"]
+    header = ["engine", "seconds", "rounds", "relative to C", "extrapolated"]
     report.table([*header, "last node, sum of the last 100 gradients"], rows)
     report.add(
         "Published there, on an Apple M1, PyTorch in single precision; the seconds are not "
         "comparable with those above:"
     )
     report.table(
-        ["engine", "seconds, published", "beside C"],
+        ["engine", "seconds, published", "relative to C"],
         [
             [name, significant(seconds), ratio(seconds, irregular.PUBLISHED["C"])]
             for name, seconds in irregular.PUBLISHED.items()
@@ -529,13 +529,13 @@ def report_singles(report: Report, plan: Plan, folder: Path, names: Sequence[str
         f"{singles.HEADS} heads, 1 layer) in lists of Values, with Adam in Python "
         f"(`benchmarks/singles.py`): the same program with llmhard's Value and with one of 60 "
         f"lines of Python. The median step of each round, a word of {singles.LENGTH} letters, "
-        f"and how much the process grew in all {plan.single_steps} steps."
+        f"and how much the process grew over all {plan.single_steps} steps."
     )
     steps = {name: [1e3 * median(run["seconds"]) for run in of] for name, of in results.items()}
     grown = {name: median(run["memory"] / 1e6 for run in of) for name, of in results.items()}
     ours = next((median(steps[name]) for name in steps if name.startswith("llmhard")), None)
     report.table(
-        ["Value", "ms a step", "rounds", "beside llmhard", "memory, MB", "last loss"],
+        ["Value", "ms a step", "rounds", "relative to llmhard", "memory, MB", "last loss"],
         [
             [
                 LABELS[name].replace(", recorded every step", ""),
@@ -562,7 +562,7 @@ def report_growth(report: Report, plan: Plan, folder: Path, names: Sequence[str]
     report.add("## How a step grows with the model")
     report.add(
         f"The median step in ms, on random sentences of one length: {positions} positions, unless "
-        f"it is their number that grows. Everything else is as in training above."
+        f"their number is what grows. Everything else is as in training above."
     )
     for what, sizes in growths.items():
         rows = []
@@ -586,7 +586,7 @@ def report_growth(report: Report, plan: Plan, folder: Path, names: Sequence[str]
             cells = [significant(times[name]) if name in times else "" for name in names]
             rows.append([f"{size}", f"{config.n_parameters():,}", *cells, f"{quotient:.2f}x"])
         header = [what, "parameters", *(LABELS[name] for name in names)]
-        report.table([*header, "PyTorch beside llmhard"], rows)
+        report.table([*header, "PyTorch relative to llmhard"], rows)
         if slower:
             report.add(f"PyTorch is faster from {what} {min(slower)} on.")
         elif len(names) == 2:
@@ -617,7 +617,7 @@ def report_program(report: Report, plan: Plan, folder: Path) -> None:
         ("its peak memory", "MB", memory),
         ("`llmhard train`", "s", thorough),
         ("`llmhard sample -n 20`", "s", samples),
-        ("`llmhard --version`, which is the start alone", "s", starts),
+        ("`llmhard --version`, which only starts", "s", starts),
         ("sampling at temperature 0.8 in one process", "tokens/s", speeds),
     ):
         if values:
@@ -641,7 +641,7 @@ def report_machine(report: Report, versions: Sequence[str], load: str) -> None:
 
 
 def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Its name, what kind it is, and its widest registers, as far as the system says so."""
+    """Return its name, its model and its widest registers, as far as the system reports them."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
@@ -660,7 +660,7 @@ def _load() -> str:
 
 
 def plot(report: Report, path: Path) -> bool:
-    """Bars for training and lines for growth; False if matplotlib is missing."""
+    """Draw bars for training and lines for growth; return False if matplotlib is missing."""
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -712,7 +712,7 @@ def plot(report: Report, path: Path) -> bool:
 
 
 def with_dark_colours(svg: str) -> str:
-    """Let matplotlib's plot be dark on a dark screen, as the drawings of `llmhard.drawing` are."""
+    """Return matplotlib's plot, dark on a dark screen like the drawings of llmhard.drawing."""
     ink, paper = (DARK[colour][0] for colour in (INK, PAPER))
     rules = (
         f'[style*="fill: #ffffff"] {{ fill: {paper} !important }} '
@@ -787,8 +787,8 @@ def measure(plan: Plan, folder: Path, parts: Sequence[str], names: Sequence[str]
     command = " ".join(["python -m benchmarks.run", *sys.argv[1:]])
     report.add("# Benchmarks")
     report.add(
-        f"Written by `{command}`. The numbers were measured in that run, but for those marked as "
-        f"published."
+        f"Written by `{command}`. The numbers were measured in that run, except for those "
+        f"marked as published."
     )
     before = _load()
     functions: dict[str, Callable[[], None]] = {

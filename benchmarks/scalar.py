@@ -1,7 +1,7 @@
 """The recipe in plain Python: an autograd engine of single scalars, and the GPT on it.
 
-In the style of micrograd and microgpt, and as fast as plain Python comes: slots, no checks, and no
-topological sort, since the order in which the Values were made is one.
+In the style of micrograd and microgpt, and as fast as plain Python gets: slots, no checks, and no
+topological sort, since the order in which the Values were made is one already.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Trainer:
         self.v = [0.0] * len(self.parameters)
 
     def step(self, tokens: Sequence[int]) -> float:
-        """Train on one sentence; returns its loss."""
+        """Train on one sentence; return its loss."""
         loss = self._loss(tokens)
         backward(loss)
         self._adam(self.recipe.learning_rate(self.t))

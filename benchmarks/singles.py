@@ -2,7 +2,7 @@
 
     python -m benchmarks.singles NAME FOLDER STEPS
 
-prints JSON: `seconds` of each step, `losses`, and `memory`, by how many bytes the process grew. The
+prints JSON: `seconds` of each step, `losses`, and `memory`, the bytes that the process grew by. The
 program is a GPT of microgpt's size and in its style, lists of Values and nothing else: 27 tokens,
 width 16, 4 heads, 1 layer, and Adam in Python. The numbers come from a seed.
 """
@@ -108,7 +108,7 @@ class Trainer:
         self.t = 0
 
     def step(self, tokens: Sequence[int]) -> float:
-        """Train on one word; returns its loss."""
+        """Train on one word; return its loss."""
         loss = self.loss(tokens)
         loss.backward()
         self.t += 1
@@ -180,7 +180,7 @@ def rmsnorm(x: Sequence[Any]) -> list[Any]:
 
 
 def peak() -> float:
-    """The most memory that this process has had, in bytes; not a number without /proc."""
+    """Return the peak memory of this process in bytes; NaN without /proc."""
     status = Path("/proc/self/status")
     if not status.exists():
         return math.nan

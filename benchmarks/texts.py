@@ -1,4 +1,4 @@
-"""Words and texts of no language, made from a seed, for the models of characters."""
+"""Words and texts in no language, made from a seed, for the models of characters."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ CONSONANTS, VOWELS, ENDINGS = "bcdfghjklmnpqrstvwxyz", "aaaaeeeeiioou", "lmnrsty
 
 
 def names(count: int, seed: int) -> list[str]:
-    """Words as long as first names are: 2 to 11 letters, 6 in the mean."""
+    """Return words as long as first names: 2 to 11 letters, 6 on average."""
     rng = random.Random(seed)
     return [word(rng) for _ in range(count)]
 
 
 def word(rng: random.Random) -> str:
-    """One to five syllables, each a consonant and a vowel; some words begin or end otherwise."""
+    """Return one to five syllables of consonant and vowel; some words begin or end otherwise."""
     (syllables,) = rng.choices((1, 2, 3, 4, 5), (4, 31, 44, 17, 4))
     letters = [rng.choice(CONSONANTS) + rng.choice(VOWELS) for _ in range(syllables)]
     if syllables > 1 and rng.random() < 0.15:
@@ -28,7 +28,7 @@ def word(rng: random.Random) -> str:
 
 
 def text(rng: random.Random, length: int) -> str:
-    """Sentences of such words, cut after so many characters."""
+    """Return sentences of such words, cut after `length` characters."""
     sentences = ""
     while len(sentences) < length:
         words = [word(rng) for _ in range(rng.randint(3, 9))]
@@ -40,6 +40,6 @@ def text(rng: random.Random, length: int) -> str:
 
 
 def document(text: str, characters: str) -> list[int]:
-    """The tokens of a text between two boundaries, which are the last token."""
+    """Return the tokens of a text between two boundaries, which are the last token."""
     boundary = len(characters)
     return [boundary, *map(characters.index, text), boundary]

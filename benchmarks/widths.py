@@ -1,10 +1,10 @@
-"""A training step of C and of llmhard, both built for one kind of processor.
+"""A training step of C and one of llmhard, both built for one kind of processor.
 
     LLMHARD_ARCH=x86-64-v3 python -m benchmarks.widths STEPS ROUNDS
 
 prints JSON: for each number of sentences a step and each engine the milliseconds a step in each
-round, in turn. It is to be run in a copy of the checkout whose engine was built with the same
-LLMHARD_ARCH: what `build` makes.
+round, in turn. Run it in a copy of the checkout whose engine was built with the same LLMHARD_ARCH,
+as made by `build`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from benchmarks import batches, compiler
 from benchmarks.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-# What LLMHARD_ARCH is set to, and how many doubles a register holds then, on x86-64.
+# The value of LLMHARD_ARCH, and how many doubles a register then holds, on x86-64.
 LEVELS = {"x86-64-v4": 8, "x86-64-v3": 4, "portable": 2}
 NEEDED = ("benchmarks", "llmhard", "pyx", "data", "setup.py", "pyproject.toml", "README.md")
 
-# How many sentences a step, and by what the number of steps is divided.
+# The number of sentences a step, and what the number of steps is divided by.
 SIZES = {1: 1, batches.SIZE: 4}
 
 Times = dict[str, dict[str, list[float]]]
 
 
 def build(place: Path, level: str) -> bool:
-    """Make a copy of the checkout with an engine for that level; False if it does not compile."""
+    """Copy the checkout and build an engine for that level; return whether that worked."""
     for name in NEEDED:
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("*.so", "__pycache__")
@@ -45,7 +45,7 @@ def build(place: Path, level: str) -> bool:
 
 
 def measure(place: Path, level: str, steps: int, rounds: int) -> Times:
-    """The times in the copy that build() made; none if this processor cannot run it."""
+    """Return the times in the copy that build() made; none if this processor cannot run it."""
     done = _run([sys.executable, "-m", __name__, str(steps), str(rounds)], place, level)
     times: Times = json.loads(done.stdout) if done.returncode == 0 else {}
     return times

@@ -1,4 +1,4 @@
-"""What makes the labs true: excerpts, outputs and figures are written by machine and checked.
+"""What keeps the labs true: excerpts, outputs and figures are written and checked by machine.
 
 `python -m docs_tools update` writes them into docs/, `python -m docs_tools check` compares. The
 labs call the functions of `blocks.py` in cog blocks. Not part of the installed package.

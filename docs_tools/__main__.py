@@ -13,13 +13,13 @@ from docs_tools.session import ROOT
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns 0, 1 if a check failed, 2 if a block or the command was wrong."""
+    """Run the command; return 0, 1 if a check failed, or 2 if a block or the command was wrong."""
     parser = argparse.ArgumentParser(prog="python -m docs_tools", description=__doc__)
     parser.add_argument("what", choices=["update", "check"], help="write the labs, or compare")
     parser.add_argument("labs", nargs="*", metavar="LAB", help="such as 03 (default: all)")
     options = parser.parse_args(arguments)
     began = time.perf_counter()
-    # The labs run `make build`, too; there it must find everything done.
+    # The labs run `make build`, too, and it must find everything built already.
     subprocess.run(["make", "--silent", "build"], cwd=ROOT, check=True)
     try:
         wanted = _wanted(options.labs)
@@ -33,9 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     for fault in faults:
         print(fault)
     print(f"{len(wanted)} labs in {time.perf_counter() - began:.0f} s: ", end="")
-    done = (
-        "were written anew" if options.what == "update" else "are stale; to renew: make docs-update"
-    )
+    done = "were rewritten" if options.what == "update" else "are stale; to renew: make docs-update"
     print(f"{len(stale)} blocks and figures {done}; {len(faults)} other faults")
     return 1 if faults or (stale and options.what == "check") else 0
 

@@ -1,6 +1,6 @@
 """The functions that the labs call in their cog blocks; each writes what the reader sees.
 
-Without a source, `prompt()`, `python()`, `shell()` and `file(path)` take the one that the page
+Without a source, `prompt()`, `python()`, `shell()` and `file(path)` run the one that the page
 shows below the block, and `numbers(...)` renews the numbers in the paragraphs there: `shown.py`.
 What makes a figure or a table is in the lab's module in `docs_tools/pages`, which its blocks know
 as `lab`.
@@ -84,7 +84,7 @@ class Page:
     _block: int = 0  # the line of the block that wrote last
 
     def shown(self) -> Below:
-        """Return what the page shows below the block that runs."""
+        """Return what the page shows below the block that is running."""
         import cog  # there only while cog runs a block
 
         return self.below[cog.firstLineNum]
@@ -116,12 +116,12 @@ def code(
     last: str | None = None,
     language: str | None = None,
 ) -> None:
-    """An excerpt of a file of the repository, under a line that names it.
+    """Show an excerpt from a file of the repository, under a line that names it.
 
     `names` are functions, classes, methods ("GPT.attention") or constants of a Python file; without
     `docstring` theirs are left out. `first` and `last` begin and end the excerpt with the one line
     that contains them, within the names or, without names, the file. The
-    `language` for the colours is told by the file's name if it is not given.
+    `language` for the colours follows from the file's name unless it is given.
     """
     source = (page.session.root / path).read_text(encoding="utf-8")
     parts = [_named(source, path, name, docstring) for name in names] or [source]
@@ -134,7 +134,7 @@ def code(
 
 
 def _named(source: str, path: str, name: str, docstring: bool) -> str:
-    """The lines of what has this name, with its decorators and the indentation that it has."""
+    """Return the lines of what has this name, with its decorators and its indentation."""
     body: list[ast.stmt] = ast.parse(source).body
     node: ast.stmt | None = None
     for part in name.split("."):
@@ -184,7 +184,7 @@ def _between(excerpt: str, path: str, first: str | None, last: str | None) -> st
 
     begin, end = place(first, 0), place(last, len(lines) - 1)
     if end < begin:
-        raise DocsError(f"{path}: {last!r} stands before {first!r}")
+        raise DocsError(f"{path}: {last!r} comes before {first!r}")
     return "\n".join(lines[begin : end + 1])
 
 
@@ -203,8 +203,8 @@ def shell(
 ) -> None:
     """Run a command line in the reader's folder; show it and its output.
 
-    With `stderr` its messages are shown, too. With `head` or `tail` only so many lines are shown,
-    and how many are left out. Raises DocsError if it does not end with `exit_code`.
+    With `stderr`, its messages are shown, too. With `head` or `tail`, only that many lines are
+    shown, and how many are left out. Raises DocsError if it does not end with `exit_code`.
     """
     line = command(page.shown().fence("console")) if line is None else line
     if line.split()[0] == "cd":
@@ -229,7 +229,7 @@ def _cut(lines: list[str], head: int | None, tail: int | None) -> list[str]:
 
 
 def prompt(source: str | None = None, *, raises: str = "", **tolerance: Any) -> None:
-    """Statements typed at Python's prompt, and what it answers; names stay until the lab's end.
+    """Show statements typed at Python's prompt, and its answers; names last until the lab's end.
 
     `raises` names the exception that ends it, if one does. Raises DocsError for what cannot be
     typed there line by line.
@@ -241,7 +241,7 @@ def prompt(source: str | None = None, *, raises: str = "", **tolerance: Any) -> 
 
 
 def python(source: str | None = None, *, raises: str = "", **tolerance: Any) -> None:
-    """Statements, and what they print below them; they share the names with `prompt`."""
+    """Show statements with what they print below them; they share their names with `prompt`."""
     source = page.shown().fence("python") if source is None else source
     shown = _run(source, False, raises)
     pieces = _fence("python", textwrap.dedent(source).strip("\n"))
@@ -251,7 +251,7 @@ def python(source: str | None = None, *, raises: str = "", **tolerance: Any) -> 
 
 
 def new_python() -> None:
-    """Let the reader leave Python and start it again: the names are gone, modules are read anew."""
+    """Make the reader leave Python and start it again: names are gone, modules are reloaded."""
     page.session.stop_python()
 
 
@@ -265,7 +265,7 @@ def _run(source: str, echo: bool, raises: str) -> str:
 
 
 def file(path: str, source: str | None = None) -> None:
-    """A file that the reader writes, to be run by a later block."""
+    """Show a file that the reader writes, to be run by a later block."""
     source = page.shown().fence(_language(path)) if source is None else source
     content = textwrap.dedent(source).strip("\n") + "\n"
     _made(path).write_text(content, encoding="utf-8")
@@ -275,10 +275,10 @@ def file(path: str, source: str | None = None) -> None:
 def reader_writes(
     path: str, source: str, *slips: tuple[str, str], only: Collection[str] | None = None
 ) -> None:
-    """Write what the reader has written by now: a copy of the solution, which is not shown.
+    """Write what the reader has written so far: a copy of the solution, which is not shown.
 
-    Each of the `slips` is a text of the solution and what the reader has written instead. `only`
-    names the functions that are written already, such as "Value.__add__".
+    Each of the `slips` is a text in the solution and what the reader has written instead. `only`
+    names the functions that are already written, such as "Value.__add__".
     """
     content = (page.session.root / source).read_text(encoding="utf-8")
     for right, wrong in slips:
@@ -309,7 +309,7 @@ def saved(name: str = "model.safetensors") -> SavedModel:
 
 
 def _made(path: str) -> Path:
-    """Where the reader's file goes: never through a link into the checkout."""
+    """Return where the reader's file goes: never through a link into the checkout."""
     folder = page.session.folder
     target = folder / path
     if folder.resolve() not in (target.resolve(), *target.resolve().parents):
@@ -322,12 +322,12 @@ def _made(path: str) -> Path:
 
 
 def numbers(*now: object, **tolerance: Any) -> None:
-    """Put numbers that were computed into the paragraphs below the block: `shown.with_numbers`."""
+    """Put computed numbers into the paragraphs below the block: `shown.with_numbers`."""
     page.write((with_numbers(page.shown().paragraphs(), now), Tolerance(**tolerance)))
 
 
 def text(paragraph: str, **tolerance: Any) -> None:
-    """Paragraphs of Markdown with numbers that were computed, wrapped to lines."""
+    """Write paragraphs of Markdown that contain computed numbers, wrapped to lines."""
     paragraphs = re.split(r"\n\s*\n", textwrap.dedent(paragraph).strip())
     wrapped = [
         textwrap.fill(" ".join(p.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
@@ -337,12 +337,12 @@ def text(paragraph: str, **tolerance: Any) -> None:
 
 
 def value(expression: str, spec: str = "") -> str:
-    """An expression in the names of `prompt` and `python`, for `text`: value("len(x)", ",")."""
+    """Evaluate an expression in `prompt` and `python`'s names, for `text`: value("len(x)", ",")."""
     return page.session.value(expression, spec)
 
 
 def found(pattern: str) -> str:
-    """The group of a regular expression in what the last command or snippet printed, all of it."""
+    """Return the group of a regular expression in all that the last command or snippet printed."""
     matches = re.findall(pattern, page.last_output)
     if len(matches) != 1 or not isinstance(matches[0], str):
         raise DocsError(f"{pattern!r} must match once, with one group; it matches {matches}")
@@ -350,12 +350,12 @@ def found(pattern: str) -> str:
 
 
 def formula(content: str) -> None:
-    """A formula in plain characters, on lines of its own."""
+    """Write a formula in plain characters, on lines of its own."""
     page.write(*_fence("text", textwrap.dedent(content).strip("\n")))
 
 
 def table(header: list[str], rows: list[list[object]], **tolerance: Any) -> None:
-    """A table; columns with numbers only are aligned to the right."""
+    """Write a table; columns of numbers are aligned to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     numeric = [
         all(re.fullmatch(r"-?[\d,.]+( ?\w+)?", row[i]) for row in cells) for i in range(len(header))
@@ -369,10 +369,10 @@ def table(header: list[str], rows: list[list[object]], **tolerance: Any) -> None
 
 
 def figure(name: str, svg: drawing.Drawing, alt: str, caption: str = "", **tolerance: Any) -> None:
-    """A figure: docs/figures/NAME.svg and the image; `alt` says in words what it shows.
+    """Write a figure, docs/figures/NAME.svg, and show it; `alt` says in words what it shows.
 
-    The site puts the caption below it, or what it shows if there is none. With a tolerance only the
-    figure's labels are compared: the geometry follows from them.
+    The site puts the caption below it, or `alt` if there is none. With a tolerance, only the
+    figure's labels are compared, since the geometry follows from them.
     """
     if not alt.strip() or "]" in alt:
         raise DocsError(f"the figure {name} needs a text that says what it shows, without ]")
@@ -394,7 +394,7 @@ def steps(name: str, pictures: Sequence[drawing.Drawing], still: drawing.Drawing
 
 
 def labels(svg: str) -> list[str]:
-    """The text in a figure, label by label, and its dark colours: an old figure has others."""
+    """Return the text of a figure, label by label, and its dark colours, which old figures lack."""
     return [text for text in ElementTree.fromstring(svg).itertext() if text.strip()]
 
 

@@ -17,14 +17,14 @@ _PERCENT = re.compile(r"\s*(?:%|per cent\b|in a hundred\b)")
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a number may be from the one that a lab shows; text may not differ at all.
+    """How far a number may be from the one shown in a lab; text may not differ at all.
 
     tolerance  by how much at most, for a number with a decimal point
     percent    the same for a number before "%" or "per cent", in percentage points
-    timing     by which factor at most, for a number before a unit of time or speed
-    trained    the output hangs on the last bits of a long training: on another kind of machine
-               than the one that wrote the lab, the words, the counts and the number of lines may
-               differ
+    timing     by what factor at most, for a number before a unit of time or speed
+    trained    the output depends on the last bits of a long training run: on another kind of
+               machine than the one that wrote the lab, the words, the counts and the number of
+               lines may differ
     """
 
     tolerance: float = 0.0
@@ -42,7 +42,7 @@ def differences(
     tolerances: Sequence[Tolerance],
     same_machine: bool = True,
 ) -> list[str]:
-    """What differs by more than it may, one reason a line; `tolerances` has one for each of `now`.
+    """Return what differs by more than it may, a reason per line; `tolerances` is by line of `now`.
 
     `same_machine` says that the lines shown were written on a machine of the same kind.
     """
@@ -74,7 +74,7 @@ def _difference(old: str, new: str, tolerance: Tolerance, free: bool) -> str | N
 
 
 def _skeleton(line: str) -> str:
-    """The line without its numbers and without the spaces that align them."""
+    """Return the line without its numbers and the spaces that align them."""
     return " ".join(_NUMBER.sub("#", line).split())
 
 
@@ -87,7 +87,7 @@ def _number_difference(
     became = f"{before[0]} became {after[0]}"
     rest = before.string[before.end() :]
     if _TIME.match(rest) and tolerance.timing > 1:
-        # What is shown as 0.00 may be anything below the last digit shown.
+        # What is shown as 0.00 may be anything smaller than the last digit.
         least = 10.0 ** -max(_decimals(before[0]), _decimals(after[0]))
         low, high = sorted((max(old, least), max(new, least)))
         return (

@@ -1,5 +1,5 @@
-"""The one error that the tools raise for a person to read."""
+"""The error that the tools raise for a person to read."""
 
 
 class DocsError(Exception):
-    """Something in the documents that cannot be; the message says where and what to do."""
+    """Something wrong in the documents; the message says where, and what to do."""

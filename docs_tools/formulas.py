@@ -1,6 +1,6 @@
-"""Formulas in LaTeX become MathML when the site is built; its pages need no program for them.
+"""Turns LaTeX formulas into MathML when the site is built, so its pages need no program for them.
 
-In the Markdown a formula in a line is `$...$`, and one on lines of its own is a fence with the
+In Markdown, a formula in a line is `$...$`, and one on lines of its own is a fence with the
 language "math", as on code hosts.
 """
 
@@ -21,7 +21,7 @@ from docs_tools.errors import DocsError
 
 FONT = "math.woff2"
 FUNCTIONS = {"log", "exp", "sin", "cos", "tanh", "max", "min"}
-# How many parts each of these has; latex2mathml does not miss one.
+# How many parts each of these has; latex2mathml does not notice a missing one.
 PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "msubsup": 3, "mover": 2, "munder": 2}
 _NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 # pymdownx.arithmatex and its fence write these.
@@ -32,15 +32,15 @@ ET.register_namespace("", _NAMESPACE)
 
 
 class Formulas:
-    """Sets formulas, and knows which characters they have come to need."""
+    """Sets formulas, and keeps track of the characters that they need."""
 
     def __init__(self) -> None:
         self.characters: set[str] = set()
 
     def set(self, content: str, place: str) -> str:
-        """Put MathML in the place of the formulas in a page's HTML.
+        """Replace the formulas in a page's HTML with MathML.
 
-        Raises DocsError, which names the place, for what is no formula.
+        Raises DocsError, which names the place, for what is not a formula.
         """
 
         def converted(match: re.Match[str]) -> str:
@@ -56,9 +56,9 @@ class Formulas:
         return _MARKED.sub(converted, content)
 
     def write_font(self, path: Path) -> None:
-        """Write the font for these formulas: of STIX Two Math what they need.
+        """Write the font for these formulas: the part of STIX Two Math that they need.
 
-        Browsers lay formulas out with a font that knows how; not every computer has one.
+        Browsers lay out formulas with a font made for them, and not every computer has one.
         """
         font = TTFont(_font_of_ziamath())
         subsetter = subset.Subsetter(subset.Options(layout_features=["*"]))
@@ -70,7 +70,7 @@ class Formulas:
 
 
 def _font_of_ziamath() -> Path:
-    """The font that the package has; its program is not loaded."""
+    """Return the font in the package, without importing the package."""
     spec = find_spec("ziamath")
     if spec is None or spec.origin is None:
         raise DocsError("ziamath is missing, which has the font for formulas: make docs")
@@ -94,7 +94,7 @@ def mathml(latex: str, display: bool = False) -> str:
 
 def needed(formula: str) -> set[str]:
     """Return the characters that a font must have for some MathML."""
-    characters = {"\u2212"}  # what a hyphen is in a formula
+    characters = {"\u2212"}  # what a hyphen becomes in a formula
     for element in ET.fromstring(formula).iter():
         text = (element.text or "").strip()
         characters |= set(text)
@@ -106,7 +106,7 @@ def needed(formula: str) -> set[str]:
 
 
 def _check(element: ET.Element) -> None:
-    """Raise DocsError for a command that is not known, and where something is missing."""
+    """Raise DocsError for an unknown command, and where something is missing."""
     if (element.text or "").startswith("\\"):
         raise DocsError(f"{element.text} is not known")
     if len(element) != PARTS.get(_kind(element), len(element)):
@@ -114,7 +114,7 @@ def _check(element: ET.Element) -> None:
 
 
 def _improve(element: ET.Element) -> None:
-    """Do what browsers expect: columns aligned by style, accents that are accents, a space after
+    """Do what browsers expect: align columns by style, mark accents as accents, put a space after
     the name of a function."""
     if align := element.attrib.pop("columnalign", None):
         element.set("style", f"text-align: {align}; padding: 0.15em 0")
@@ -131,7 +131,7 @@ def _kind(element: ET.Element) -> str:
 
 
 def _italic(letter: str) -> str:
-    """The italic that a browser shows for a letter that stands alone."""
+    """Return the italic that a browser shows for a letter on its own."""
     name = unicodedata.name(letter).replace("LATIN ", "").replace("GREEK ", "")
     try:
         return unicodedata.lookup(f"MATHEMATICAL ITALIC {name.replace('LETTER ', '')}")

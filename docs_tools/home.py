@@ -1,4 +1,4 @@
-"""The home page: where the model looks and what it expects, and the way through the labs."""
+"""The home page: where the model looks, what it expects, and the way through the labs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from llmhard.next_words import NextWords
 TEXT, LOOKED_AT = "the dogs by the pond", "dogs"
 LABS, PICTURE = "<!-- labs -->", "<!-- picture -->"
 IMAGE = "home.svg"
-WORDS = 4  # of those that may come next
-LEAST = 0.1  # of a head's attention, for an arc
+WORDS = 4  # how many of the next words are shown
+LEAST = 0.1  # share of a head's attention that gets an arc
 
 
 def filled(markdown: str, root: Path, model: LanguageModel) -> str:
@@ -59,7 +59,7 @@ def _minutes(labs: list[str], minutes: dict[str, Any]) -> dict[str, int]:
 
 
 def _title(root: Path, lab: str) -> str:
-    """The heading of a lab, such as "Lab 03: Autograd"."""
+    """Return the heading of a lab, such as "Lab 03: Autograd"."""
     return (root / "docs" / f"{lab}.md").read_text(encoding="utf-8").partition("\n")[0][2:]
 
 
@@ -77,7 +77,7 @@ def described(attention: Attention, following: NextWords) -> tuple[str, str]:
     head = looking(attention)
     share = head.weights[-1][head.tokens.index(LOOKED_AT)]
     word, probability = next(iter(following.items()))
-    other = f"{word}s"  # what it would be after one dog
+    other = f"{word}s"  # the form after one dog
     caption = (
         f"The model has read “{TEXT}” and is about to say what comes next. Each arc is a head "
         f"that looks back; one looks past the pond at “{LOOKED_AT}”, with {share:.2%} of "
@@ -106,7 +106,7 @@ def picture(attention: Attention, following: NextWords) -> Drawing:
 
 
 def _sentence(drawing: Drawing, words: tuple[str, ...]) -> list[Box]:
-    """The words in boxes, in a row."""
+    """Draw the words in boxes, in a row."""
     boxes: list[Box] = []
     left = 0.0
     for word in words:
@@ -118,7 +118,7 @@ def _sentence(drawing: Drawing, words: tuple[str, ...]) -> list[Box]:
 
 
 def _arc(start: Box, end: Box, height: float) -> list[Point]:
-    """Half of an ellipse, from the top of a box to that of another one."""
+    """Return half an ellipse, from the top of one box to that of another."""
     (x1, top), (x2, _) = start.top, end.top
     middle, half = (x1 + x2) / 2, (x1 - x2) / 2
     turns = [pi * i / 40 for i in range(41)]
@@ -126,10 +126,10 @@ def _arc(start: Box, end: Box, height: float) -> list[Point]:
 
 
 def _bars(drawing: Drawing, right: float, following: NextWords) -> None:
-    """The words that may come next, below the sentence, the likeliest first."""
+    """Draw the words that may come next, below the sentence, the likeliest first."""
     likeliest = following.likeliest(WORDS).items()
     left = max(text_width(word) for word, _ in likeliest) + 8
-    whole = right - left - 40  # the width of a bar for a probability of 1
+    whole = right - left - 40  # the width of the bar for a probability of 1
     for i, (word, probability) in enumerate(likeliest):
         y, length = 46 + i * 25.0, probability * whole
         drawing.label(left - 8, y, word, anchor="end")

@@ -1,4 +1,4 @@
-"""Writing the labs' blocks anew, and comparing them with what is there."""
+"""Rewrites the labs' blocks, and compares them with what is there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEGIN, END, CLOSE = "[[[cog", "]]]", "[[[end]]]"
 
 @dataclass(frozen=True)
 class Stretch:
-    """Neighbouring lines of a lab: the output of one block, or what stands between two."""
+    """Neighbouring lines of a lab: the output of one block, or what is between two."""
 
     first: int  # line number, from 1
     lines: list[str]
@@ -34,7 +34,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Stale:
-    """What is no longer true; `diff` shows it."""
+    """Something that is no longer true; `diff` shows it."""
 
     place: str
     reasons: list[str]
@@ -46,7 +46,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class Result:
-    """What a lab and its figures should be, and what of them is stale."""
+    """What a lab and its figures should be, and which parts are stale."""
 
     text: str
     figures: dict[str, str]  # file name: SVG
@@ -54,12 +54,12 @@ class Result:
 
 
 def all_labs(root: Path) -> list[str]:
-    """The names of the labs, such as "03-autograd", in their order."""
+    """Return the names of the labs, such as "03-autograd", in their order."""
     return sorted(path.stem for path in (root / "docs").glob("[0-9][0-9]-*.md"))
 
 
 def stretches(text: str) -> list[Stretch]:
-    """A lab cut where outputs begin and end; together they are the whole text."""
+    """Cut a lab where outputs begin and end; the pieces together are the whole text."""
     parts = [Stretch(1, [], False)]
     in_block = False
     for number, line in enumerate(text.splitlines(), start=1):
@@ -75,7 +75,7 @@ def stretches(text: str) -> list[Stretch]:
 
 
 def below(text: str) -> dict[int, Below]:
-    """Return what a lab shows below each block, by the number of the block's first line."""
+    """Return what a lab shows below each block, by the line number of the block."""
     parts = stretches(text)
     return {
         next(n for n, line in enumerate(block.lines, start=block.first) if BEGIN in line): Below(
@@ -87,7 +87,7 @@ def below(text: str) -> dict[int, Below]:
 
 
 def regenerate(lab: str, session: Session, same_machine: bool = True) -> Result:
-    """Run a lab's blocks; what is not stale stays as it is, to the last digit.
+    """Run a lab's blocks, leaving what is not stale as it is, to the last digit.
 
     Raises DocsError for a block that fails.
     """
@@ -107,7 +107,7 @@ def regenerate(lab: str, session: Session, same_machine: bool = True) -> Result:
 
 
 def _module(lab: str) -> str:
-    """Return what imports a lab's module: that of 04-nn-primitives is pages/nn_primitives.py."""
+    """Return what imports a lab's module, such as pages/nn_primitives.py for 04-nn-primitives."""
     name = lab.partition("-")[2].replace("-", "_")
     there = importlib.util.find_spec(f"docs_tools.pages.{name}")
     return f"; from docs_tools.pages import {name} as lab" if there else ""
@@ -145,7 +145,7 @@ def _result(path: Path, committed: str, fresh: str, page: Page, same_machine: bo
 def _figure(
     path: Path, svg: str, tolerance: Tolerance, same_machine: bool
 ) -> tuple[str, list[str]]:
-    """What the file of a figure should hold, and why it is stale, if it is."""
+    """Return what the file of a figure should hold, and why it is stale, if it is."""
     if not path.exists():
         return svg, ["it is not there"]
     committed = path.read_text(encoding="utf-8")
@@ -168,7 +168,7 @@ def _diff(place: str, old: list[str], new: list[str]) -> str:
 
 
 def run(root: Path, wanted: list[str], write: bool) -> list[Stale]:
-    """Run these labs, and those before them that have not been run; write what is stale, if asked.
+    """Run these labs, and earlier ones that have not been run; write what is stale, if asked to.
 
     All labs are run from the beginning when all are wanted. Raises DocsError for a block that
     fails.
@@ -178,7 +178,7 @@ def run(root: Path, wanted: list[str], write: bool) -> list[Stale]:
     machine_file = root / "docs_tools" / "machine.txt"
     same_machine = machine_file.exists() and machine_file.read_text().strip() == machine()
     fresh_start = wanted == labs
-    if fresh_start and write:  # from now on this kind of machine is the one that wrote them
+    if fresh_start and write:  # from now on, this kind of machine is the one that wrote them
         same_machine = True
     stale: list[Stale] = []
     drawn: set[str] = set()
@@ -209,7 +209,7 @@ def _write(root: Path, lab: str, result: Result) -> None:
 
 
 def _orphans(root: Path, drawn: set[str], write: bool) -> list[Stale]:
-    """Figures that no lab draws any more."""
+    """Return the figures that no lab draws any more."""
     orphans = [p for p in sorted((root / "docs" / "figures").glob("*.svg")) if p.name not in drawn]
     if write:
         for path in orphans:
@@ -218,7 +218,7 @@ def _orphans(root: Path, drawn: set[str], write: bool) -> list[Stale]:
 
 
 def machine() -> str:
-    """The kind of this machine, as far as the last bits of a result depend on it."""
+    """Return the kind of this machine, as far as the last bits of a result depend on it."""
     system = f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}"
     compiler = subprocess.run(["cc", "--version"], capture_output=True, encoding="utf-8").stdout
     try:

@@ -1,7 +1,7 @@
 """A Python that a lab talks to, as a reader would at the prompt: one for each lab.
 
-Reads requests and writes answers, one JSON object a line. It runs as a script in the reader's
-folder and knows nothing of docs_tools.
+It reads requests and writes answers, one JSON object per line. It runs as a script in the reader's
+folder and knows nothing about docs_tools.
 """
 
 import ast
@@ -14,10 +14,10 @@ import traceback
 
 
 def run(source: str, namespace: dict[str, object], echo: bool) -> tuple[str, str]:
-    """Run statements; returns what was shown and the name of the exception that ended it, or "".
+    """Run statements; return what was shown and the name of the exception that ended them, or "".
 
-    With `echo` it looks as it does at the prompt: each statement after ">>> ", and what the
-    value of an expression is.
+    With `echo`, it looks as at the prompt: each statement after ">>> ", and the values of
+    expressions.
     """
     lines = source.splitlines()
     shown = io.StringIO()

@@ -1,7 +1,7 @@
-"""The reader's folder: where the labs' commands run, one lab after the other.
+"""The reader's folder: where the labs' commands run, one lab after another.
 
-It looks like a checkout after `make build`: what git knows of is linked, what the commands make is
-real and stays from lab to lab. After each lab a copy of what was made is kept, so that one lab can
+It looks like a checkout after `make build`: what git tracks is linked, what the commands make is
+real and stays from lab to lab. After each lab, a copy of what was made is kept, so that one lab can
 be run alone.
 """
 
@@ -31,7 +31,7 @@ class Session:
         self._python: subprocess.Popen[str] | None = None
 
     def begin(self, after: str | None) -> None:
-        """Set the folder up as the lab `after` left it, or as new. Raises DocsError if that lab has
+        """Set up the folder as the lab `after` left it, or anew. Raises DocsError if that lab has
         not been run."""
         kept = self._kept(after) if after else None
         if kept and not kept.is_dir():
@@ -47,7 +47,7 @@ class Session:
         return self._kept(lab).is_dir()
 
     def end(self, lab: str) -> None:
-        """Keep what was made until now; end the reader's Python."""
+        """Keep what has been made so far; end the reader's Python."""
         self.stop_python()
         kept = self._kept(lab)
         shutil.rmtree(kept, ignore_errors=True)
@@ -62,7 +62,7 @@ class Session:
         return self.home / f"after-{lab}"
 
     def shell(self, command: str, stderr: bool) -> tuple[str, str, int]:
-        """Run a command; returns what it printed, its errors if not among that, its exit code."""
+        """Run a command; return what it printed, its errors if separate, and its exit code."""
         try:
             done = subprocess.run(
                 ["bash", "-c", command],
@@ -79,11 +79,11 @@ class Session:
         return done.stdout, done.stderr or "", done.returncode
 
     def run(self, source: str, echo: bool) -> tuple[str, str]:
-        """Run statements in the lab's Python; what is shown, and the exception's name or ""."""
+        """Run statements in the lab's Python; return what is shown, and the exception's name."""
         return self._ask({"source": source, "echo": echo})
 
     def value(self, expression: str, spec: str) -> str:
-        """An expression in the lab's Python, formatted. Raises DocsError if it fails."""
+        """Evaluate and format an expression in the lab's Python. Raises DocsError if it fails."""
         shown, error = self._ask({"expression": expression, "format": spec})
         if error:
             raise DocsError(f"{expression}: {shown}")
@@ -122,7 +122,7 @@ class Session:
             self._python = None
 
     def _environment(self) -> dict[str, str]:
-        """As in a terminal of 80 columns, with .venv active."""
+        """Return the environment of a terminal with 80 columns and .venv active."""
         binaries = Path(sys.executable).parent
         ours = {
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
@@ -139,7 +139,7 @@ class Session:
 
 
 def _top_level(root: Path) -> list[str]:
-    """The names at the top of a checkout that git knows of or would add, and .venv."""
+    """Return the names at the top of a checkout that git tracks or would add, and .venv."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=root,

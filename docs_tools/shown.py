@@ -1,7 +1,7 @@
 """Read a block's source from what the page shows below it.
 
-So nothing is on a page twice: `prompt()` without an argument runs the session that is shown
-already, and `numbers(...)` puts its numbers into the paragraphs below it.
+This way nothing is on a page twice: `prompt()` without an argument runs the session that is already
+shown, and `numbers(...)` puts its numbers into the paragraphs below it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def typed(transcript: str) -> str:
 
 
 def command(session: str) -> str:
-    """Return the command after `$ `, with the lines that a backslash at the end adds."""
+    """Return the command after `$ `, including lines that continue it after a backslash."""
     match = re.match(r"\$ ((?:.*\\\n)*.*)", session)
     if match is None:
         raise DocsError("the lines below the block do not begin with $ and a command")
@@ -58,7 +58,7 @@ def command(session: str) -> str:
 
 
 def must_be_typable(source: str) -> None:
-    """Raise DocsError for statements that Python's own prompt would not take as they are typed.
+    """Raise DocsError for statements that Python's own prompt would not accept as typed.
 
     There, an empty line ends a function, and nothing else does.
     """
@@ -84,10 +84,10 @@ def must_be_told_apart(transcript: str, source: str) -> None:
 
 
 def with_numbers(paragraphs: str, now: Sequence[object]) -> str:
-    """Return the paragraphs with these numbers in the place of theirs, in order.
+    """Return the paragraphs with these numbers in place of theirs, in order.
 
-    An int gets commas, a float as many decimals as are shown, a str is taken as it is; `...` leaves
-    a number alone that is not computed. Raises DocsError if the paragraphs have more or fewer.
+    An int gets commas, a float as many decimals as are shown, a str is used as it is; `...` leaves
+    alone a number that is not computed. Raises DocsError if the paragraphs have more or fewer.
     """
     names = [match.span() for match in _NAME.finditer(paragraphs)]
     places = [
@@ -111,7 +111,7 @@ def _pieces(text: str, places: list[re.Match[str]], now: Sequence[object]) -> It
 
 
 def _like(shown: str, number: object) -> str:
-    """Write a number as the one that is shown is written."""
+    """Return a number in the format of the one that is shown."""
     if number is ...:
         return shown
     if isinstance(number, float):

@@ -1,5 +1,5 @@
-"""Hooks for mkdocs: links out of docs/ lead to pages, too, the explorer of the default model is a
-page, formulas and figures are set, and the home page shows what the model does.
+"""Hooks for mkdocs: links out of docs/ lead to pages, the explorer of the default model is a page,
+formulas and figures are set, and the home page shows what the model does.
 
 On GitHub a lab links to `../llmhard/model.py`; on the site there is a page for each file that is
 linked like that.
@@ -66,7 +66,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Lead the links to the pages of this site, and leave out the cog blocks."""
+    """Make the links lead to pages of this site, and leave out the cog blocks."""
     origin = _origin(page.file.src_uri)
     if page.file.src_uri == HOME:
         markdown = home.filled(markdown, ROOT, load(MODEL))
@@ -91,9 +91,9 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def _figure(image: re.Match[str]) -> str:
-    """A figure of an image alone in its paragraph; its title is the caption, or else its text."""
+    """Return a figure for an image alone in its paragraph, with its title or text as caption."""
     alt, source, caption = image[1], image[2], image[3]
-    # What is read below the figure need not be read out twice.
+    # What is read in the caption need not be read out twice.
     return (
         f'<figure><div><img alt="{alt if caption else ""}" src="{source}" /></div>'
         f"<figcaption>{caption or alt}</figcaption>{_steps(source)}</figure>"
@@ -113,7 +113,7 @@ def _steps(source: str) -> str:
 
 
 def _unbroken(code: re.Match[str]) -> str:
-    """Code in a line, whose names are not broken at their hyphens; blocks stay as they are."""
+    """Keep names in inline code from being broken at hyphens; blocks stay as they are."""
     if code[1]:
         return code[1]
     kept = _HYPHENATED.sub(lambda name: f'<span class="name">{name[0]}</span>', code[2])
@@ -121,7 +121,7 @@ def _unbroken(code: re.Match[str]) -> str:
 
 
 def _explorer() -> Path:
-    """The explorer of the default model with its film, which is trained if there is none yet."""
+    """Return the explorer of the default model and its film, training it if there is none yet."""
     page = MODEL.with_name(EXPLORER)
     page.parent.mkdir(parents=True, exist_ok=True)
     if not MODEL.with_name(MODEL.name + ".film").exists():
@@ -141,7 +141,7 @@ def _run(*arguments: str) -> None:
 
 
 def _page(path: str) -> str:
-    """The page of a file: its text, or, if it is not Markdown, its lines as code."""
+    """Return the page of a file: its text or, if it is not Markdown, its lines as code."""
     text = (ROOT / path).read_text(encoding="utf-8")
     if path.endswith(".md"):
         return text
@@ -150,14 +150,14 @@ def _page(path: str) -> str:
 
 
 def _place(target: str) -> str:
-    """The page of a file of the repository, as a path below docs/."""
+    """Return the page of a file of the repository, as a path below docs/."""
     if target.startswith("docs/"):
         return target.removeprefix("docs/")
     return f"{SOURCES}/{target.removesuffix('.md')}.md"
 
 
 def _origin(page: str) -> str:
-    """The file that a page was made of."""
+    """Return the file that a page was made from."""
     if page.startswith(f"{SOURCES}/"):
         path = page.removeprefix(f"{SOURCES}/")
         return path if (ROOT / path).exists() else path.removesuffix(".md")
@@ -165,8 +165,8 @@ def _origin(page: str) -> str:
 
 
 def _target(origin: str, link: str) -> str | None:
-    """The file of the repository that a link leads to; a folder stands for the file that tells what
-    it holds."""
+    """Return the file of the repository that a link leads to; a folder stands for the file that
+    describes it."""
     target = os.path.normpath(PurePosixPath(origin).parent / link).replace(os.sep, "/")
     for first in ("README.md", "__init__.py"):
         if (ROOT / target).is_dir() and (ROOT / target / first).exists():
@@ -183,10 +183,10 @@ def _rewritten(origin: str, page: str, markdown: str) -> str:
     def replaced(match: re.Match[str]) -> str:
         target = _target(origin, match[1])
         if target is None:
-            return match[0]  # mkdocs will say that it leads nowhere
+            return match[0]  # mkdocs will report that it leads nowhere
         return os.path.relpath(_place(target), PurePosixPath(page).parent).replace(os.sep, "/")
 
-    # What stands in a fence is no link.
+    # What is in a fence is not a link.
     pieces, end = [], 0
     for fence in _FENCE.finditer(markdown):
         pieces += [_LINK.sub(replaced, markdown[end : fence.start()]), fence[0]]

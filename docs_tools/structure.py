@@ -1,4 +1,4 @@
-"""What every lab must have and must not have: headings, terms, folds, nothing typed by hand."""
+"""What every lab must and must not have: headings, terms, folds, nothing typed by hand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Heading:
 
 
 def faults(root: Path) -> list[str]:
-    """What is wrong, one line each: the file, the line, what to do."""
+    """Return what is wrong, one line each: the file, the line, what to do."""
     docs = root / "docs"
     labs = all_labs(root)
     found = []
@@ -67,7 +67,7 @@ def faults(root: Path) -> list[str]:
 
 
 def slug(title: str) -> str:
-    """The anchor of a heading, as GitHub and the site make it."""
+    """Return the anchor of a heading, as GitHub and the site make it."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
@@ -81,13 +81,13 @@ def headings(text: str) -> list[Heading]:
 
 
 def _glossary(path: Path) -> dict[str, str]:
-    """Anchor and title of each term."""
+    """Return the anchor and title of each term."""
     terms = [h.title for h in headings(path.read_text(encoding="utf-8")) if h.level == 2]
     return {slug(title): title for title in terms}
 
 
 def _shape(text: str, following: str | None) -> Iterator[str]:
-    """Faults in the headings of a lab; `following` is the next one."""
+    """Yield faults in the headings of a lab; `following` is the next lab."""
     found = headings(text)
     if [h.level for h in found].count(1) != 1 or found[0].level != 1:
         yield "1: a lab has one heading of level 1, at its top"
@@ -113,7 +113,7 @@ def _shape(text: str, following: str | None) -> Iterator[str]:
 
 
 def _answers(text: str, tasks: list[Heading], after: list[Heading]) -> Iterator[str]:
-    """Exercises whose answer is not folded away; `after` are the headings after them."""
+    """Yield exercises whose answer is not folded away; `after` has the headings after them."""
     lines = text.splitlines()
     for task, following in zip_longest(tasks, [*tasks[1:], *after[:1]]):
         if task and _FOLD.partition(", ")[0] not in lines[task.line : following and following.line]:
@@ -121,7 +121,7 @@ def _answers(text: str, tasks: list[Heading], after: list[Heading]) -> Iterator[
 
 
 def _hidden(text: str) -> Iterator[str]:
-    """Blocks that make a page hard to read on a code host."""
+    """Yield blocks that make a page hard to read on a code host."""
     for block in _BLOCK.finditer(text):
         length = block[0].count("\n") + 1
         if length > LONGEST_BLOCK:
@@ -130,7 +130,7 @@ def _hidden(text: str) -> Iterator[str]:
 
 
 def _folded(text: str) -> Iterator[str]:
-    """Faults in what is folded away: without its empty lines, code in it is not set as code."""
+    """Yield faults in what is folded away: without empty lines, code in it is not set as code."""
     lines = ["", *text.splitlines(), "", ""]
     depth = 0
     for number, line in enumerate(lines):
@@ -151,7 +151,7 @@ def _folded(text: str) -> Iterator[str]:
 
 
 def _by_hand(text: str) -> Iterator[str]:
-    """Code and numbers that are not written by a block; a formula may be."""
+    """Yield code and numbers that no block has written, except formulas."""
     made = {
         number
         for stretch in stretches(text)
@@ -170,5 +170,5 @@ def _by_hand(text: str) -> Iterator[str]:
 
 
 def _prose(inline: Token) -> str:
-    """The words of a paragraph, without `code`."""
+    """Return the words of a paragraph, without `code`."""
     return " ".join(child.content for child in inline.children or [] if child.type == "text")

@@ -3,8 +3,8 @@
     python -m docs_tools.tour            record it, in about two minutes
     python -m docs_tools.tour COMMAND    show one command at both widths
 
-Each command runs in a real pseudo-terminal, and what is recorded is what its screen shows in the
-end. It holds times and, on other processors, other sentences; so it is not compared but read.
+Each command runs in a real pseudo-terminal, and what its screen shows at the end is recorded. This
+includes times and, on other processors, other sentences, so it is not compared but read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from llmhard import cli
 from llmhard.workbook import SOLUTIONS
 
 WIDTHS = (40, 80)
-TALL = 1500  # lines of a screen, so that nothing scrolls away
+TALL = 1500  # lines on a screen, so that nothing scrolls away
 QUIET = 0.4  # seconds without output after which a person types the next line
 LONGEST = 60.0  # seconds
 
@@ -161,14 +161,14 @@ TOUR: dict[str, list[str | Stop]] = {
 
 
 class Terminal:
-    """A screen of so many columns on which a person runs commands in a folder."""
+    """A screen of a given width on which a person runs commands in a folder."""
 
     def __init__(self, columns: int, folder: Path) -> None:
         self.columns = columns
         self.folder = folder
 
     def run(self, command: str, keys: Keys = ()) -> list[str]:
-        """Run a command and return the lines that the screen shows in the end.
+        """Run a command and return the lines that the screen shows at the end.
 
         Keys are typed, each as a line, whenever the program has fallen silent; control characters
         come without the line's end.
@@ -207,7 +207,7 @@ class Terminal:
         return lines
 
     def _output(self, descriptor: int, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-        """What the program writes, piece by piece; nothing whenever it has fallen silent."""
+        """Yield what the program writes, piece by piece, and nothing whenever it falls silent."""
         end = time.monotonic() + LONGEST
         while time.monotonic() < end:
             ready, _, _ = select.select([descriptor], [], [], QUIET)
@@ -234,7 +234,7 @@ class Terminal:
 
 
 def record(columns: int) -> Iterator[str]:
-    """The lines of the tour on a terminal of so many columns."""
+    """Return the lines of the tour on a terminal with this many columns."""
     with tempfile.TemporaryDirectory() as name:
         terminal = Terminal(columns, Path(name))
         (terminal.folder / "story.txt").write_text(TEXT)
@@ -248,7 +248,7 @@ def record(columns: int) -> Iterator[str]:
 
 
 def forgotten() -> list[str]:
-    """The commands and options that the tour does not come to."""
+    """Return the commands and options that the tour does not cover."""
     commands = [
         (stop if isinstance(stop, str) else " ".join((stop[0], *stop[1])))
         for stops in TOUR.values()

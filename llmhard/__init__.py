@@ -19,7 +19,7 @@ try:
         concat,
         no_grad,
     )
-except (ImportError, TypeError, ValueError) as error:  # the last two: modules that do not fit
+except (ImportError, TypeError, ValueError) as error:  # the last two: modules of another version
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("llmhard."):
         raise
     if isinstance(error, LevelError):
@@ -37,13 +37,13 @@ except (ImportError, TypeError, ValueError) as error:  # the last two: modules t
         raise SystemExit(message) from None
     raise ImportError(message) from None
 
-TYPE_CHECKING = False  # type checkers take it for true; to import typing takes longer than the rest
+TYPE_CHECKING = False  # type checkers take it for true; importing typing takes longer than the rest
 if TYPE_CHECKING:
     from llmhard.graphs import graph
     from llmhard.language_model import LanguageModel, load, train
     from llmhard.next_words import END
 
-# What is loaded when it is used first, so that the engine alone is there at once: its module.
+# What is loaded on first use, so that the engine alone loads at once, and the module it is in.
 _LATER = {
     "END": "next_words",
     "LanguageModel": "language_model",

@@ -10,18 +10,18 @@ from contextvars import ContextVar
 
 
 class InPython:
-    """How things are typed at Python's prompt."""
+    """How settings are typed at Python's prompt."""
 
     def setting(self, name: str, value: object = None) -> str:
         """Return how a setting is given, or its name alone."""
         return name if value is None else f"{name}={value!r}"
 
     def settings(self, message: str) -> str:
-        """Return a message that has the names of settings in it, as they are typed."""
+        """Return a message with the settings that it names written as they are typed."""
         return message
 
     def file(self, path: str | os.PathLike[str]) -> str:
-        """Return a file's name as a part of a sentence."""
+        """Return a file's name for use in a sentence."""
         return str(path)
 
     def train(self, data: str | os.PathLike[str] | None = None) -> str:
@@ -29,11 +29,11 @@ class InPython:
         return "llmhard.train()" if data is None else f"llmhard.train({str(data)!r})"
 
     def resume(self, checkpoint: str | os.PathLike[str]) -> str:
-        """Return what goes on with an interrupted training run."""
+        """Return what continues an interrupted training run."""
         return f"python -m llmhard train --resume {shlex.quote(str(checkpoint))}"
 
     def sample(self, prompt: str) -> str:
-        """Return what goes on with these words."""
+        """Return what continues these words."""
         return f"model.sample({prompt!r})"
 
     def make_folder(self, folder: str | os.PathLike[str]) -> str:
@@ -46,13 +46,13 @@ _typed: ContextVar[InPython] = ContextVar("typed", default=IN_PYTHON)
 
 
 def typed() -> InPython:
-    """Return how the person who will read the message types."""
+    """Return how the reader of a message types settings."""
     return _typed.get()
 
 
 @contextmanager
 def typed_in(way: InPython) -> Iterator[None]:
-    """Let messages advise what is typed in this way while the block runs."""
+    """Make messages show settings as they are typed in this way, while the block runs."""
     before = _typed.set(way)
     try:
         yield
@@ -62,12 +62,12 @@ def typed_in(way: InPython) -> Iterator[None]:
 
 @contextmanager
 def explained(what: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Let an OSError, or an error of these kinds, say in one line what failed, and why."""
+    """Make an OSError, or an error of these kinds, say in one line what failed, and why."""
     try:
         yield
     except OSError as error:
         raise type(error)(f"{what}: {error.strerror or error}") from None
-    except RuntimeError as error:  # how Python up to 3.12 says that links lead in a circle
+    except RuntimeError as error:  # how Python up to 3.12 reports links that form a loop
         raise OSError(f"{what}: {error}") from None
     except kinds as error:
         error.args = (f"{what}: {error}",)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llmhard.drawing import Drawing
 
 WIDEST = 10  # characters of a token in a table
-MOST = 40  # tokens that are shown
+MOST = 40  # tokens shown
 Rows = tuple[tuple[float, ...], ...]
 
 
@@ -44,7 +44,7 @@ class Head:
 
     def drawing(self) -> Drawing:
         """Return the weights as a picture: a row for each token, darker where it looks more."""
-        from llmhard.drawing import heat_map  # only here: it takes longer than the answer
+        from llmhard.drawing import heat_map  # only here: importing it takes longer than the answer
 
         left_out, which = _left_out(self.tokens)
         tokens, rows = self.tokens[left_out:], [row[left_out:] for row in self.weights[left_out:]]
@@ -63,11 +63,11 @@ class Head:
 class Attention:
     """The attention weights of all layers and heads for a text.
 
-    `attention[layer, head]` is one head, with its whole matrix; iteration gives all of them. A
+    `attention[layer, head]` is one head, with its whole matrix; iterate to get all of them. A
     notebook shows where the last token looks, as a picture.
 
     Attributes:
-        tokens: The words or characters that were read, BOS, the beginning, first.
+        tokens: The words or characters that were read, with BOS, the beginning, first.
         weights: The numbers: `weights[layer][head][position]` is a list of position + 1 of them,
             which sum to 1: how much the token there takes from each one up to itself.
     """
@@ -113,7 +113,7 @@ class Attention:
 
 
 def read_attention(model: GPT, tokens: Sequence[int]) -> list[list[Rows]]:
-    """Return the weights [layer][head][position] with which the model reads these tokens."""
+    """Return the attention weights [layer][head][position] of the model on these tokens."""
     watching = _Watching(model)
     cache = KVCache(model.config.n_layer)
     for token in tokens:
@@ -122,7 +122,7 @@ def read_attention(model: GPT, tokens: Sequence[int]) -> list[list[Rows]]:
 
 
 class _Watching(GPT):
-    """A GPT that looks up its attention weights in the graph when it has computed with them."""
+    """A GPT that looks up its attention weights in the graph after computing with them."""
 
     def __init__(self, model: GPT) -> None:
         super().__init__(model.config, dict(model.parameters))
@@ -144,13 +144,13 @@ class _Watching(GPT):
 
 
 def _left_out(tokens: Sequence[str]) -> tuple[int, str]:
-    """How many tokens at the beginning are not shown, and how that is said."""
+    """Return how many tokens at the beginning are not shown, and a note that says so."""
     left_out = max(0, len(tokens) - MOST)
     return left_out, f" (the last {MOST} of {len(tokens)} tokens)" if left_out else ""
 
 
 def _table(tokens: Sequence[str], rows: dict[str, tuple[float, ...]]) -> list[str]:
-    """The numbers below the tokens, a row on each line."""
+    """Return lines with the numbers below their tokens, one row per line."""
     columns = [max(4, min(WIDEST, len(token))) for token in tokens]
     left = max(map(len, rows))
 

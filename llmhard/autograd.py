@@ -1,4 +1,4 @@
-"""The autograd engine, as everybody imports it; its source is in pyx/llmhard/engine/."""
+"""The autograd engine, as everything imports it; its source is in pyx/llmhard/engine/."""
 
 from llmhard.engine.batch import Batch
 from llmhard.engine.functions import DomainError

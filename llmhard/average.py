@@ -11,12 +11,12 @@ class Average:
     """The mean of a model's parameters over steps, all with the same weight: Polyak and Juditsky,
     "Acceleration of Stochastic Approximation by Averaging" (1992).
 
-    Each step leads somewhat past the goal, to another side each time; the mean is nearer to it.
+    Each step overshoots the goal a little, on a different side each time; the mean is nearer to it.
     `model` has the means as its parameters; `count` is the number of steps in them.
     """
 
     def __init__(self, of: GPT, model: GPT | None = None, count: int = 0) -> None:
-        """`model` and `count` are those of an average to go on with."""
+        """Continue an earlier average if `model` and `count` are given."""
         zeros = {name: zeros_like(p) for name, p in of.parameters.items()}
         self.model = model or GPT(of.config, zeros)
         self.count = count

@@ -1,10 +1,10 @@
-"""Checkpoints: all that an interrupted training needs to end as if it had not been interrupted.
+"""Checkpoints: all that an interrupted training run needs to end as if it had never stopped.
 
-A tensor file with the parameters ("model."), Adam's moments ("m.", "v."), once there are some the
-averages ("average.") and the best parameters so far ("best."), the loss of every step, and, if the
-training is filmed, the film so far ("film."). The description holds the rest. The order of the
-sentences follows from the seed and the step (Trainer), so these two are also the state of the
-random numbers.
+A checkpoint is a tensor file with the parameters ("model."), Adam's moments ("m.", "v."), the
+averages ("average.") and the best parameters so far ("best.") if there are any, the loss of every
+step, and, if the run is filmed, the film so far ("film."). The description holds the rest. The
+order of the sentences follows from the seed and the step (Trainer), so these two are also the state
+of the random numbers.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from llmhard.training_record import (
 
 @dataclass(frozen=True)
 class Task:
-    """A training run as the command line begins it: from what, and under which name it is saved.
+    """A training run as the command line starts it: what it learns from and where it saves.
 
-    `earlier` are the records of the training runs that the model has behind it; `data_path` is None
-    for standard input, which cannot be read again; `out` is the name of a file, without a folder.
+    `earlier` holds the records of the model's previous training runs; `data_path` is None for
+    standard input, which cannot be read again; `out` is the name of a file, without a folder.
     """
 
     tokenizer: Tokenizer
@@ -92,7 +92,7 @@ def save(
 
 
 def is_file_name(name: str) -> bool:
-    """Return whether a name is that of a file, on any system, and leads to no other folder."""
+    """Return whether a name is a valid file name on any system and leads to no other folder."""
     return (
         name.isprintable()
         and name not in ("", ".", "..")
@@ -101,8 +101,10 @@ def is_file_name(name: str) -> bool:
 
 
 class Checkpoint:
-    """The content of a checkpoint. Raises OSError if it cannot be read, ModelFileError if it is
-    none."""
+    """The content of a checkpoint.
+
+    Raises OSError if it cannot be read, ModelFileError if it is not a checkpoint.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         file = TensorFile(path)
@@ -113,9 +115,9 @@ class Checkpoint:
             config, tokenizer, earlier = read_description(described)
             self.recipe = recipe_from_json(described["recipe"])
             self.seed = int(checked(described["seed"], int))
-            self._keep: Keep = described.get("keep", "last")  # first versions lack it
+            self._keep: Keep = described.get("keep", "last")  # early versions lack it
             if self._keep not in get_args(Keep):
-                raise ValueError(f"what it keeps is {self._keep!r:.40}, not best or last")
+                raise ValueError(f"it keeps {self._keep!r:.40}, not best or last")
             points = checked(described["curve"], list)
             self._curve = [from_fields(CurvePoint, point) for point in points]
             path = described["data_path"]
@@ -158,7 +160,7 @@ class Checkpoint:
 
     @property
     def step(self) -> int:
-        """How many steps were done."""
+        """How many steps were taken."""
         return len(self._losses)
 
     @property
@@ -168,7 +170,7 @@ class Checkpoint:
     def _read_camera(
         self, config: Config, described: Any, tensors: dict[str, Packed]
     ) -> Camera | None:
-        """The camera of a training run that is filmed."""
+        """Return the camera of a filmed training run."""
         if described is None and not tensors:
             return None
         try:
@@ -185,7 +187,7 @@ class Checkpoint:
     def trainer(
         self, documents: Sequence[Sequence[int]], held_out: Sequence[Sequence[int]]
     ) -> Trainer:
-        """The training, ready to go on with the documents that it began with."""
+        """Return the training run, ready to continue with the documents that it began with."""
         models = self._models
         trainer = Trainer(
             models["model"], documents, self.recipe, self.seed, held_out, keep=self._keep
@@ -202,7 +204,7 @@ class Checkpoint:
 
 
 def record(data: DataRecord, trainer: Trainer, version: str) -> TrainingRecord:
-    """The record of a training that is over."""
+    """Return the record of a finished training run."""
     kept = best(trainer.curve) if trainer.best else None
     return TrainingRecord(
         trainer.recipe,

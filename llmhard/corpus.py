@@ -1,9 +1,8 @@
-"""Reading a file of sentences, one a line, and setting some aside for validation."""
+"""Reading a file of sentences, one per line, and setting some aside for validation."""
 
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
 import random
 import re
@@ -17,14 +16,14 @@ from llmhard import files
 from llmhard.text import clean
 
 HELD_OUT_SHARE = 0.1  # of the sentences, for validation
-MARKS = {  # what a text may begin with to say how it is encoded; the longest first
+MARKS = {  # byte-order marks, which say how a text is encoded; the longest first
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF8: "UTF-8",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-LARGEST_LOOKED_AT = 100_000_000  # bytes that are read to see what a file is
+LARGEST_LOOKED_AT = 100_000_000  # bytes of a file that is read to see what it is
 CONTROL = "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]"
 
 
@@ -33,32 +32,32 @@ class CorpusError(ValueError):
 
 
 def default_path() -> Path:
-    """The 30,000 sentences that come with the package."""
+    """Return the path of the 30,000 bundled sentences."""
     return _data_folder() / "grade1_sentences.txt"
 
 
 def questions_path() -> Path:
-    """The 150 questions that come with the package, for fine-tuning."""
+    """Return the path of the 150 bundled questions, which are for fine-tuning."""
     return _data_folder() / "questions.txt"
 
 
 def places(name: str) -> list[Path]:
-    """Where a text of this name is looked for: in the package, then in the current folder."""
+    """Return where to look for a text of this name: in the package, then in the current folder."""
     bundled = {path.name: path for path in (default_path(), questions_path())}
     name = Path(name).name  # never a path out of this folder
     return [path for path in (bundled.get(name), Path(name)) if path]
 
 
 def _data_folder() -> Path:
-    """In an installed package beside the modules, in a checkout at its top."""
+    """Return the data folder: beside the modules if installed, at the top of a checkout."""
     installed = Path(__file__).parent / "data"
     return installed if installed.is_dir() else Path(__file__).parent.parent / "data"
 
 
 def read_sentences(path: str | os.PathLike[str]) -> list[str]:
-    """The lines that are not blank, words separated by single spaces; "-" is standard input.
+    """Return the non-blank lines, with words separated by single spaces; "-" is standard input.
 
-    They are `clean`: no invisible characters, and each accented letter in one spelling only. The
+    They are cleaned: no invisible characters, and each accented letter in only one spelling. The
     text is UTF-8 or begins with a byte-order mark, as PowerShell's UTF-16 does. Raises OSError if
     it cannot be read or has more than `files.LARGEST` bytes, CorpusError if it is not text or has
     no words.
@@ -73,7 +72,7 @@ def read_sentences(path: str | os.PathLike[str]) -> list[str]:
 
 
 def sentences_in(text: str) -> list[str]:
-    """Return the same of a text that is a string. Raises CorpusError if it has no words."""
+    """Return the sentences of a string in the same form. Raises CorpusError if it has no words."""
     if control := re.search(CONTROL, text):
         raise CorpusError(f"it is not plain text: it has the control character {control[0]!r}")
     sentences = [" ".join(line.split()) for line in clean(text).splitlines() if line.split()]
@@ -83,7 +82,7 @@ def sentences_in(text: str) -> list[str]:
 
 
 def _decode(content: bytes) -> str:
-    """Return the text without its mark. Raises CorpusError, which says how to convert it."""
+    """Return the text without its mark. Raises CorpusError, which says how to convert the text."""
     encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
     if encoding is None and b"\0" in content:
         if likely := _likely_encoding(content):
@@ -98,7 +97,7 @@ def _decode(content: bytes) -> str:
         where = f"byte {error.start:,} is {content[error.start]:#04x}"
         if encoding:
             raise CorpusError(
-                f"it begins as {encoding} and does not go on so: {where}, {error.reason}"
+                f"it begins as {encoding} but does not continue that way: {where}, {error.reason}"
             ) from None
         raise CorpusError(
             f"it is not UTF-8 text: {where}; "
@@ -108,7 +107,7 @@ def _decode(content: bytes) -> str:
 
 
 def _likely_encoding(content: bytes) -> str | None:
-    """Return the encoding in which bytes are plain text, at least half of it ASCII, if any."""
+    """Return the encoding that makes the bytes plain text, at least half of it ASCII, if any."""
     for encoding in ("UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"):
         with suppress(UnicodeDecodeError):
             beginning = codecs.getincrementaldecoder(encoding)().decode(content[:4096])
@@ -129,9 +128,9 @@ def is_text(path: str | os.PathLike[str]) -> bool:
 def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list[str]]:
     """Split the sentences into those to train on and those held out, in an order drawn by `rng`.
 
-    A tenth is held out, from those that are repeated least often, together with their copies: no
-    held-out sentence is trained on, and likely ones stay as likely in training as they are in the
-    text. Of fewer than ten sentences, or of copies of one, none is held out.
+    A tenth is held out, taken from those that are repeated least often, together with their copies:
+    no held-out sentence is trained on, and likely ones stay as likely in training as in the text.
+    Nothing is held out of fewer than ten sentences, or of copies of a single one.
     """
     shuffled = list(sentences)
     rng.shuffle(shuffled)
@@ -139,7 +138,7 @@ def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list
     copies = Counter(shuffled)
     unseen: set[str] = set()
     order = list(copies)
-    rng.shuffle(order)  # or the held-out ones would all come from the beginning of `shuffled`
+    rng.shuffle(order)  # else the held-out ones would all come from the beginning of `shuffled`
     for sentence in sorted(order, key=copies.__getitem__):
         if copies[sentence] > room:
             break
@@ -150,5 +149,7 @@ def split(sentences: Sequence[str], rng: random.Random) -> tuple[list[str], list
 
 
 def fingerprint(sentences: Sequence[str]) -> str:
-    """SHA-256, in hexadecimal, of the sentences, one a line: equal for equal texts only."""
+    """Return the SHA-256 of the sentences, in hexadecimal: equal only for equal texts."""
+    import hashlib  # only here: `sample` starts faster without it
+
     return hashlib.sha256("\n".join(sentences).encode()).hexdigest()

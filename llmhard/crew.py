@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 
 class Crew(ThreadPoolExecutor):
-    """Threads that help the one that calls a Batch: `size` of them, one less than `cores`.
+    """Threads that help the one that calls a Batch; their number, `size`, is one less than `cores`.
 
     None of them outlives the `with` block. The results do not depend on their number.
     """
@@ -15,10 +14,3 @@ class Crew(ThreadPoolExecutor):
     def __init__(self, cores: int) -> None:
         super().__init__(max(1, cores - 1), "llmhard")
         self.size = cores - 1
-
-
-def n_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

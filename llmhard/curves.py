@@ -1,4 +1,4 @@
-"""The curves of a training: its losses drawn with characters, or as a picture."""
+"""The curves of a training run: its losses drawn with characters, or as a picture."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class PlotError(ValueError):
 
 
 def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int | None = None) -> str:
-    """The curve in lines of ASCII characters; empty for fewer than two points.
+    """Return the curve as lines of ASCII characters; empty for fewer than two points.
 
-    One `*` is the mean training loss up to a step, one `o` the validation loss at it. The steps
-    are on a logarithmic axis. `width` is that of the axis, by default what fits the terminal: 60
-    characters, or half of one that is wider than twice that.
+    A `*` is the mean training loss up to a step, an `o` the validation loss at that step. The axis
+    of the steps is logarithmic. `width` is its width, by default one that fits the terminal: 60
+    characters, or half the terminal if that is more.
     """
     if len(curve) < 2:
         return ""
@@ -40,7 +40,7 @@ def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int | None = 
     rows = [[" "] * width for _ in range(height)]
 
     def column(step: int) -> int:
-        return round(log1p(step) / log1p(last_step) * (width - 1))  # log1p: 0 has its place too
+        return round(log1p(step) / log1p(last_step) * (width - 1))  # log1p: 0 has a place, too
 
     def draw(step: int, loss: float, mark: str) -> None:
         fraction = (high - loss) / (high - low) if high > low else 0.0
@@ -61,13 +61,13 @@ def text(curve: Sequence[CurvePoint], height: int = HEIGHT, width: int | None = 
 
 
 def _ticks(last_step: int) -> list[int]:
-    """The last step, 0, and the powers of ten between them from large to small."""
+    """Return the last step, 0, and the powers of ten between them, from large to small."""
     powers = [10**exponent for exponent in range(len(str(last_step)))]
     return [last_step, 0, *(power for power in reversed(powers) if power < last_step)]
 
 
 def _axis(places: dict[int, int], width: int) -> tuple[str, str]:
-    """The axis with its marks, and their labels: those that fit, the first ones first."""
+    """Return the axis with its marks, and as many of their labels as fit, first ones first."""
     marks, labels = ["-"] * width, [" "] * width
     for tick, column in places.items():
         label = f"{tick:,}"
@@ -81,8 +81,8 @@ def _axis(places: dict[int, int], width: int) -> tuple[str, str]:
 
 def check_plot(path: str | os.PathLike[str]) -> None:
     """Raise PlotError if `plot` could not draw this file."""
-    # Really, or a broken installation would be noticed only after the training; and as a whole, for
-    # numpy takes a signal in the middle for a broken installation.
+    # Import it now, or a broken installation would be noticed only after training; and without
+    # interruption, since numpy takes a signal in the middle for a broken installation.
     try:
         with Held(brief=True):
             from matplotlib.figure import Figure  # noqa: F401
@@ -94,11 +94,11 @@ def check_plot(path: str | os.PathLike[str]) -> None:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise PlotError(f"matplotlib does not work here: {reason}") from None
     if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise PlotError("the name of a picture ends in .png, .svg or .pdf")
+        raise PlotError("the name of a picture must end in .png, .svg or .pdf")
 
 
 def plot(curve: Sequence[CurvePoint], path: str | os.PathLike[str]) -> None:
-    """Draw the curve into a file. Raises PlotError as `check_plot` does, OSError."""
+    """Draw the curve into a file. Raises PlotError as `check_plot` does, and OSError."""
     check_plot(path)
     from matplotlib.figure import Figure
 
@@ -111,7 +111,7 @@ def plot(curve: Sequence[CurvePoint], path: str | os.PathLike[str]) -> None:
     held_out = [(point.step, point.validation) for point in curve if point.validation is not None]
     if held_out:
         axes.plot(*zip(*held_out, strict=True), marker="s", markersize=4, label="validation")
-    axes.set_xscale("symlog", linthresh=1, linscale=0.4)  # logarithmic but for the place of 0
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)  # logarithmic except around 0
     last, zero, *powers = _ticks(steps[-1])
     ticks = [zero, *(power for power in powers if 3 * power < last), last]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])

@@ -97,7 +97,7 @@ def box_size(text: str) -> tuple[float, float]:
 
 
 def note_box(x: float, y: float, text: str) -> Box:
-    """The box that a note takes."""
+    """Return the box that a note takes."""
     size = SIZE - 2
     return Box(x, y, text_width(text, size) + 6, (text.count("\n") + 1) * size * LEADING)
 
@@ -118,7 +118,7 @@ class Drawing:
     def box(
         self, x: float, y: float, text: str, kind: str = "plain", width: float | None = None
     ) -> Box:
-        """A box around (x, y) with one line of text or several; `kind` is one of KINDS."""
+        """Draw and return a box around (x, y) with lines of text; `kind` is one of KINDS."""
         own_width, height = box_size(text)
         box = Box(x, y, width or own_width, height)
         fill, stroke = KINDS[kind]
@@ -129,7 +129,7 @@ class Drawing:
     def rectangle(
         self, box: Box, fill: str, stroke: str = "none", radius: float = 0, opacity: float = 1
     ) -> None:
-        """A rectangle; what is behind it shows through if its `opacity` is less than 1."""
+        """Draw a rectangle; what is behind it shows through if its `opacity` is less than 1."""
         corner = (box.left[0], box.top[1])
         self._grow(corner, (box.right[0], box.bottom[1]))
         element = self._add(
@@ -176,7 +176,7 @@ class Drawing:
         dashed: bool = False,
         head: bool = False,
     ) -> None:
-        """A line through the points, with the head of an arrow at the last one if wanted."""
+        """Draw a line through the points, with an arrowhead at the last one if wanted."""
         self._grow(*points)
         path = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
         element = self._add("polyline", points=path, fill="none", stroke=colour)
@@ -189,7 +189,7 @@ class Drawing:
     def arrow(
         self, start: Box | Point, end: Box | Point, text: str = "", dashed: bool = False
     ) -> None:
-        """An arrow from a box or point to another, from and to the sides that face each other."""
+        """Draw an arrow from a box or point to another, between the sides that face each other."""
         points = _facing(start, end)
         self.line(points, dashed=dashed, head=True)
         if text:
@@ -197,7 +197,7 @@ class Drawing:
             self.note((x1 + x2) / 2, (y1 + y2) / 2, text)
 
     def _head(self, start: Point, end: Point, colour: str) -> None:
-        """The head of an arrow. A marker would need an id, and a notebook has many drawings."""
+        """Draw an arrowhead. A marker would need an id, and a notebook has many drawings."""
         length = dist(start, end) or 1.0
         u, v = (end[0] - start[0]) / length, (end[1] - start[1]) / length
         corners = [(1.0, 0.0), (-8.0, 3.6), (-8.0, -3.6)]  # along the arrow, and beside it
@@ -206,12 +206,12 @@ class Drawing:
         self._add("polygon", points=shown, fill=colour)
 
     def caption(self, text: str) -> None:
-        """A small line below all that is there."""
+        """Write a small line below everything that is there."""
         x, y = (self._low[0] + self._high[0]) / 2, self._high[1]
         self.label(x, y + 22, text, size=SIZE - 2, colour=MUTED)
 
     def note(self, x: float, y: float, text: str) -> None:
-        """A small label on top of a line."""
+        """Write a small label on top of a line."""
         self.rectangle(note_box(x, y, text), PAPER)
         self.label(x, y, text, size=SIZE - 2, colour=MUTED)
 
@@ -233,7 +233,7 @@ class Drawing:
         return self.title or "A drawing"
 
     def _repr_svg_(self) -> str:
-        """What a notebook shows: no wider than there is room, and light, as its page may be."""
+        """Return what a notebook shows: no wider than its page, and light, as that may be."""
         root = self._root()
         root.set("style", "max-width: 100%; height: auto")
         return _written(root)
@@ -295,7 +295,7 @@ def _written(root: ET.Element) -> str:
 
 
 def _dark(root: ET.Element) -> str:
-    """The rules that make the colours below this element dark on a dark screen."""
+    """Return the rules that make the colours below this element dark on a dark screen."""
     used = {(name, element.get(name)) for element in root.iter() for name in ("fill", "stroke")}
     rules = [
         f'[{name}="{light}"] {{ {name}: {dark} }}'
@@ -307,12 +307,12 @@ def _dark(root: ET.Element) -> str:
 
 
 def _allowed(text: str) -> str:
-    """The text with what XML cannot contain as \\x.. or \\u...., as Python would show it."""
+    """Return the text with what XML cannot contain as \\x.. or \\u...., the way Python shows it."""
     return _NOT_IN_XML.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _number(number: float) -> str:
-    """One decimal at most, and never -0."""
+    """Return the number with at most one decimal, and never as -0."""
     return f"{round(number, 1) + 0.0:.1f}".removesuffix(".0")
 
 
@@ -336,9 +336,9 @@ def bars(
     unit: str = "",
     least: float | None = None,
 ) -> Drawing:
-    """One bar a row with its name and number; the numbers are not negative.
+    """Return a drawing with one bar per row, its name and its number; no number is negative.
 
-    With `least` the scale is logarithmic: it begins there, below all numbers, and each power of
+    With `least`, the scale is logarithmic: it begins there, below all numbers, and each power of
     ten has a line.
     """
     drawing = Drawing()
@@ -372,7 +372,7 @@ def heat_map(
     column_names: Sequence[str],
     spec: str = ".2f",
 ) -> Drawing:
-    """A table whose cells are the darker the greater their number; None leaves a cell empty."""
+    """Return a table with darker cells for greater numbers; None leaves a cell empty."""
     drawing = Drawing()
     numbers = [abs(number) for row in rows for number in row if number is not None]
     greatest = max(numbers) or 1.0
@@ -458,7 +458,7 @@ def _powers(last: float) -> list[float]:
 
 
 def _ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from at most `low` to at least `high`."""
+    """Return round numbers from at most `low` to at least `high`."""
     raw = (high - low or abs(high) or 1.0) / about
     power = 10.0 ** floor(log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))

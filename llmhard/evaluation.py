@@ -1,11 +1,11 @@
 """Evaluation: a model judged against the truth, which here is known exactly.
 
 The grammar that wrote the corpus gives each sentence's probability. Its own loss on sentences drawn
-from it estimates its entropy, the floor that no model's loss is below in expectation: what a model
-loses more, the gap, estimates the Kullback-Leibler divergence of the model from the grammar. As the
-grammar also knows how likely each next word is, the same divergence can be told word by word.
+from it estimates its entropy, the floor that no model's expected loss is below. How far a model's
+loss is above it, the gap, estimates the Kullback-Leibler divergence of the model from the grammar.
+As the grammar also knows how likely each next word is, the divergence can be given word by word.
 
-All losses and gaps are in nats a token, the closing BOS among the tokens; shares are from 0 to 1.
+All losses and gaps are in nats a token, counting the closing BOS; shares are from 0 to 1.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from llmhard.tokenizer import BOS
 from llmhard.trainer import Recordings
 from llmhard.training_record import TrainingRecord
 
-MOST_SENTENCES = 5000  # of a text; the loss on these is exact enough
+MOST_SENTENCES = 5000  # of a text; the loss on so many is exact enough
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its standard error, None if there was but one observation."""
+    """A mean and its standard error, which is None if there was only one observation."""
 
     value: float
     standard_error: float | None
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
-    """r = sum(y) / sum(x) over independent pairs (y, x), one a sentence.
+    """Return r = sum(y) / sum(x) over independent pairs (y, x), one per sentence.
 
     Its standard error is sqrt(n / (n - 1) * sum((y - r x)**2)) / sum(x): the delta method, as both
     sums vary (Cochran, Sampling Techniques, 3rd edition, 1977, section 2.11). Raises
@@ -61,7 +61,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimat
 
 
 def share(hits: Sequence[bool]) -> Estimate:
-    """The share of the hits that are True; its standard error is 0 where all are or none is.
+    """Return the share of hits that are True; its standard error is 0 if all of them are or none.
 
     Raises ZeroDivisionError if there are no hits.
     """
@@ -70,9 +70,9 @@ def share(hits: Sequence[bool]) -> Estimate:
 
 @dataclass(frozen=True)
 class Losses:
-    """The model's loss on sentences and the grammar's, None if it did not write all of them.
+    """The model's loss on sentences, and the grammar's, None if it did not write all of them.
 
-    `perplexity` is exp of the model's loss. `gap` is the model's loss less the grammar's, with the
+    `perplexity` is exp of the model's loss. `gap` is the model's loss minus the grammar's, with the
     standard error of the difference sentence by sentence; `gap_share` is the gap divided by the
     grammar's loss.
     """
@@ -89,8 +89,8 @@ class Losses:
 def losses(
     model: Sequence[float], tokens: Sequence[int], truth: Sequence[float] | None = None
 ) -> Losses:
-    """From what each sentence costs the model, its number of tokens, and what it costs the grammar,
-    both in nats.
+    """Return the losses, given each sentence's number of tokens and what it costs the model and the
+    grammar, in nats.
 
     Raises ZeroDivisionError if there are no sentences.
     """
@@ -105,7 +105,8 @@ def losses(
 
 @dataclass(frozen=True)
 class Variety:
-    """How many different ones a model writes, and the grammar in as many sentences.
+    """How many different openings, verbs or word pairs a model writes, and the grammar in as many
+    sentences.
 
     `share` is the model's number divided by the grammar's, None if that is 0.
     """
@@ -180,7 +181,7 @@ class PairResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was found out; the `notes` say what was left out and how to read the rest.
+    """All that was measured; the `notes` say what was left out and how to read the rest.
 
     `trained_on` says whether the model learned from the text; `unseen` counts the sentences of it
     that the model did not learn from, on which `validation` is measured. `fresh` is the loss on
@@ -204,10 +205,10 @@ class Evaluation:
 def split_as_trained(
     sentences: Sequence[str], records: Sequence[TrainingRecord]
 ) -> tuple[list[str], list[str]] | None:
-    """What of the sentences some training learned from, each once, and what all held out; None if
-    none of the trainings had these sentences.
+    """Return the sentences that any training run learned from, each once, and those that all runs
+    held out; None if no run had these sentences.
 
-    Raises ValueError if another number of sentences was held out than the record says.
+    Raises ValueError if the number of held-out sentences differs from the record's.
     """
     fingerprint = corpus.fingerprint(sentences)
     trainings = [record for record in records if record.data.sha256 == fingerprint]
@@ -237,11 +238,11 @@ class Surprise:
         self._recordings = Recordings(saved.model)
 
     def fits(self, document: Sequence[int]) -> bool:
-        """Whether the model can read all of it."""
+        """Return whether the model can read all of it."""
         return len(document) <= self.block_size + 1
 
     def nats(self, document: Sequence[int]) -> float:
-        """-log of the document's probability, the part beyond the context left out.
+        """Return -log of the document's probability, without the part beyond the context.
 
         Raises ArithmeticError if that is not a finite number.
         """
@@ -252,7 +253,7 @@ class Surprise:
         return nats
 
     def log_prob(self, sentence: str) -> float:
-        """The log-probability of a sentence and its end. Raises UnknownWordError."""
+        """Return the log-probability of a sentence and its end. Raises UnknownWordError."""
         return -self.nats(self.tokenizer.encode_document(sentence))
 
 
@@ -267,10 +268,10 @@ class Calibration:
         self._known: dict[str, tuple[float, float]] = {}
 
     def of(self, sentence: str) -> list[tuple[float, float]]:
-        """The divergence and the grammar's entropy, in nats, before each word and before the end.
+        """Return the divergence and the grammar's entropy, in nats, before each word and the end.
 
-        What the context does not hold is left out. Raises ArithmeticError if the model's numbers
-        are not finite.
+        What does not fit into the context is left out. Raises ArithmeticError if the model's
+        numbers are not finite.
         """
         words = sentence.split(" ")
         self._reader.restart()
@@ -285,7 +286,7 @@ class Calibration:
         return found
 
     def _compare(self, beginning: str, logits: Vector) -> tuple[float, float]:
-        # log q of a token is its logit less this; q itself may be too small for a float.
+        # log q of a token is its logit minus this; q itself may be too small for a float.
         q = Sampling(1.0).probabilities(logits)
         scores = logits.data
         log_sum = max(scores) - log(max(q))
@@ -307,8 +308,8 @@ def evaluate(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Judge a model by a text and by the grammar: `fresh` sentences drawn from it, `samples`
-    sentences of the model's own at each of the temperatures, `pairs` minimal pairs of each kind.
-    `tell` is told what is done next.
+    sentences of the model's own at each temperature, `pairs` minimal pairs of each kind. `tell` is
+    called with what is done next.
 
     Raises ValueError for a temperature below 0 or a record that does not fit the text,
     ArithmeticError if the model's numbers are not finite.
@@ -341,7 +342,7 @@ def evaluate(
 
 
 class _Judge:
-    """The parts of an evaluation, and the notes that they leave."""
+    """The parts of an evaluation, and the notes that they add."""
 
     def __init__(self, saved: SavedModel, sentences: Sequence[str], seed: int) -> None:
         self.saved, self.sentences, self.seed = saved, sentences, seed
@@ -353,8 +354,8 @@ class _Judge:
         known = split_as_trained(sentences, saved.records)
         if known is None:
             self.notes.append(
-                "The model was not trained on this text, as its file tells: all of it is unseen. "
-                "How many samples the training text has is left out; --data takes that text."
+                "According to its file, the model was not trained on this text: it is all unseen. "
+                "The share of samples in the training text is left out; --data takes that text."
             )
         else:
             learned, self.unseen = known
@@ -365,13 +366,13 @@ class _Judge:
             others = {r.data.name for r in saved.records if r.data.sha256 != fingerprint}
             if others:
                 self.notes.append(
-                    f"The model was also trained on {', '.join(sorted(others))}: what it copies "
+                    f"The model was also trained on {', '.join(sorted(others))}; what it copies "
                     f"from there counts as new."
                 )
         self.knows_grammar = self._knows_grammar()
 
     def _knows_grammar(self) -> bool:
-        """Whether the grammar can judge the model; a note says why not."""
+        """Return whether the grammar can judge the model; a note says why not."""
         unknown = [word for word in grammar.WORDS if self._encode(word) is None]
         if self.tokenizer.kind == "char":  # it may know all letters without knowing any sentence
             of_grammar = self._encode(" ") is not None and any(map(grammar.accepts, self.sentences))
@@ -382,29 +383,29 @@ class _Judge:
         what = "its own loss and the gap, fresh sentences, acceptance, variety, minimal pairs"
         if of_grammar:
             self.notes.append(
-                f"What the grammar tells is left out ({what}): the model does not know "
-                f"{len(unknown):,} of its words, {unknown[0]!r} for one."
+                f"What the grammar can tell is left out ({what}): the model does not know "
+                f"{len(unknown):,} of its words, such as {unknown[0]!r}."
             )
         else:
             self.notes.append(
-                f"There is no grammar of what this model writes, so what only a grammar can tell "
+                f"There is no grammar for what this model writes, so what only a grammar can tell "
                 f"is left out: {what}."
             )
         return False
 
     def _encode(self, sentence: str) -> list[int] | None:
-        """The tokens of a document, None if the model does not know them all."""
+        """Return the tokens of a document, None if the model does not know them all."""
         try:
             return self.tokenizer.encode_document(sentence)
         except ValueError:
             return None
 
     def _rng(self, purpose: str) -> random.Random:
-        """Random numbers that no other part and no corpus has come from."""
+        """Return random numbers of this part's own, which no other part or corpus uses."""
         return random.Random(f"evaluate {purpose} {self.seed}")
 
     def text_losses(self) -> Losses | None:
-        """The losses on the sentences of the text that the model has not learned from."""
+        """Return the losses on the sentences of the text that the model has not learned from."""
         chosen = self.unseen
         if len(chosen) > MOST_SENTENCES:
             chosen = self._rng("text").sample(chosen, MOST_SENTENCES)
@@ -427,7 +428,7 @@ class _Judge:
             self.notes.append(
                 f"{long:,} of {len(documents):,} validation sentences are longer than the context "
                 f"of {block_size} tokens; of these only the beginning counts, and the grammar's "
-                f"loss, which is one of whole sentences, is left out."
+                f"loss, which is for whole sentences, is left out."
             )
         truth = None
         if self.knows_grammar and not long:
@@ -442,10 +443,10 @@ class _Judge:
         return [grammar.sample(rng) for _ in range(n)]
 
     def fresh_losses(self, n: int) -> tuple[Losses | None, Estimate | None]:
-        """The losses on n sentences drawn from the grammar, and the share of them in training.
+        """Return the losses on n sentences drawn from the grammar, and their share in training.
 
-        A sentence that the context cannot hold is left out. The grammar's probabilities are then
-        those given that a sentence fits, p(sentence) / p(it fits): so its loss stays the floor.
+        A sentence that does not fit into the context is left out. The grammar's probabilities are
+        then conditional on fitting, p(sentence) / p(it fits), so its loss stays the floor.
         """
         if not self.knows_grammar:
             return None, None
@@ -475,12 +476,12 @@ class _Judge:
         ), in_training
 
     def next_words(self, n: int) -> tuple[NextWord, ...]:
-        """How well the model knows what comes next in the same n sentences, by position."""
+        """Return how well the model knows what comes next in the same n sentences, by position."""
         if not self.knows_grammar:
             return ()
         if self.tokenizer.kind == "char":
             self.notes.append(
-                "How well the model knows the next word is left out: it writes characters."
+                "How well the model knows the next word is left out, because it writes characters."
             )
             return ()
         calibration = Calibration(self.saved)
@@ -494,7 +495,7 @@ class _Judge:
         return tuple(found)
 
     def own_samples(self, n: int, sampling: Sampling) -> Samples:
-        """What n sentences that the model writes are like."""
+        """Return what n sentences by the model are like."""
         temperature = sampling.temperature
         rng, reader = self._rng(f"samples at {temperature}"), Reader(self.saved.model)
         written = [tuple(generate(reader, rng, sampling)) for _ in range(n)]
@@ -521,7 +522,7 @@ class _Judge:
         return Samples(n, temperature, accepted, new, distinct, compared, rejected)
 
     def pair_results(self, n: int) -> dict[str, PairResult]:
-        """How often the model finds the good sentence of n minimal pairs likelier, by kind."""
+        """Return, by kind, how often the model prefers the good sentence of n minimal pairs."""
         results: dict[str, PairResult] = {}
         left_out = 0
         for kind in KINDS if self.knows_grammar else ():
@@ -543,14 +544,14 @@ class _Judge:
         return results
 
     def _holds(self, pair: MinimalPair) -> bool:
-        """Whether the context holds both sentences."""
+        """Return whether the context holds both sentences."""
         encode = self.tokenizer.encode_document
         return self.surprise.fits(encode(pair.good)) and self.surprise.fits(encode(pair.bad))
 
     def note_why_the_losses_differ(
         self, validation: Losses | None, fresh: Losses | None, in_training: Estimate | None
     ) -> None:
-        """Why the grammar itself loses more on the held-out sentences than on fresh ones."""
+        """Note why the grammar itself loses more on the held-out sentences than on fresh ones."""
         if not (self.learned and in_training and validation and fresh):
             return
         if validation.grammar and fresh.grammar:

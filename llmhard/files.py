@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -19,16 +17,16 @@ from llmhard.signals import Held
 if sys.platform != "win32":
     import fcntl
 
-LARGEST = 1 << 30  # bytes of a text, and of what may have no end: a pipe, a device
-CHUNK = 1 << 20  # bytes that are read at a time
+LARGEST = 1 << 30  # bytes of a text, and of what may be endless: a pipe, a device
+CHUNK = 1 << 20  # bytes read at a time
 Stamp = tuple[int, int, int, int]  # device, inode, time of the last change, size
 
 
 def read(path: str | os.PathLike[str], largest: int | None = None) -> bytes:
-    """Return the content of a file of at most so many bytes.
+    """Return the content of a file of at most `largest` bytes.
 
-    By default, a file may have any number of bytes, a pipe or a device LARGEST. Raises OSError if
-    it has more, or cannot be read.
+    By default, a file may have any number of bytes, but a pipe or device only LARGEST. Raises
+    OSError if there are more, or if they cannot be read.
     """
     try:
         file = Path(path).open("rb")  # noqa: SIM115
@@ -41,10 +39,10 @@ def read(path: str | os.PathLike[str], largest: int | None = None) -> bytes:
 
 
 def read_stream(stream: BinaryIO, largest: int = LARGEST) -> bytes:
-    """Return all that comes through a stream. Raises OSError if that is more than so many bytes."""
+    """Return all that comes through a stream. Raises OSError if that is over `largest` bytes."""
     chunks = [stream.read(CHUNK)]
     while len(chunks[-1]) == CHUNK and len(chunks) * CHUNK <= largest:
-        chunks.append(stream.read(CHUNK))  # not after a shorter one: a terminal would ask for more
+        chunks.append(stream.read(CHUNK))  # even if short: a terminal would ask for more
     content = b"".join(chunks)
     if len(content) > largest:
         raise OSError(errno.EFBIG, f"it has more than {largest:,} bytes; take a part of it")
@@ -52,11 +50,11 @@ def read_stream(stream: BinaryIO, largest: int = LARGEST) -> bytes:
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file: who opens it finds the old content or the new, never a part.
+    """Write a file such that a reader finds the old content or the new, never a part.
 
-    A signal that asks the program to end waits until the file is there. A file that is replaced
-    passes on its permissions. Raises OSError if it cannot be written; an earlier file of that name
-    is then as it was.
+    A signal that asks the program to end waits until the file is there. A replaced file passes on
+    its permissions. Raises OSError if the file cannot be written; an earlier file of that name is
+    then unchanged.
     """
     path = Path(path).resolve()  # through a link to the file itself
     with Held(brief=True), _unfinished(path) as (name, descriptor):
@@ -70,7 +68,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def check_room(path: str | os.PathLike[str], size: int) -> None:
-    """Raise OSError if no file of so many bytes can be written in the folder of this path."""
+    """Raise OSError if a file of `size` bytes cannot be written in the folder of this path."""
     path = Path(path).resolve()
     with Held(brief=True), _unfinished(path) as (_, descriptor):
         if hasattr(os, "posix_fallocate"):  # it knows quotas and limits, too
@@ -80,9 +78,9 @@ def check_room(path: str | os.PathLike[str], size: int) -> None:
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove the unfinished files that a killed program has left when it wrote to this path.
+    """Remove the unfinished files left by programs that were killed while writing to this path.
 
-    Those that a running program writes are locked, and stay.
+    Those that a running program is writing are locked, and stay.
     """
     path = Path(path).resolve()
     for leftover in path.parent.glob(f"{_prefix(path)}*"):
@@ -104,7 +102,7 @@ def stamp(path: str | os.PathLike[str]) -> Stamp | None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the path or, if there is something already, one with -2, -3, ... in its name."""
+    """Return the path or, if something is there already, one with -2, -3, ... in its name."""
     free, number = path, 1
     while os.path.lexists(free):
         number += 1
@@ -114,13 +112,13 @@ def free_name(path: Path) -> Path:
 
 @contextmanager
 def _unfinished(path: Path) -> Iterator[tuple[Path, int]]:
-    """A new file beside the path, locked while it is written; it is gone after the block."""
-    name = path.with_name(_prefix(path) + secrets.token_hex(4))
+    """Make a new file beside the path, locked while it is written; it is gone after the block."""
+    name = path.with_name(_prefix(path) + os.urandom(4).hex())
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666
     binary = getattr(os, "O_BINARY", 0)
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, mode)
     try:
-        with suppress(OSError):  # some file systems know no locks
+        with suppress(OSError):  # some file systems have no locks
             _lock(descriptor)
         yield name, descriptor
     finally:
@@ -139,25 +137,27 @@ def _pass_on_permissions(path: Path, descriptor: int) -> None:
 
 
 def _finish(descriptor: int) -> None:
-    """See to it that all of a file is on the disk."""
+    """Make sure that the whole file is on the disk."""
     os.fsync(descriptor)
-    if sys.platform == "win32":  # which renames no open file
+    if sys.platform == "win32":  # which cannot rename an open file
         os.close(descriptor)
 
 
 def _prefix(path: Path) -> str:
-    """How the names of unfinished files begin: short, and another one for each path."""
+    """Return what the names of unfinished files begin with: short, and different for each path."""
+    import hashlib  # only here: `sample` starts faster without it
+
     return f".llmhard-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}-"
 
 
 def _lock(descriptor: int) -> None:
-    """Raises OSError if another program has locked the file."""
+    """Lock the file. Raises OSError if another program has locked it."""
     if sys.platform != "win32":  # there an open file cannot be removed anyway
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync(folder: Path) -> None:
-    """Let the names in a folder survive a power cut, as far as the system can."""
+    """Make the names in a folder survive a power cut, as far as the system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""The training as a film: what the model was like after some of its steps, in one file.
+"""A training run as a film: what the model was like after some of its steps, in one file.
 
-`train --film` keeps it. The file is a tensor file. For each of T snapshots it has, in eight bits a
+`train --film` keeps one. It is a tensor file. For each of T snapshots it has, in eight bits per
 number (quantize.py): the parameters ("weights", as changes since the snapshot before), and for the
 matrices of the layers Adam's moments ("m" and, as v spans twice as many orders of magnitude, its
 square root, "v"). Each is an int8 matrix [T, numbers] with a float32 matrix [T, rows] of units
@@ -12,7 +12,6 @@ the embeddings, three fifths of all weights, are left out, as they would double 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -35,24 +34,24 @@ from llmhard.training_record import TrainingRecord, checked, from_fields
 
 FILM = "llmhard-film"  # the kind of tensor file
 SNAPSHOTS, FEWEST, MOST = 24, 2, 1000
-SEEDS = (1, 2, 3)  # one for each sentence that is written, the same at every step
+SEEDS = (1, 2, 3)  # one for each sentence written, the same at every step
 TEMPERATURE = 0.8
-MOST_TOKENS = 32  # of a sentence: it is to cost little, whatever the context is
+MOST_TOKENS = 32  # of a sentence, so that it costs little even with a long context
 LAYERS = "h."  # how the names of the layers' matrices begin
 
 
 def film_steps(steps: int, n: int) -> list[int]:
     """Return the n steps, from 0 to the last, after which a snapshot is taken.
 
-    What is learned first is learned fast, so most of them are early, on a logarithmic scale; the
-    last third is spread evenly. There are fewer if there are not so many steps.
+    What is learned first is learned fast, so most of them come early, on a logarithmic scale; the
+    last third is spread evenly. If there are fewer than n steps, there are fewer snapshots.
     """
     if n > steps:
         return list(range(steps + 1))
     even = max(1, n // 3)
     early = n - 1 - even
     first = max(1.0, steps / 2000)
-    growth = steps / even / first  # up to where the even ones begin
+    growth = steps / even / first  # up to where the even steps begin
     wanted = [0.0, *(first * growth ** (i / early) for i in range(early))]
     wanted += [steps * part / even for part in range(1, even + 1)]
     chosen: list[int] = []
@@ -63,7 +62,7 @@ def film_steps(steps: int, n: int) -> list[int]:
 
 
 def sentences(reader: Reader, tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Return what a model writes now: a sentence for each of the SEEDS, the first tokens of it."""
+    """Return what a model writes now: the beginning of a sentence for each of the SEEDS."""
     written = []
     for seed in SEEDS:
         chosen = choices(reader, random.Random(seed), Sampling(TEMPERATURE))
@@ -73,7 +72,9 @@ def sentences(reader: Reader, tokenizer: Tokenizer) -> tuple[str, ...]:
 
 
 def fingerprint(model: GPT) -> str:
-    """Return what tells a model from every other one: the SHA-256 of its parameters."""
+    """Return what identifies a model: the SHA-256 of its parameters."""
+    import hashlib  # only here: `sample` starts faster without it
+
     content = hashlib.sha256()
     for matrix in model.parameters.values():
         content.update(matrix.tobytes())
@@ -81,15 +82,15 @@ def fingerprint(model: GPT) -> str:
 
 
 def film_path(model: Path) -> Path:
-    """Return where the film of a training run is that saved its model in this file."""
+    """Return where to find the film of the training run that saved its model in this file."""
     return Path(f"{model}.film")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How the training stood after a step; losses are in nats a token.
+    """The state of a training run after a step; losses are in nats a token.
 
-    training    the mean loss since the snapshot before; at step 0 that of the first batch
+    training    the mean loss since the previous snapshot; at step 0 that of the first batch
     validation  the latest loss on held-out sentences, None if there was none
     sentences   what the model wrote, with the same random numbers each time
     """
@@ -101,9 +102,9 @@ class Snapshot:
 
 
 class Camera:
-    """Takes the snapshots of a training run while it goes on; it only reads the model.
+    """Takes snapshots of a training run in progress; it only reads the model.
 
-    `shots` are the steps at which it did, with the sentences written then.
+    `shots` holds those taken so far, with their steps and the sentences written then.
     """
 
     def __init__(self, config: Config, tokenizer: Tokenizer, steps: int, n: int) -> None:
@@ -118,7 +119,7 @@ class Camera:
         self._reader: Reader | None = None
 
     def take(self, trainer: Trainer) -> None:
-        """Take a snapshot if one is due after this step and was not taken before."""
+        """Take a snapshot if one is due after this step and has not been taken yet."""
         if trainer.step not in self._due or (self.shots and self.shots[-1][0] >= trainer.step):
             return
         model, optimizer = trainer.current, trainer.optimizer
@@ -131,7 +132,7 @@ class Camera:
         self.shots.append((trainer.step, sentences(self._reader, self.tokenizer)))
 
     def film(self, trainer: Trainer, saved: SavedModel) -> Film:
-        """Return the film of a training run that is over, and of the model that it saves."""
+        """Return the film of a finished training run and of the model that it saves."""
         snapshots = [self._snapshot(i, trainer) for i in range(len(self.shots))]
         model = saved.model
         return Film(
@@ -139,7 +140,7 @@ class Camera:
         )
 
     def size(self) -> int:
-        """Return how many bytes the film will have, at the most, its description apart."""
+        """Return how many bytes the film will have at most, not counting its description."""
         return len(self._due) * sum(
             sum(track.widths) + 4 * len(track.widths) for track in self.tracks.values()
         )
@@ -159,8 +160,8 @@ class Camera:
 class Film:
     """A training run, snapshot by snapshot.
 
-    `records` are those of the model that was saved in the end, oldest first; `fingerprint` is that
-    model's. The model of a snapshot has the parameters that `trainer.current` had, rounded.
+    `records` are those of the finally saved model, oldest first; `fingerprint` is that model's. The
+    model of a snapshot has the parameters that `trainer.current` had, rounded.
     """
 
     def __init__(
@@ -179,7 +180,7 @@ class Film:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a film. Raises OSError if it cannot be read, ModelFileError if it is none."""
+        """Read a film. Raises OSError if it cannot be read, ModelFileError if it is not a film."""
         file = TensorFile(path)
         if not file.is_kind(FILM):
             raise ModelFileError("it is not a film: train --film keeps them")
@@ -207,7 +208,7 @@ class Film:
         tensor_file.write(path, FILM, description, packed(self.tracks))
 
     def __len__(self) -> int:
-        """How many snapshots there are."""
+        """Return how many snapshots there are."""
         return len(self.snapshots)
 
     def is_of(self, saved: SavedModel) -> bool:
@@ -221,13 +222,13 @@ class Film:
         return self._model(self.tracks["weights"][i])
 
     def models(self) -> Iterator[GPT]:
-        """Return the model of each snapshot in turn; faster than one by one."""
+        """Yield the model of each snapshot in turn; this is faster than one by one."""
         return map(self._model, self.tracks["weights"])
 
     def moments_at(self, i: int) -> tuple[dict[str, Matrix], dict[str, Matrix]]:
-        """Return Adam's m and the square root of its v, as they are after a step: not corrected.
+        """Return Adam's m and the square root of its v after a step, without bias correction.
 
-        They are those of the layers' matrices. Raises IndexError if there is no such snapshot.
+        They belong to the layers' matrices. Raises IndexError if there is no such snapshot.
         """
         shapes = _layers(self.config)
         return _matrices(self.tracks["m"][i], shapes), _matrices(self.tracks["v"][i], shapes)
@@ -239,7 +240,7 @@ class Film:
 def read_film(path: Path, saved: SavedModel) -> Film:
     """Return the film in a file.
 
-    Raises OSError if it cannot be read, ModelFileError if it is none or of another model.
+    Raises OSError if it cannot be read, ModelFileError if it is not a film or of another model.
     """
     named = typed().file(path)
     with explained(f"cannot read the film {named}", ModelFileError):
@@ -252,9 +253,9 @@ def read_film(path: Path, saved: SavedModel) -> Film:
 
 
 def film_beside(path: Path, saved: SavedModel, say: Callable[[str], None]) -> Film | None:
-    """Return the film in a file that may be there, if it is this model's.
+    """Return the film in a file that may be there, if it belongs to this model.
 
-    A model can do without one, so what is wrong with it is only said.
+    A model can do without one, so a problem with it is only passed to `say`.
     """
     if not path.exists():
         return None
@@ -266,7 +267,7 @@ def film_beside(path: Path, saved: SavedModel, say: Callable[[str], None]) -> Fi
 
 
 def check_order(steps: Sequence[int], last: int) -> None:
-    """Raise ModelFileError if these are not the steps of snapshots, none after the last."""
+    """Raise ModelFileError unless these steps are in order and none is after the last."""
     if not steps or any(before >= after for before, after in pairwise([*steps, last + 1])):
         raise ModelFileError("it has no snapshots, or their steps are not in order")
 
@@ -281,12 +282,12 @@ def packed(tracks: dict[str, Track]) -> dict[str, Packed]:
 
 
 def unpacked(config: Config, tensors: dict[str, Packed], times: int) -> dict[str, Track]:
-    """Return the tracks that have so many times.
+    """Return the tracks, which have `times` times.
 
-    Raises ModelFileError if the tensors are not those of such tracks.
+    Raises ModelFileError if the tensors do not make such tracks.
     """
     found = {name: (tensor.numbers.typecode, *tensor.shape) for name, tensor in tensors.items()}
-    # The sizes are a file's: it must hold as many numbers before anything is made for each.
+    # The sizes come from the file: check that it holds so many numbers before allocating any.
     if found.get("weights") != ("b", times, config.n_parameters()):
         raise ModelFileError("its tensors do not fit its configuration")
     tracks = _tracks(config)
@@ -301,7 +302,7 @@ def unpacked(config: Config, tensors: dict[str, Packed], times: int) -> dict[str
 
 
 def _tracks(config: Config) -> dict[str, Track]:
-    """What a film keeps of a model, still empty."""
+    """Return the tracks that a film keeps of a model, still empty."""
     layers = _widths(_layers(config))
     return {
         "weights": Track(_widths(config.shapes()), differences=True),
@@ -316,17 +317,17 @@ def _layers(config: Config) -> dict[str, tuple[int, int]]:
 
 
 def _widths(shapes: dict[str, tuple[int, int]]) -> list[int]:
-    """How many numbers each row has."""
+    """Return how many numbers each row has."""
     return [cols for rows, cols in shapes.values() for _ in range(rows)]
 
 
 def _joined(matrices: Sequence[Matrix]) -> Vector:
-    """All numbers of the matrices, one after the other."""
+    """Return all numbers of the matrices, one after the other."""
     return vector(b"".join(matrix.tobytes() for matrix in matrices))
 
 
 def _matrices(numbers: Vector, shapes: dict[str, tuple[int, int]]) -> dict[str, Matrix]:
-    """The matrices again."""
+    """Return the numbers as matrices again."""
     content, start, matrices = tobytes(numbers), 0, {}
     for name, (rows, cols) in shapes.items():
         end = start + 8 * rows * cols
@@ -336,7 +337,10 @@ def _matrices(numbers: Vector, shapes: dict[str, tuple[int, int]]) -> dict[str, 
 
 
 def _read_snapshot(content: Any) -> Snapshot:
-    """What JSON made of a snapshot. Raises KeyError, TypeError or ValueError if it is not one."""
+    """Return what JSON made of a snapshot.
+
+    Raises KeyError, TypeError or ValueError if it is not one.
+    """
     values = dict(checked(content, dict))
     values["sentences"] = read_sentences(values["sentences"])
     return from_fields(Snapshot, values)

@@ -1,7 +1,7 @@
 """What a model knew at each snapshot of its training, measured against the grammar.
 
-It is measured when the film is shown and not while it is taken, so it costs the training nothing;
-and on the models that the film has, so it is true of what is shown.
+It is measured when the film is shown, not while it is taken, so it costs the training run nothing;
+and on the models that are in the film, so it is true of what is shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmhard.tokenizer import Tokenizer
 
 SENTENCES = 200  # drawn anew from the grammar; the gap is measured before each of their words
 PAIRS = 50  # of each kind
-RIGHT = 0.9  # the share of the pairs that is right when a kind of them is learned; chance is 0.5
+RIGHT = 0.9  # a kind counts as learned when this share of its pairs is right; chance is 0.5
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Measured:
 
     gap    how far its next words are from the grammar's: the mean Kullback-Leibler divergence, in
            nats a token
-    pairs  the share of the minimal pairs of each kind of which it finds the good one likelier
+    pairs  by kind, the share of the minimal pairs whose good sentence it finds likelier
     """
 
     step: int
@@ -38,7 +38,7 @@ class Measured:
 
 
 def measure(film: Film, sentences: int = SENTENCES, pairs: int = PAIRS) -> list[Measured]:
-    """Return what the model knew at each snapshot; nothing if the grammar cannot judge it.
+    """Return what the model knew at each snapshot; an empty list if the grammar cannot judge it.
 
     All snapshots are judged by the same sentences and pairs. Raises ArithmeticError if a model's
     numbers are not finite.
@@ -56,12 +56,12 @@ def measure(film: Film, sentences: int = SENTENCES, pairs: int = PAIRS) -> list[
 
 
 def can_be_judged(tokenizer: Tokenizer) -> bool:
-    """Return whether a model writes words, and all those that the grammar may expect of it."""
+    """Return whether a model writes words and knows all that the grammar may expect."""
     return tokenizer.kind == "word" and set(grammar.WORDS) <= set(tokenizer.words)
 
 
 def learned_at(measured: Sequence[Measured], kind: str) -> int | None:
-    """Return the step from which on a kind of pairs is RIGHT at every snapshot, None if never."""
+    """Return the step from which a kind of pairs is RIGHT at every snapshot, None if never."""
     step = None
     for each in reversed(measured):
         if each.pairs.get(kind, 0.0) < RIGHT:
@@ -77,7 +77,7 @@ def _gap(saved: SavedModel, sentences: Sequence[str]) -> float:
 
 
 def _shares(saved: SavedModel, asked: Mapping[str, Sequence[MinimalPair]]) -> dict[str, float]:
-    """The share of the pairs of each kind that is right; kinds that do not fit are left out."""
+    """Return, by kind, the share of pairs that are right; kinds that do not fit are left out."""
     surprise = Surprise(saved)
     shares = {}
     for kind, pairs in asked.items():
@@ -88,6 +88,6 @@ def _shares(saved: SavedModel, asked: Mapping[str, Sequence[MinimalPair]]) -> di
 
 
 def _fits(surprise: Surprise, pair: MinimalPair) -> bool:
-    """Whether the context holds both sentences."""
+    """Return whether the context holds both sentences."""
     encode = surprise.tokenizer.encode_document
     return surprise.fits(encode(pair.good)) and surprise.fits(encode(pair.bad))

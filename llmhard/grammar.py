@@ -522,33 +522,35 @@ def sample(rng: random.Random) -> str:
 
 
 def log_prob(sentence: str) -> float:
-    """The log-probability of `sentence` in nats, over all derivations; -inf if it has none."""
+    """Return the log-probability of `sentence` in nats, over all derivations; -inf if none."""
     return SENTENCES.log_prob(sentence)
 
 
 def prefix_log_prob(beginning: str) -> float:
-    """The log-probability in nats that a sentence begins with these words; -inf if none does."""
+    """Return the log-probability in nats that a sentence begins like this; -inf if none does."""
     return SENTENCES.prefix_log_prob(beginning)
 
 
 def next_words(beginning: str) -> dict[str, float]:
-    """The probability of each word that can follow `beginning`, and of the end (pcfg.END); they sum
-    to 1. Empty if no sentence begins so."""
+    """Return the probability of each word that can follow `beginning`, and of the end (pcfg.END).
+
+    The probabilities sum to 1. There are none if no sentence begins so.
+    """
     return SENTENCES.next_words(beginning)
 
 
 def accepts(sentence: str) -> bool:
-    """Whether `sentence` (words and single spaces) belongs to the grammar."""
+    """Return whether `sentence` (words and single spaces) belongs to the grammar."""
     return SENTENCES.accepts(sentence)
 
 
 def count_derivations() -> int:
-    """The number of derivations of a sentence."""
+    """Return the number of derivations of a sentence."""
     return SENTENCES.count_derivations()
 
 
 def corpus(n: int, seed: int) -> list[str]:
-    """Draw `n` sentences; a likely one may come more than once. Raises ValueError if n < 0."""
+    """Draw `n` sentences; a likely one may be drawn several times. Raises ValueError if n < 0."""
     if n < 0:
         raise ValueError(f"n must be at least 0, not {n}")
     rng = random.Random(seed)
@@ -567,7 +569,7 @@ def questions(n: int = 150, seed: int = 42) -> list[str]:
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Write under another name first, so that nobody ever reads half a file."""
+    """Write the lines under another name first, so that nobody ever reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -578,7 +580,7 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m llmhard.grammar`; returns the exit code."""
+    """Run the command `python -m llmhard.grammar` and return its exit code."""
     parser = OneLineParser(
         prog="python -m llmhard.grammar",
         description="Write the corpus and the questions, or show what the grammar does.",

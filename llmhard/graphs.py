@@ -68,8 +68,8 @@ def graph(
     Args:
         value: The result; it is at the bottom.
         names: Names for some of the Values; the others are shown by their `label`, if any.
-        depth: How many operations to go back at most; None is all.
-        size: How many boxes to draw at most; None is any number.
+        depth: How many operations to go back at most; None goes back to the beginning.
+        size: How many boxes to draw at most; None sets no limit.
         inputs: How many inputs of one operation to draw at most, those with the largest local
             gradients; None is all.
         spec: How numbers are shown, in Python's format language.
@@ -78,7 +78,7 @@ def graph(
         A drawing: a notebook shows it, `save("graph.svg")` writes it, `str` gives the SVG.
 
     Raises:
-        TypeError: If it is no Value, and like none.
+        TypeError: If it is not a Value or like one.
         ValueError: If a limit is below 0.
 
     Examples:
@@ -179,7 +179,7 @@ def _chosen(
     size: int | None,
     most: int | None,
 ) -> list[Node]:
-    """The Values to draw, the root first, then those nearest to it."""
+    """Return the Values to draw, the root first, then those nearest to it."""
     if not hasattr(root, "data") or not set(CHILDREN) & set(dir(root)):
         kind = type(root).__name__
         raise TypeError(f"a graph is drawn of a Value, not of a {kind}: {root!r:.40}")
@@ -211,7 +211,7 @@ def _node(value: Any, named: Mapping[int, str]) -> Node:
 
 
 def _inputs(node: Node) -> list[tuple[Any, float | None]]:
-    """The Values that one was computed from, and its local gradients, as far as it knows them."""
+    """Return the Values that one was computed from, and its local gradients as far as known."""
     try:
         children = list(_first_of(node.value, CHILDREN, ()))
         locals_ = list(_first_of(node.value, LOCAL_GRADS, ()))
@@ -224,7 +224,7 @@ def _inputs(node: Node) -> list[tuple[Any, float | None]]:
 
 
 def _strongest(found: Sequence[tuple[Any, float | None]], most: int | None) -> list[Any]:
-    """So many of the children, those with the largest local gradients, in their order."""
+    """Return `most` of the children, those with the largest local gradients, in their order."""
     if most is None or len(found) <= most:
         return [child for child, _ in found]
     sizes = [abs(local) if local is not None and isfinite(local) else 0.0 for _, local in found]
@@ -233,7 +233,7 @@ def _strongest(found: Sequence[tuple[Any, float | None]], most: int | None) -> l
 
 
 def _first_of(value: Any, names: Sequence[str], default: Any) -> Any:
-    """The first of these attributes that the value has."""
+    """Return the first of the named attributes that the value has."""
     for name in names:
         if (found := getattr(value, name, None)) is not None:
             return found
@@ -256,7 +256,7 @@ def _caption(node: Node, spec: str) -> str:
 
 
 def _said(node: Node, spec: str) -> str:
-    """The same for who cannot see the picture."""
+    """Return a description of the node for somebody who cannot see the picture."""
     sources = [
         _called(child, spec) + ("" if local is None else f" by {_number(local, spec)}")
         for child, local in node.inputs
@@ -274,7 +274,7 @@ def _called(node: Node, spec: str) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """The words as a list in a sentence: "a", "a and b", "a, b and c"."""
+    """Return the words as a list in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
@@ -365,12 +365,12 @@ def _draw_notes(drawing: Drawing, notes: Sequence[tuple[Point, Point, str]]) -> 
 
 
 def _is_doubled(result: Node, place: Place) -> bool:
-    """Whether a Value is two inputs of the same result, as in a * a."""
+    """Return whether a Value is two inputs of the same result, as in a * a."""
     return sum(child is place for child, _ in result.inputs) > 1
 
 
 def _shift(result: Node, which: int, edges: Edges, boxes: Mapping[Place, Box]) -> float:
-    """How far from the middle of the result an input arrives: one on the left on the left."""
+    """Return how far from the middle of the result an input arrives, to keep left on the left."""
     n = len(result.inputs)
     arriving = sorted((boxes[edges[result, i][-2]].x, i) for i in range(n))
     rank = arriving.index((boxes[edges[result, which][-2]].x, which))
@@ -378,7 +378,7 @@ def _shift(result: Node, which: int, edges: Edges, boxes: Mapping[Place, Box]) -
 
 
 def _in_order(root: Node) -> list[Node]:
-    """The root and all that it was computed from, inputs before results."""
+    """Return the root and all that it was computed from, inputs before results."""
     order: list[Node] = []
     seen: set[Node] = set()
     todo = [(root, False)]
@@ -394,7 +394,7 @@ def _in_order(root: Node) -> list[Node]:
 
 
 def _layered(root: Node) -> tuple[list[list[Place]], Edges]:
-    """The layers, from inputs to root, and the places of each edge."""
+    """Return the layers, from inputs to root, and the places of each edge."""
     order = _in_order(root)
     level: dict[Node, int] = {}
     users: dict[Node, list[Node]] = {node: [] for node in order}
@@ -448,7 +448,7 @@ def _untangle(layers: list[list[Place]], edges: Edges) -> None:
 def _centres(
     layers: list[list[Place]], sizes: Mapping[Place, tuple[float, float]]
 ) -> dict[Place, Point]:
-    """Each layer in a row, centred; rows below one another."""
+    """Return each layer in a row, centred; rows below one another."""
     centres: dict[Place, Point] = {}
     y = 0.0
     for layer in layers:

@@ -1,4 +1,4 @@
-"""A language model in three lines of Python: train or load one, let it write, look inside."""
+"""A language model in three lines of Python: train or load one, make it write, look inside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from html import escape
 from math import isfinite
 from numbers import Real
 from pathlib import Path
@@ -77,22 +76,22 @@ def train(
 ) -> LanguageModel:
     """Train a GPT on sentences and return it.
 
-    It is what `llmhard train` does: the same settings and seed give the same model, bit for bit.
-    A tenth of the sentences, if there are ten or more, is held out to find the best step with.
-    Ctrl-C ends it with KeyboardInterrupt, and nothing is kept; `llmhard train` can go on.
+    This is what `llmhard train` does: the same settings and seed give the same model, bit for bit.
+    A tenth of the sentences, if there are at least ten, is held out for finding the best step.
+    Ctrl-C ends it with KeyboardInterrupt, and nothing is kept; `llmhard train` can be resumed.
 
     Args:
-        text: The name of a file of sentences, one a line, or the sentences themselves, a list of
+        text: The name of a file of sentences, one per line, or the sentences themselves, a list of
             strings; by default the 30,000 bundled sentences.
-        steps: How many times the parameters move; each setting of the recipe that is None is that
+        steps: How many times the parameters move; settings of the recipe that are None are those
             of the preset.
         seed: For the order of the sentences and the first parameters.
-        tokenizer: What a token is, a "word" or a "char", a character.
+        tokenizer: What a token is: "word", or "char" for characters.
         preset: The recipe: "thorough" takes 17,000 steps of 16 sentences, "classic" 5,000 of one.
-        batch_size: Sentences a step.
+        batch_size: Sentences per step.
         lr: The learning rate at its highest; it ends at 0.
         warmup: Steps in which the learning rate rises.
-        weight_decay: The share of each parameter, times the rate, that is lost a step.
+        weight_decay: The share of each parameter, times the rate, that is lost per step.
         average: The share of the steps, the last ones, whose parameters are averaged.
         n_layer: How many layers.
         n_embd: The width: how many numbers stand for a token.
@@ -102,9 +101,9 @@ def train(
             last step; by default best if sentences are held out.
         threads: How many threads share a step's sentences, by default as many as there are cores;
             the model is the same whatever their number.
-        film: How many snapshots of the training to keep, for the explorer's film; True keeps 24,
+        film: How many snapshots of the training run to keep for the explorer's film; True keeps 24,
             which are enough. Each takes 113 KB for a model of the default size.
-        progress: Whether to show how far it is.
+        progress: Whether to show a progress bar.
 
     Raises:
         OSError: If the file cannot be read.
@@ -152,7 +151,7 @@ def train(
 
 
 def _run(trainer: Trainer, camera: Camera | None, progress: bool) -> None:
-    """Take all steps, show how far it is, and film it."""
+    """Take all steps, showing progress and filming the run if asked to."""
     with shown_progress(trainer, quiet=not progress) as show:
 
         def on_step(trainer: Trainer) -> None:
@@ -169,13 +168,13 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     """Return a model that was saved by `llmhard train` or by `LanguageModel.save`.
 
     Args:
-        path: The name of a file, or of a folder that `LanguageModel.export` has written, or
-            transformers after it.
+        path: The name of a file, or of a folder that was written by `LanguageModel.export`, or by
+            transformers after that.
 
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be read.
-        ValueError: If it is no model; the message says what it is and what to do with it.
+        ValueError: If it is not a model; the message says what it is and what to do with it.
     """
     what = f"cannot read the model {typed().file(path)}"
     is_exported = export.is_folder(path)
@@ -189,7 +188,7 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
         raise FileNotFoundError(_instead_of(str(path))) from None
     except CheckpointError as error:
         go_on = typed().resume(path)
-        error.args = (f"{what}: it is a checkpoint; to go on with the training: {go_on}",)
+        error.args = (f"{what}: it is a checkpoint; to go on with the training run: {go_on}",)
         raise error from None
     except ModelFileError as error:
         if is_text(path):
@@ -203,15 +202,15 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
 
 
 class LanguageModel:
-    """A GPT with its tokenizer, and what is known of its training.
+    """A GPT with its tokenizer, and what is known about its training.
 
-    `train` and `load` make one. In a notebook it shows itself in the explorer.
+    `train` and `load` return one. In a notebook it shows itself in the explorer.
 
     Attributes:
         gpt: The GPT, with all its parameters.
-        tokenizer: What makes tokens of text, and text of tokens.
-        records: How it was trained, a record for each training run, the oldest first.
-        film: Snapshots of its training, None if none were kept.
+        tokenizer: What turns text into tokens and back.
+        records: How it was trained: one record per training run, the oldest first.
+        film: Snapshots of its training run; None if none were kept.
 
     Examples:
         >>> train(["the cat sat", "the dog ran"], steps=200, progress=False)
@@ -226,18 +225,18 @@ class LanguageModel:
         self.tokenizer = tokenizer
         self.records = tuple(records)
         self._film: Film | None = None
-        self._film_file: Path | None = None  # where there may be one, not looked at yet
+        self._film_file: Path | None = None  # where there may be one, not read yet
 
     @classmethod
     def of(cls, saved: SavedModel, film: Film | None = None) -> LanguageModel:
-        """Return the same model with this face."""
+        """Return a saved model as a LanguageModel."""
         model = cls(saved.model, saved.tokenizer, saved.records)
         model._film = film
         return model
 
     @property
     def film(self) -> Film | None:
-        """The film of its training, from beside its file if it was loaded; None without one."""
+        """The film of its training run, from beside its file if it was loaded; None without one."""
         path, self._film_file = self._film_file, None
         if path:
             self._film = film_beside(path, self.saved, partial(warnings.warn, stacklevel=4))
@@ -257,15 +256,15 @@ class LanguageModel:
         top_p: float = 1.0,
         seed: int | None = None,
     ) -> list[str]:
-        """Return sentences that the model writes; the same seed writes the same ones.
+        """Return sentences that the model writes; the same seed gives the same sentences.
 
         Args:
             prompt: How every sentence begins.
             n: How many sentences.
-            temperature: Below 1 plays safe, above 1 dares more, 0 always takes the likeliest word.
-            top_k: Choose among so many of the likeliest tokens; 0 is all.
+            temperature: Below 1 plays it safe, above 1 dares more, 0 always takes the likeliest.
+            top_k: Choose among this many of the likeliest tokens; 0 is all.
             top_p: Choose among the likeliest tokens that make up this probability; 1 is all.
-            seed: A number for the choices, by default another one each time.
+            seed: The seed of the random choices, by default a different one each time.
 
         Raises:
             ValueError: If the prompt has words that the model does not know or is too long, or if a
@@ -292,7 +291,7 @@ class LanguageModel:
 
         Args:
             text: What the word follows; the empty text is the beginning of a sentence.
-            temperature: Other than 1, what `sample` makes of the model's own probabilities.
+            temperature: As for `sample`; 1 leaves the model's own probabilities as they are.
             top_k: As for `sample`.
             top_p: As for `sample`.
 
@@ -343,7 +342,7 @@ class LanguageModel:
     def loss(self, text: str) -> float:
         """Return how surprised the model is by a sentence: the mean cross-entropy in nats a token.
 
-        The end of the sentence is a token, too. With exp(loss) = 20 the model is as unsure, on
+        The end of the sentence is a token, too. If exp(loss) is 20, the model is as unsure, on
         average, as if it had to guess among 20 equally likely words.
 
         Raises:
@@ -364,7 +363,7 @@ class LanguageModel:
         """Return the page that shows every number of the model at work.
 
         Args:
-            text: The beginning of a sentence that it shows first.
+            text: The beginning of a sentence, which the page shows first.
 
         Returns:
             The page: a notebook shows it, `.open()` shows it in the browser and
@@ -383,8 +382,8 @@ class LanguageModel:
         it; `load(folder)` brings back what was trained there.
 
         Args:
-            folder: Where; it is made if it is not there. A model that was exported there before is
-                replaced, and nothing else unless `force` says so.
+            folder: Where to write it; the folder is made if needed. A model that was exported there
+                before is replaced, and nothing else unless `force` is true.
 
         Returns:
             The files.
@@ -399,8 +398,8 @@ class LanguageModel:
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Write the model to a file, for `load` and for the command line.
 
-        Another model is replaced, and nothing else unless `force` says so. If there is a film of
-        the training, it goes beside the model, into a file whose name ends with ".film".
+        An earlier model is replaced, and nothing else unless `force` is true. If there is a film of
+        the training run, it goes beside the model, into a file whose name ends with ".film".
 
         Raises:
             FileExistsError: If something else is there.
@@ -425,7 +424,7 @@ class LanguageModel:
         return self.explore()._repr_html_()
 
     def _encoded(self, text: str, what: str) -> list[int]:
-        """The ids of a text that leaves room in the context for what follows."""
+        """Return the ids of a text. Raises ValueError if no token has room to follow."""
         if not isinstance(text, str):
             raise TypeError(f"the {what} is a string, not {text!r:.40}")
         tokens = self.tokenizer.encode(text)
@@ -442,12 +441,12 @@ class Explorer:
     @property
     def html(self) -> str:
         """The page."""
-        from llmhard import explorer  # only here: it takes the grammar
+        from llmhard import explorer  # only here: it loads the grammar
 
         return explorer.html(self._saved, _title(self._saved), self._film, self._text)
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
-        """Write the page. Another such page is replaced, and nothing else unless `force` says so.
+        """Write the page. An earlier page is replaced, and nothing else unless `force` is true.
 
         Raises:
             FileExistsError: If something else is there.
@@ -472,7 +471,9 @@ class Explorer:
         return "The explorer: .open() shows it in the browser, .save('explorer.html') writes it"
 
     def _repr_html_(self) -> str:
-        # In a sandbox it cannot reach the notebook; in ASCII it is the same in any encoding.
+        from html import escape  # only here
+
+        # A sandboxed page cannot reach the notebook; in ASCII it is the same in any encoding.
         page = escape(self.html).encode("ascii", "xmlcharrefreplace").decode()
         return (
             f'<iframe title="The explorer" sandbox="allow-scripts" srcdoc="{page}" '
@@ -480,7 +481,7 @@ class Explorer:
         )
 
 
-# ---------------------------------------------------------------- what was given
+# ---------------------------------------------------------------- arguments
 
 
 def _read(text: str | os.PathLike[str] | Iterable[str] | None) -> Text:
@@ -504,14 +505,17 @@ def _read(text: str | os.PathLike[str] | Iterable[str] | None) -> Text:
 
 
 def _named(setting: str, name: str, known: Mapping[str, Kind]) -> Kind:
-    """What a setting names. Raises ValueError that says what there is if it names nothing."""
+    """Return what a setting names.
+
+    Raises ValueError, which lists the choices, if it names nothing.
+    """
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"{setting}: {no_such('', str(name), known)}")
     return known[name]
 
 
 def _whole(setting: str, number: int, least: int | None = 1) -> int:
-    """The number, if it is a whole one of at least `least`."""
+    """Return the number. Raises ValueError unless it is a whole number of at least `least`."""
     if not isinstance(number, bool) and hasattr(number, "__index__"):
         number = operator.index(number)
         if least is None or number >= least:
@@ -527,11 +531,11 @@ def _sampling(temperature: float, top_k: int, top_p: float) -> Sampling:
     return Sampling(temperature, _whole("top_k", top_k, least=0), top_p)
 
 
-# ---------------------------------------------------------------- what is said
+# ---------------------------------------------------------------- messages
 
 
 def _instead_of(path: str) -> str:
-    """What to say of a model that is not there: what was meant, if one can guess."""
+    """Return the message for a model that is not there, with a guess at what was meant."""
     advice = typed()
     if len(path.split()) > 1 and not Path(path).suffix:
         return f"there is no model {path!r}; to go on with these words: {advice.sample(path)}"
@@ -555,7 +559,7 @@ def _title(saved: SavedModel) -> str:
 
 
 def _read_all(reader: Reader, tokens: Sequence[int]) -> Vector:
-    """The logits of what follows the tokens."""
+    """Read the tokens and return the logits of what follows them."""
     logits = reader.read(BOS)
     for token in tokens:
         logits = reader.read(token)

@@ -1,10 +1,10 @@
-"""Which of the engines in a wheel is imported: that for the level of this processor.
+"""Which of a wheel's engines is imported: the one for this processor's level.
 
-A wheel holds the engine several times, in llmhard/engine/baseline/, v3/ and v4/, for x86-64 from
-2003 on, with AVX2 and with AVX-512. The modules are called the same in each, so the one on the
-path of the package llmhard.engine is what is imported. LLMHARD_LEVEL forces a level.
+A wheel holds the engine three times, in llmhard/engine/baseline/, v3/ and v4/: for any x86-64
+processor, with AVX2, and with AVX-512. The modules have the same names in each folder, so the one
+on the path of the package llmhard.engine is imported. LLMHARD_LEVEL forces a level.
 
-An engine that is compiled in place (LLMHARD_ARCH in setup.py) has one level, that of its machine.
+An engine that was compiled in place (LLMHARD_ARCH in setup.py) has one level, that of its machine.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ LEVELS = ["baseline", "v3", "v4"]  # each has the instructions of those before i
 
 
 class LevelError(ImportError):
-    """LLMHARD_LEVEL names what cannot be had."""
+    """LLMHARD_LEVEL names a level that cannot be used here."""
 
 
 def choose(path: MutableSequence[str]) -> str:
-    """Put the modules for this processor first on the package's path; returns their level.
+    """Put the modules for this processor first on the package's path and return their level.
 
-    Returns nothing if the engine is compiled for one kind of processor only.
+    The level is an empty string if the engine was compiled for one kind of processor only.
     """
     folder = Path(path[0])
     there = [level for level in LEVELS if (folder / level).is_dir()]
@@ -38,7 +38,7 @@ def choose(path: MutableSequence[str]) -> str:
                 f"unset LLMHARD_LEVEL"
             )
         return ""
-    path.insert(0, str(folder / there[0]))  # every processor can run this one, and asks it
+    path.insert(0, str(folder / there[0]))  # runs on every processor, and asks what it can do
     from llmhard.engine.processor import highest_level
 
     highest = LEVELS.index(highest_level())

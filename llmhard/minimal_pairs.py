@@ -15,9 +15,9 @@ accepts every good sentence and no bad one.
     order       two neighbours exchanged                mom reads big a book
 
 A bad sentence has to be bad for the reason that its kind names. That the grammar does not write
-"the doctor carries a pencil" is a gap in its world, not nonsense: so tables say which nouns make no
-sense as a subject, an object or a place. The possessor is a matter of that world: as everybody uses
-what is their own there, "we feed her rabbit" is as wrong as "he brushes her teeth".
+"the doctor carries a pencil" is a gap in its world, not nonsense, so tables say which nouns make no
+sense as a subject, an object or a place. Possessors follow the rules of that world: since everybody
+there uses their own things, "we feed her rabbit" is as wrong as "he brushes her teeth".
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ QUESTION_WORDS = frozenset({"am", "are", "can", "cannot", "do", "does", "did", "
 
 @dataclass(frozen=True)
 class MinimalPair:
-    """Two sentences of equally many words; the grammar accepts `good` and does not accept `bad`."""
+    """Two sentences with the same number of words; the grammar accepts `good` but not `bad`."""
 
     good: str
     bad: str
@@ -68,14 +68,14 @@ class Candidate:
     """A sentence that may be the bad one.
 
     To be bad for the right reason it has to leave the language at the word `leaves_at`, counted
-    from 0; None stands for any word.
+    from 0, or at any word if that is None.
     """
 
     words: list[str]
     leaves_at: int | None = None
 
     def is_bad(self) -> bool:
-        """Whether the grammar does not accept it, for the right reason."""
+        """Return whether the grammar does not accept it, for the right reason."""
         departure = grammar.SENTENCES.where_it_leaves(" ".join(self.words))
         return departure is not None and self.leaves_at in (None, departure.position)
 
@@ -111,7 +111,7 @@ PLURAL: Replacements = {"are": ["is"], "am": ["is", "are"], "do": ["does"]} | {
     verb.do: [verb.does] for verb in VERB_FORMS.values()
 }
 
-# What can do nothing, and what can be said of it nevertheless: the cup sits on the table, the pizza
+# What can do nothing, and what can still be said of it: the cup sits on the table, the pizza
 # cooks, the shirt has a button.
 LIFELESS = ["Crop", "Cake", "Cloth", "Seat", "Table", "Door"]
 LIFELESS_TOO = frozenset(
@@ -119,8 +119,8 @@ LIFELESS_TOO = frozenset(
     | {"sit"}
 )
 
-# Verbs, and classes or nouns that nobody does this to. "see" goes with everything, and so do, more
-# or less, "clean", "kick" and "pick".
+# Verbs, and classes or nouns that cannot be their objects. "see" goes with everything, and so do,
+# more or less, "clean", "kick" and "pick".
 UNFIT_OBJECTS = """
 bake cook eat: Cloth Text Toy Small Seat Table Door Car Bike Boat Plane
 buy:           lake pond river sea moon sun
@@ -150,7 +150,7 @@ wear:          Crop Cake Text Seat Table Door Car Bike Boat Plane key coin pen p
 
 # Prepositions, some only after certain verbs or for certain classes of subjects (a Kid stands for
 # all people), and nouns that are no place for anything or for them. Everything can be by or over
-# everything, and to bugs everything is a place.
+# everything, and for bugs everything is a place.
 UNFIT_PLACES = """
 in:                          key coin button pencil fork apple pear banana carrot onion potato
                              tomato
@@ -177,7 +177,7 @@ under:                       Water
 
 
 def number_of(word: str) -> int | None:
-    """0 for a singular noun, 1 for a plural; None for both, and for what may be no noun."""
+    """Return 0 for a singular noun, 1 for a plural, None for both and for what may be no noun."""
     noun = NOUNS.get(word)
     if noun is None or noun.one == noun.many or word in VERBS:
         return None
@@ -185,7 +185,7 @@ def number_of(word: str) -> int | None:
 
 
 def _nouns(names: Iterable[str]) -> list[NounForms]:
-    """The nouns of the classes, and the nouns given one by one."""
+    """Return the nouns of the classes, and those given one by one."""
     return [noun for name in names for noun in CLASSES.get(name) or [NOUNS[name]]]
 
 
@@ -208,7 +208,7 @@ CLASS_OF |= {form: "Kid" for noun in _nouns(["Job", "Family"]) for form in noun}
 
 @cache
 def who_cannot(verb: str) -> list[NounForms]:
-    """The animals of which the grammar says that they cannot do this."""
+    """Return the animals that cannot do this, according to the grammar."""
     return [
         noun
         for nouns in NOUN_FORMS.values()
@@ -220,8 +220,7 @@ def who_cannot(verb: str) -> list[NounForms]:
 def replacements_for(
     words: Sequence[str], position: int, nouns: Iterable[NounForms]
 ) -> Iterator[str]:
-    """Those of the nouns that can replace the one at a position, for all that articles and numbers
-    say."""
+    """Yield the nouns that can replace the one at a position, as far as articles and number go."""
     number = number_of(words[position])
     before = words[position - 1] if position else ""
     if number is None:
@@ -241,7 +240,7 @@ def replacements_for(
 
 
 def replaced(words: Sequence[str], position: int, other: str) -> list[str]:
-    """The words with another one at a position."""
+    """Return the words with another one at a position."""
     return [*words[:position], other, *words[position + 1 :]]
 
 
@@ -251,7 +250,7 @@ def replaced(words: Sequence[str], position: int, other: str) -> list[str]:
 def verb_in_the_other_number(
     words: Sequence[str], verbs: Replacements, distant: bool
 ) -> Iterator[Candidate]:
-    """A verb in the other number: `distant` if there is a place between it and its subject."""
+    """Put a verb in the other number; `distant` asks for a place between subject and verb."""
     for i, word in enumerate(words[1:], start=1):
         subject = _subject_before_a_place(words, i)
         before = words[i - 1] if subject is None else words[subject]
@@ -266,7 +265,7 @@ def verb_in_the_other_number(
 
 
 def _is_verb(words: Sequence[str], position: int) -> bool:
-    """Whether the word, a form of a verb, is no noun there: mom cooks, not: two cooks."""
+    """Return whether the word, a form of a verb, is not a noun there: mom cooks, not: two cooks."""
     if words[position] not in NOUNS:
         return True
     following = grammar.next_words(" ".join(words[:position]))
@@ -274,21 +273,21 @@ def _is_verb(words: Sequence[str], position: int) -> bool:
 
 
 def _subject_before_a_place(words: Sequence[str], verb: int) -> int | None:
-    """The position of "dogs" in "the dogs by the pond bark"; None if no place is between."""
+    """Return the position of "dogs" in "the dogs by the pond bark"; None if no place is between."""
     if verb < 4 or words[verb - 3] not in PREPOSITIONS or words[verb - 2] not in DETERMINERS:
         return None
     return verb - 4 if words[verb - 4] in NOUNS else None
 
 
 def other_word(words: Sequence[str], replacements: Replacements) -> Iterator[Candidate]:
-    """One of the words replaced."""
+    """Replace one of the words."""
     for i, word in enumerate(words):
         for other in replacements.get(word, ()):
             yield Candidate(replaced(words, i, other))
 
 
 def other_possessor(words: Sequence[str], replacements: Replacements) -> Iterator[Candidate]:
-    """A possessor replaced, but not "her" in "i see her" or "we give her a kite"."""
+    """Replace a possessor, but not "her" in "i see her" or "we give her a kite"."""
     for i, word in enumerate(words[:-1]):
         if words[i + 1] not in DETERMINERS | PREPOSITIONS:
             for other in replacements.get(word, ()):
@@ -296,7 +295,7 @@ def other_possessor(words: Sequence[str], replacements: Replacements) -> Iterato
 
 
 def lifeless_subject(words: Sequence[str]) -> Iterator[Candidate]:
-    """The noun before a verb replaced by a thing that can do nothing."""
+    """Replace the noun before a verb with a thing that can do nothing."""
     for noun, verb in _subjects(words):
         if words[verb] in VERBS and VERBS[words[verb]].do not in LIFELESS_TOO:
             for other in replacements_for(words, noun, _nouns(LIFELESS)):
@@ -304,7 +303,7 @@ def lifeless_subject(words: Sequence[str]) -> Iterator[Candidate]:
 
 
 def unable_subject(words: Sequence[str]) -> Iterator[Candidate]:
-    """The noun before a verb replaced by an animal that cannot do this."""
+    """Replace the noun before a verb with an animal that cannot do this."""
     for noun, verb in _subjects(words):
         if words[verb] in VERBS:
             for other in replacements_for(words, noun, who_cannot(VERBS[words[verb]].do)):
@@ -312,8 +311,8 @@ def unable_subject(words: Sequence[str]) -> Iterator[Candidate]:
 
 
 def _subjects(words: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """The positions of each noun that begins a clause and of the verb that follows: "the ducks
-    swim", "the ducks can swim"."""
+    """Yield the positions of each noun that begins a clause and of its verb: "the ducks swim", "the
+    ducks can swim"."""
     for i in range(len(words) - 1):
         if words[i] in NOUNS and _begins_the_clause(words, i):
             verb = i + 2 if words[i + 1] in ("can", "will") else i + 1
@@ -322,7 +321,7 @@ def _subjects(words: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _begins_the_clause(words: Sequence[str], noun: int) -> bool:
-    """Whether the noun's phrase follows no verb, preposition or other noun."""
+    """Return whether the noun's phrase follows no verb, preposition or other noun."""
     first = noun
     while first and words[first - 1] in DETERMINERS | ADJECTIVES:
         first -= 1
@@ -331,10 +330,9 @@ def _begins_the_clause(words: Sequence[str], noun: int) -> bool:
 
 
 def _noun_after(words: Sequence[str], position: int) -> int | None:
-    """The position of the noun that follows with nothing but articles, adjectives and the like
-    between.
+    """Return the position of the next noun, if only articles, adjectives and the like come between.
 
-    None if there is none, or a singular without an article: "go to school".
+    Return None if there is none, or a singular without an article: "go to school".
     """
     for i in range(position + 1, len(words)):
         if words[i] not in DETERMINERS | ADJECTIVES:
@@ -344,7 +342,7 @@ def _noun_after(words: Sequence[str], position: int) -> int | None:
 
 
 def other_object(words: Sequence[str]) -> Iterator[Candidate]:
-    """The noun after a verb replaced by one that this is not done to."""
+    """Replace the noun after a verb with one that cannot be its object."""
     for i, word in enumerate(words):
         noun = _noun_after(words, i)
         if word in VERBS and noun is not None:
@@ -353,7 +351,7 @@ def other_object(words: Sequence[str]) -> Iterator[Candidate]:
 
 
 def other_place(words: Sequence[str], preposition: str) -> Iterator[Candidate]:
-    """The noun after the preposition replaced by one that is no such place."""
+    """Replace the noun after the preposition with one that is no such place."""
     if any(CLASS_OF.get(word) == "Bug" for word in words):
         return
     for i, word in enumerate(words[1:], start=1):
@@ -371,9 +369,9 @@ def other_place(words: Sequence[str], preposition: str) -> Iterator[Candidate]:
 
 
 def _who(words: Sequence[str], place: int) -> str:
-    """The class of who is at the place that begins at a position.
+    """Return the class of whoever is at the place that begins at a position.
 
-    "" where it may also say where something else is or is drawn: "she finds a key on the hill",
+    It is "" if the place may be where something else is or is drawn: "she finds a key on the hill",
     "she writes on the hill".
     """
     subjects = [i for i in range(place) if words[i] in NOUNS and _begins_the_clause(words, i)]
@@ -386,7 +384,7 @@ def _who(words: Sequence[str], place: int) -> str:
 
 
 def sides_exchanged(words: Sequence[str]) -> Iterator[Candidate]:
-    """What stands before the verb and what follows "than" exchanged, if they have one number."""
+    """Exchange what precedes the verb and what follows "than", if they agree in number."""
     if "than" not in words:
         return
     than = words.index("than")
@@ -398,7 +396,7 @@ def sides_exchanged(words: Sequence[str]) -> Iterator[Candidate]:
 
 
 def neighbours_exchanged(words: Sequence[str]) -> Iterator[Candidate]:
-    """Each two neighbours exchanged in turn, unless that makes a question or "sing please"."""
+    """Exchange each two neighbours in turn, unless that makes a question or "sing please"."""
     for i in range(len(words) - 1):
         if words[i + 1] not in QUESTION_WORDS and words[i] != "please":
             yield Candidate([*words[:i], words[i + 1], words[i], *words[i + 2 :]])
@@ -415,7 +413,7 @@ def _others(word: str) -> list[str]:
     return [other for other in POSSESSORS if other != word and other in grammar.WORDS]
 
 
-# A kind has classes, so that a model which always prefers "a" to "an" is right in half the pairs.
+# A kind has classes, so that a model that always prefers "a" to "an" is right in half the pairs.
 KINDS: dict[str, tuple[Variants, ...]] = {
     "agreement": _agreement(distant=False),
     "distance": _agreement(distant=True),
@@ -446,11 +444,11 @@ class NoPairsError(ValueError):
 
 
 def minimal_pairs(kind: str, n: int, rng: random.Random) -> list[MinimalPair]:
-    """Draw `n` pairs of a kind of KINDS, its classes in turn.
+    """Draw `n` pairs of one of the KINDS, taking its classes in turn.
 
-    Within a class the good sentence has the grammar's distribution: it is drawn until there is a
-    bad one to it; of several bad ones each is equally likely. So a pair may come more than once. A
-    class for which MOST_DRAWS sentences bring no pair is left out from then on. Raises ValueError
+    Within a class the good sentence has the grammar's distribution: sentences are drawn until one
+    has a bad counterpart; several bad ones are equally likely. A pair may be drawn several times.
+    A class in which MOST_DRAWS sentences yield no pair is left out from then on. Raises ValueError
     for an unknown kind, NoPairsError if no class is left.
     """
     if kind not in KINDS:
@@ -483,5 +481,5 @@ def _draw(variants: Variants, rng: random.Random) -> MinimalPair | None:
 
 
 def prefers_good(pair: MinimalPair, score: Callable[[str], float]) -> bool:
-    """Whether `score`, a sentence's log-probability, is higher for the good one; a tie is not."""
+    """Return whether `score`, a sentence's log-probability, is strictly higher for the good one."""
     return score(pair.good) > score(pair.bad)

@@ -1,4 +1,4 @@
-"""Mistakes: where sentences leave the language of the grammar, sorted by what is wrong there."""
+"""Mistakes: where sentences leave the grammar's language, sorted by what is wrong there."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ REASONS = {
     "stops too early": "more words must come",
     "goes on too long": "only the end of the sentence could come",
     "article": '"a" before a word that wants "an", or the other way round',
-    "possessor": "another's than the grammar wants: she brushes his teeth",
-    "verb form": "another form of the verb could stand there: the dogs barks",
-    "noun form": "the noun could stand there in its other number: two dog",
-    "two of a kind": "it could stand in place of the word before: the big little dog",
-    "verb": "other verbs could stand there: the fish flies",
-    "noun": "other nouns, names or pronouns could stand there: she eats the coat",
+    "possessor": "not the one that the grammar wants: she brushes his teeth",
+    "verb form": "another form of the verb could be there: the dogs barks",
+    "noun form": "the noun could be there in its other number: two dog",
+    "two of a kind": "it could replace the word before: the big little dog",
+    "verb": "other verbs could be there: the fish flies",
+    "noun": "other nouns, names or pronouns could be there: she eats the coat",
     "missing determiner": '"the" or the like has to come before it: the kind girl sees hat',
-    "extra word": "the next word could stand there: the puppy chases a big kitten",
-    "preposition": "another one could stand there or none: she looks on the dog",
-    "adjective": "another one could stand there or none: the ball is hungry",
-    "determiner": "another one could stand there or none: the worm crawls on a leaf",
-    "word order": "no word of its part of speech could stand there: mom rained",
+    "extra word": "the next word could be there: the puppy chases a big kitten",
+    "preposition": "another one or none could be there: she looks on the dog",
+    "adjective": "another one or none could be there: the ball is hungry",
+    "determiner": "another one or none could be there: the worm crawls on a leaf",
+    "word order": "no word of its part of speech could be there: mom rained",
 }
 BE = frozenset({"am", "are", "is"})
 DO = frozenset({"do", "does"})
@@ -51,7 +51,7 @@ PARTS_OF_SPEECH = {
     "adjective": ADJECTIVES,
     "determiner": ALL_DETERMINERS,
 }
-LIKELIEST = 3  # of the words that would have been allowed
+LIKELIEST = 3  # words that would have been allowed
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is wrong with `count` sentences, a key of REASONS, and where, most frequent first."""
+    """A key of REASONS: what is wrong with `count` sentences, and where, most frequent first."""
 
     reason: str
     count: int

@@ -15,7 +15,7 @@ INIT_STD = 0.08
 
 @dataclass(frozen=True)
 class Config:
-    """The sizes of a GPT. Raises ValueError if they do not make one."""
+    """The sizes of a GPT. Raises ValueError if they do not fit together."""
 
     vocab_size: int
     n_layer: int = 2
@@ -55,7 +55,7 @@ class Config:
 
 @dataclass
 class KVCache:
-    """The keys and values of the tokens so far: for each layer one Vector [n_embd] a token."""
+    """The keys and values of the tokens so far: for each layer, one Vector [n_embd] per token."""
 
     n_layer: int
     keys: list[list[Vector]] = field(init=False)
@@ -66,7 +66,7 @@ class KVCache:
         self.values = [[] for _ in range(self.n_layer)]
 
     def __len__(self) -> int:
-        """How many tokens the model has read."""
+        """Return how many tokens the model has read."""
         return len(self.keys[0])
 
 
@@ -85,12 +85,12 @@ class GPT:
         self.parameters = MappingProxyType({name: parameters[name] for name in config.shapes()})
 
     def __reduce__(self) -> tuple[type[GPT], tuple[Config, dict[str, Matrix]]]:
-        """Say what makes a copy, for copy and pickle, which cannot copy a read-only dict."""
+        """Say how to make a copy, for copy and pickle, which cannot copy a read-only dict."""
         return type(self), (self.config, dict(self.parameters))
 
     @classmethod
     def initialize(cls, config: Config, rng: random.Random) -> GPT:
-        """A new GPT: every parameter drawn from a normal distribution around 0."""
+        """Return a new GPT, every parameter drawn from a normal distribution around 0."""
         return cls(
             config,
             {
@@ -100,7 +100,7 @@ class GPT:
         )
 
     def __call__(self, token: int | Index, cache: KVCache) -> Vector:
-        """The logits [vocab_size] of what follows `token`, and `cache` grown by this token.
+        """Return the logits [vocab_size] of what follows `token`, and add the token to `cache`.
 
         The token's position is the number of tokens in the cache. Raises IndexError if the
         token is not in the vocabulary or the cache holds block_size tokens already.
@@ -116,7 +116,7 @@ class GPT:
         return linear(x, w["lm_head.weight"])
 
     def attention(self, layer: int, x: Vector, cache: KVCache) -> Vector:
-        """What this token gathers from itself and the tokens before it; shape [n_embd].
+        """Return what this token gathers from itself and the tokens before it; shape [n_embd].
 
         Each head compares its share of the query with the keys and mixes the values:
         softmax(K q / sqrt(head_dim)) V.
@@ -136,7 +136,7 @@ class GPT:
         return linear(concat(heads), w[name + "o_proj.weight"])
 
     def mlp(self, layer: int, x: Vector) -> Vector:
-        """Four times as many hidden units, those above zero kept, and back; shape [n_embd]."""
+        """Widen `x` to 4 n_embd hidden units, keep those above zero, go back; shape [n_embd]."""
         w, name = self.parameters, f"h.{layer}.mlp."
         hidden = linear(x, w[name + "up_proj.weight"]).relu()
         return linear(hidden, w[name + "down_proj.weight"])

@@ -1,7 +1,7 @@
 """The model file: all that sampling needs, in one safetensors file.
 
 The tensors are the parameters, under their names. The description has the configuration, the kind
-of tokenizer, its vocabulary (without BOS) and the records of the trainings, oldest first.
+of tokenizer, its vocabulary (without BOS) and the records of the training runs, oldest first.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CHECKPOINT = "llmhard-checkpoint"
 
 
 class CheckpointError(ModelFileError):
-    """A checkpoint in place of a model."""
+    """The file is a checkpoint, not a model."""
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model with its tokenizer and the records of its trainings, in order, as far as known."""
+    """A model with its tokenizer and the known records of its training runs, in order."""
 
     model: GPT
     tokenizer: Tokenizer
@@ -37,14 +37,14 @@ class SavedModel:
 
     @property
     def record(self) -> TrainingRecord:
-        """The record of the last training. Raises IndexError if none is known."""
+        """The record of the last training run. Raises IndexError if none is known."""
         return self.records[-1]
 
 
 def save(path: str | os.PathLike[str], saved: SavedModel) -> None:
     """Write the file atomically: a reader finds the old content or the new, never a part.
 
-    Raises OSError if it cannot be written; an earlier file of that name is then as it was.
+    Raises OSError if it cannot be written; an earlier file of that name is then unchanged.
     """
     description = describe(saved.model.config, saved.tokenizer, saved.records)
     tensor_file.write(path, MODEL, description, saved.model.parameters)
@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
     """Read a model file. Raises OSError if it cannot be read, ModelFileError if it is no model."""
     file = TensorFile(path)
     if file.is_kind(CHECKPOINT):
-        raise CheckpointError("it is a checkpoint: the training can go on with train --resume")
+        raise CheckpointError("it is a checkpoint: continue the training run with train --resume")
     described = file.description(MODEL)
     try:
         config, tokenizer, records = read_description(described)
@@ -79,7 +79,7 @@ def assembled(
             f"its vocabulary has {tokenizer.vocab_size} tokens, its configuration says "
             f"{config.vocab_size}"
         )
-    if config.n_layer > len(file):  # before anything is made for each layer
+    if config.n_layer > len(file):  # before anything is allocated for each layer
         raise ModelFileError(f"it has too few tensors for {config.n_layer} layers")
     try:
         return SavedModel(GPT(config, file.matrices(narrow)), tokenizer, records)
@@ -92,7 +92,7 @@ def assembled(
 def describe(
     config: Config, tokenizer: Tokenizer, records: Sequence[TrainingRecord]
 ) -> dict[str, Any]:
-    """What is in the file beside the parameters, for JSON."""
+    """Return what is in the file besides the parameters, for JSON."""
     return {
         "config": asdict(config),
         "tokenizer": tokenizer.kind,
@@ -102,7 +102,10 @@ def describe(
 
 
 def read_description(described: Any) -> tuple[Config, Tokenizer, tuple[TrainingRecord, ...]]:
-    """What `describe` was given. Raises KeyError, TypeError or ValueError if it never was."""
+    """Return what `describe` was given.
+
+    Raises KeyError, TypeError or ValueError if it did not make this.
+    """
     sizes = checked(described["config"], dict)
     config = Config(**{field.name: sizes.pop(field.name) for field in fields(Config)}, **sizes)
     tokenizer = TOKENIZERS[described["tokenizer"]](checked(described["vocabulary"], list))

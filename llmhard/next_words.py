@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
-END = ""  # no word is empty: the key of the end of the sentence
+END = ""  # the key of the end of the sentence: no word is empty
 SHOWN = 10
 
 
@@ -25,7 +25,7 @@ class NextWords(dict[str, float]):
         self.text = text
 
     def likeliest(self, count: int = SHOWN) -> dict[str, float]:
-        """Return so many of the words, the likeliest, as they are shown."""
+        """Return the `count` likeliest words, in the form in which they are shown."""
         return {shown(word): p for word, p in islice(self.items(), count)}
 
     def __repr__(self) -> str:
@@ -37,7 +37,7 @@ class NextWords(dict[str, float]):
         return "\n".join([f"after {self.text!r}:", *rows])
 
     def _repr_svg_(self) -> str:
-        from llmhard.drawing import bars  # only here: it takes longer than the answer
+        from llmhard.drawing import bars  # only here: importing it takes longer than the answer
 
         drawing = bars(self.likeliest(), ".4f")
         drawing.title = f"The likeliest words after {self.text!r}"

@@ -23,7 +23,7 @@ class Alternative(NamedTuple):
 Rules = dict[str, list[Alternative]]
 
 
-# The end of a sentence, where a next word is asked for: no word is written like this.
+# The end of a sentence as a next word: no real word is written like this.
 END = "."
 
 Stacks = dict[str, dict[tuple[str, ...], float]]  # top item -> {the items below it: probability}
@@ -32,9 +32,7 @@ Stacks = dict[str, dict[tuple[str, ...], float]]  # top item -> {the items below
 class Departure(NamedTuple):
     """Where a text leaves the language, and what would have kept it there."""
 
-    position: (
-        int  # of the first word that cannot stand there, from 0; after the last if more is due
-    )
+    position: int  # of the first word that cannot be there, from 0; after the last if more is due
     word: str  # that word; END if more is due
     allowed: dict[str, float]  # next word -> its probability after the words before; not empty
 
@@ -43,7 +41,7 @@ class Grammar:
     """A probabilistic context-free grammar without recursion.
 
     `rules` maps each symbol to its alternatives, `start` is the symbol of a whole sentence; rules
-    which `start` does not reach are left out.  Raises ValueError for a symbol without a rule, a
+    that `start` does not lead to are left out.  Raises ValueError for a symbol without a rule, a
     rule that leads back to itself, or a weight that is not positive.
 
     A sentence is read from left to right with *stacks*: the items that are still to come, each
@@ -77,7 +75,7 @@ class Grammar:
 
     @property
     def rules(self) -> Mapping[str, Sequence[Alternative]]:
-        """The rules which `start` reaches."""
+        """The rules that `start` leads to."""
         return MappingProxyType(self._alternatives)
 
     def _add(
@@ -103,7 +101,7 @@ class Grammar:
         )
 
     def sample(self, rng: random.Random) -> str:
-        """One sentence, drawn with the probabilities of the grammar."""
+        """Draw one sentence with the probabilities of the grammar."""
         words: list[str] = []
         todo = [self.start]
         while todo:
@@ -118,15 +116,16 @@ class Grammar:
         return " ".join(words)
 
     def log_prob(self, sentence: str) -> float:
-        """The log-probability, in nats, that `sample` yields `sentence` (words and single spaces).
+        """Return the log-probability, in nats, that `sample` returns `sentence`.
 
-        It is summed over all derivations; -inf when there is none.  Any text may be asked about.
+        `sentence` is any text of words and single spaces.  The probability is summed over all
+        derivations; its logarithm is -inf if there is none.
         """
         ended = self._stacks_after(sentence.split(" ")).get(END, {})
         return math.log(ended[()]) if ended else -math.inf
 
     def prefix_log_prob(self, beginning: str) -> float:
-        """The log-probability, in nats, that a sentence begins with these words; -inf if none does.
+        """Return the log-probability, in nats, that a sentence begins like this; -inf if none does.
 
         "" begins every sentence, and a sentence begins itself, too.
         """
@@ -135,10 +134,10 @@ class Grammar:
         return math.log(total) if total else -math.inf
 
     def next_words(self, beginning: str) -> dict[str, float]:
-        """The probability of each word that can follow `beginning` (words and single spaces), and
-        that of the sentence's end under END.
+        """Return the probability of each word that can follow `beginning`, and of the end, as END.
 
-        They sum to 1.  Empty if no sentence begins so; "" asks for the first words.
+        `beginning` has words and single spaces; "" asks for the first words.  The probabilities
+        sum to 1; there are none if no sentence begins like this.
         """
         if beginning not in self._known_next_words:
             found: dict[str, float] = {}
@@ -153,7 +152,7 @@ class Grammar:
         return dict(self._known_next_words[beginning])
 
     def where_it_leaves(self, sentence: str) -> Departure | None:
-        """Where the sentence (words and single spaces) leaves the language; None if accepted."""
+        """Return where `sentence` (words, single spaces) leaves the language; None if accepted."""
         words = _words(sentence)
         for position, word in enumerate([*words, END]):
             allowed = self.next_words(" ".join(words[:position]))
@@ -162,7 +161,7 @@ class Grammar:
         return None
 
     def _stacks_after(self, words: Sequence[str]) -> Stacks:
-        """The stacks that are left when the words have been read; none if no sentence begins so."""
+        """Return the stacks left after reading the words; none if no sentence begins like this."""
         stacks: Stacks = {self.start: {(END,): 1.0}}
         beginning = ""
         for word in words:
@@ -175,7 +174,7 @@ class Grammar:
         return stacks
 
     def _read(self, stacks: Stacks, word: str) -> Stacks:
-        """The stacks that are left when one more word has been read."""
+        """Return the stacks that are left after reading one more word."""
         left: Stacks = {}
         for top, below in stacks.items():
             for tail, probability in self._openings(top).get(word, {}).items():
@@ -187,7 +186,7 @@ class Grammar:
         return left
 
     def _openings(self, item: str) -> dict[str, dict[tuple[str, ...], float]]:
-        """Each word that `item` may begin with -> {what is left of `item` then: probability}."""
+        """Return each word that `item` may begin with -> {what is then left of it: probability}."""
         if item not in self._alternatives:
             return {item: {(): 1.0}}
         if item not in self._known_openings:
@@ -202,7 +201,7 @@ class Grammar:
         return self._known_openings[item]
 
     def _first_words(self, item: str) -> dict[str, float]:
-        """Each word that `item` may begin with -> its probability."""
+        """Return each word that `item` may begin with -> its probability."""
         if item not in self._known_first_words:
             self._known_first_words[item] = {
                 word: math.fsum(tails.values()) for word, tails in self._openings(item).items()
@@ -210,18 +209,18 @@ class Grammar:
         return self._known_first_words[item]
 
     def accepts(self, sentence: str) -> bool:
-        """Whether `sentence` (words and single spaces) can be derived."""
+        """Return whether `sentence` (words and single spaces) can be derived."""
         return self.log_prob(sentence) > -math.inf
 
     def count_derivations(self) -> int:
-        """The number of derivations of the start symbol."""
+        """Return the number of derivations of the start symbol."""
         return self._derivations[self.start]
 
     def distinct(self, n: int, rng: random.Random) -> list[str]:
-        """`n` different sentences in the order in which they were drawn; repeats are thrown away.
+        """Draw `n` different sentences, throwing repeats away; return them in the order of drawing.
 
-        Raises ValueError when `n` is negative or more than a tenth of the derivations: waiting for
-        the last unseen sentences would take for ever.
+        Raises ValueError if `n` is negative or more than a tenth of the derivations: waiting for
+        the last unseen sentences would take forever.
         """
         if not 0 <= n <= self.count_derivations() // 10:
             raise ValueError(f"n must be from 0 to {self.count_derivations() // 10}, not {n}")
@@ -231,12 +230,12 @@ class Grammar:
         return list(seen)
 
 
-MOST_KNOWN = 20_000  # beginnings remembered, of sentences that were asked about
+MOST_KNOWN = 20_000  # how many beginnings of sentences are remembered
 Known = TypeVar("Known")
 
 
 def _remember(known: dict[str, Known], beginning: str, value: Known) -> None:
-    """Enter a value; when there are very many, all others are forgotten first."""
+    """Remember a value; if there are very many, forget all others first."""
     if len(known) >= MOST_KNOWN:
         known.clear()
     known[beginning] = value

@@ -12,7 +12,6 @@ from typing import Any
 
 from llmhard import corpus
 from llmhard.advice import explained, typed
-from llmhard.crew import n_cores
 from llmhard.model import GPT, Config
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
@@ -23,8 +22,8 @@ DEFAULT_PRESET = "thorough"
 DEFAULT_TOKENIZER = "word"
 DEFAULT_SEED = 42
 MAX_PARAMETERS = 100_000_000
-MANY_WORDS = 3000  # a step takes more than twice as long as with 1,000
-FEW_WORDS = 100  # no vocabulary to speak of, however often they occur
+MANY_WORDS = 3000  # with so many, a step takes more than twice as long as with 1,000
+FEW_WORDS = 100  # a vocabulary too small to worry about, however rare its words
 PYTHON = "sentences in Python"  # the name of a text that came from no file
 
 
@@ -55,9 +54,9 @@ def read_text(path: str | os.PathLike[str] | None) -> Text:
 
 
 def text_of(sentences: Iterable[str]) -> Text:
-    """Return sentences from Python as a text; they are cleaned as those of a file are.
+    """Return sentences from Python as a text, cleaned like those of a file.
 
-    Raises TypeError if one is no string, CorpusError if there are none.
+    Raises TypeError if one is not a string, CorpusError if there are none.
     """
     given = list(sentences)
     for sentence in given:
@@ -76,7 +75,7 @@ class Encoded:
 
     training: list[list[int]]
     held_out: list[list[int]]
-    skipped: int  # sentences, for words that the vocabulary lacks
+    skipped: int  # sentences with words that the vocabulary lacks
     record: DataRecord
 
 
@@ -87,8 +86,11 @@ def encode(
     skip_unknown: bool = False,
     made_of_it: bool = False,
 ) -> Encoded:
-    """Split a text and encode it. Raises ValueError for words that the vocabulary lacks, unless
-    their sentences are to be skipped; a vocabulary made of the text lacks none."""
+    """Split a text and encode it.
+
+    Raises ValueError for words that the vocabulary lacks, unless their sentences are skipped; a
+    vocabulary made from the text lacks none.
+    """
     unknown: dict[str, None] = {}
     parts: list[list[list[int]]] = []
     skipped = 0
@@ -135,9 +137,9 @@ def about_many_words(tokenizer: Tokenizer, sentences: Sequence[str]) -> str:
 
 
 def about_long(tokenizer: Tokenizer, encoded: Encoded, block_size: int, advice: bool = True) -> str:
-    """Say how many documents are longer than the context and, as `advice`, which one holds them.
+    """Return how many documents are longer than the context and, as `advice`, what would hold them.
 
-    Returns nothing if none is.
+    Return an empty string if none is.
     """
     lengths = [len(document) - 1 for document in (*encoded.training, *encoded.held_out)]
     long = sum(length > block_size for length in lengths)
@@ -158,7 +160,7 @@ def about_long(tokenizer: Tokenizer, encoded: Encoded, block_size: int, advice: 
 
 
 def changed_recipe(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with these settings instead; those that are None stay.
+    """Return a recipe with these settings changed; those that are None stay.
 
     Raises ValueError if one is out of range.
     """
@@ -176,7 +178,7 @@ def changed_recipe(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def what_to_keep(keep: Keep | None, encoded: Encoded) -> Keep:
-    """Return what was asked for, else what is best. Raises ValueError if it cannot be judged."""
+    """Return what was asked for, or the default. Raises ValueError if no step can be the best."""
     if keep == "best" and not encoded.held_out:
         raise ValueError(
             f"{typed().setting('keep', 'best')} needs held-out sentences to find the best step "
@@ -187,7 +189,7 @@ def what_to_keep(keep: Keep | None, encoded: Encoded) -> Keep:
 
 @dataclass(frozen=True)
 class Preparation:
-    """All that a training run of a new model needs; `rng` draws the first parameters."""
+    """All that a training run of a new model needs; `rng` draws the initial parameters."""
 
     text: Text
     tokenizer: Tokenizer
@@ -199,14 +201,14 @@ class Preparation:
     rng: random.Random
 
     def notices(self) -> list[str]:
-        """Return what one should know before it begins, and that is no error."""
+        """Return what a person should know before the run begins, short of errors."""
         many = about_many_words(self.tokenizer, self.text.sentences)
         return list(
             filter(None, [many, about_long(self.tokenizer, self.encoded, self.config.block_size)])
         )
 
     def trainer(self, threads: int | None = None) -> Trainer:
-        """Return the training run, before its first step; to be called once.
+        """Return the training run, before its first step. Call this once.
 
         `threads` share the sentences of a step, by default as many as there are cores.
         """
@@ -221,6 +223,13 @@ class Preparation:
         )
 
 
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def prepare(
     text: Text,
     tokenizer: type[Tokenizer],
@@ -229,10 +238,10 @@ def prepare(
     keep: Keep | None,
     sizes: Mapping[str, int],
 ) -> Preparation:
-    """Make a vocabulary of a text, split and encode it, and choose the sizes of a model.
+    """Make a vocabulary from a text, split and encode it, and choose the sizes of a model.
 
-    `sizes` are those of a Config that are not the usual ones. Raises ValueError if they do not make
-    one, or if the model would be too large.
+    `sizes` holds those of a Config that differ from the defaults. Raises ValueError if they do not
+    make one, or if the model would be too large.
     """
     made = tokenizer.from_sentences(text.sentences)
     try:

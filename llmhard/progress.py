@@ -1,4 +1,4 @@
-"""What is shown while a model learns: a bar on a terminal or in Jupyter, elsewhere some lines."""
+"""What is shown while a model learns: a bar on a terminal or in Jupyter, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from llmhard.trainer import Trainer
 if TYPE_CHECKING:
     from rich.text import Text
 
-LOOK = 0.5  # seconds between two looks whether to write a line
-SILENCE = 10.0 - LOOK  # seconds, then the next look writes one
-REDRAW = 0.2  # seconds between two states of the bar
+LOOK = 0.5  # seconds between checks whether to write a line
+SILENCE = 10.0 - LOOK  # seconds after which the next check writes a line
+REDRAW = 0.2  # seconds between redraws of the bar
 RECENT = 100  # steps whose mean loss is shown
 SHORTEST, LONGEST = 10, 40  # characters of the bar
 MARKS = ("\N{BOX DRAWINGS HEAVY HORIZONTAL}", "\N{BOX DRAWINGS LIGHT HORIZONTAL}")  # done, to do
@@ -29,7 +29,7 @@ OnStep = Callable[[Trainer], None]
 
 @contextmanager
 def progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
-    """What to call after each step: a bar on a terminal or in Jupyter, else some lines."""
+    """Show progress; yield what to call after each step."""
     if quiet or not sys.stderr:
         yield lambda _: None
     elif in_jupyter():
@@ -46,7 +46,7 @@ def progress(trainer: Trainer, quiet: bool) -> Iterator[OnStep]:
 
 
 def pace(steps: int, seconds: float) -> str:
-    """Return how fast steps are taken, for people: "1,234 steps a second", "2.3 s a step"."""
+    """Return the speed of a run, for people: "1,234 steps a second", "2.3 s a step"."""
     if not steps:
         return "no steps"
     seconds = max(seconds, 1e-9)  # a clock may stand still
@@ -57,14 +57,14 @@ def pace(steps: int, seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time for people: minutes and seconds, "0:18", or hours too, "1:02:03"."""
+    """Return a time for people: minutes and seconds, "0:18", or with hours, "1:02:03"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Measured:
-    """What can be said of a training run at this moment; other threads may ask."""
+    """What can be said about a training run at this moment; other threads may ask."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
@@ -92,7 +92,7 @@ class Measured:
         return pace(self.steps, self.seconds) if self.steps else ""
 
     def left(self) -> str:
-        """How long the rest may take, at the pace of this run so far."""
+        """Return how long the remaining steps may take, at the pace of this run so far."""
         rest = self.trainer.recipe.steps - self.trainer.step
         if not rest:
             return ""
@@ -109,7 +109,7 @@ class Lines:
         self._measured, self._stream = Measured(trainer), stream
         self._tenths = {
             part * steps // 10 for part in range(1, 11)
-        }  # the curve has a point at each
+        }  # the curve has a point at each of them
         self._told, self._last = trainer.step, time.monotonic()
 
     def on_step(self, trainer: Trainer) -> None:
@@ -118,12 +118,12 @@ class Lines:
             self._write(since)
 
     def break_silence(self) -> None:
-        """Write a line if none has come for too long, be it in the middle of a step."""
+        """Write a line if there has been none for too long, even in the middle of a step."""
         if time.monotonic() - self._last >= SILENCE:
             self._write(RECENT)
 
     def _write(self, steps: int) -> None:
-        """A line, in it the mean loss of so many steps."""
+        """Write a line with the mean loss of the last `steps` steps."""
         self._last, now = time.monotonic(), self._measured
         done = f"step {now.trainer.step:,} of {now.trainer.recipe.steps:,}"
         parts = (done, now.loss(steps), now.validation(), now.left())
@@ -132,13 +132,13 @@ class Lines:
 
 
 def in_jupyter() -> bool:
-    """Return whether a notebook of Jupyter's shows the output, and can replace it."""
+    """Return whether a Jupyter notebook shows the output and can replace it."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return hasattr(shell, "kernel")
 
 
 class NotebookBar:
-    """A bar as an output of a cell, replaced while the steps go on; the last one stays."""
+    """A bar in the output of a cell, replaced while the run goes on; the last one stays."""
 
     def __init__(self, trainer: Trainer) -> None:
         display = import_module("IPython.display").display  # a notebook has it
@@ -150,7 +150,7 @@ class NotebookBar:
             self.show()
 
     def show(self) -> None:
-        """Replace it by what can be said now."""
+        """Replace the bar with an up-to-date one."""
         self._drawn = time.monotonic()
         self._handle.update(self._content(), raw=True)
 
@@ -160,8 +160,8 @@ class NotebookBar:
 
 @contextmanager
 def _bar(trainer: Trainer, stream: TextIO) -> Iterator[None]:
-    """A bar that is drawn until the end, and then erased; it stays if there is no end."""
-    from rich.live import Live  # only here: it takes a good part of the time of `sample`
+    """Draw a bar while the block runs, then erase it; it stays if the block fails."""
+    from rich.live import Live  # only here: importing it takes a good part of the time of `sample`
 
     measured = Measured(trainer)
     ascii_only = not stream.encoding.lower().startswith("utf")
@@ -175,11 +175,11 @@ def _bar(trainer: Trainer, stream: TextIO) -> Iterator[None]:
     with live, _every(REDRAW, live.refresh):
         live.refresh()
         yield
-        live.transient = True  # no exception: what is said below tells more
+        live.transient = True  # no exception: what is printed next says more
 
 
 def bar_text(measured: Measured, width: int, ascii_only: bool = False) -> Text:
-    """The bar, and to the right of it what there is room for, the most important first."""
+    """Return the bar and, to its right, as many numbers as fit, the most important first."""
     from rich.text import Text
 
     step, steps = measured.trainer.step, measured.trainer.recipe.steps
@@ -205,7 +205,7 @@ def bar_text(measured: Measured, width: int, ascii_only: bool = False) -> Text:
 
 @contextmanager
 def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
-    """Call something again and again in a thread, until the end."""
+    """Call something again and again in a thread while the block runs."""
     ended = threading.Event()
 
     def run() -> None:
@@ -218,4 +218,4 @@ def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(timeout=1)  # it may be stuck in writing to a pipe that nobody reads
+        thread.join(timeout=1)  # it may be stuck writing to a pipe that nobody reads

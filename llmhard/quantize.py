@@ -1,7 +1,7 @@
-"""Numbers in eight bits: whole numbers from -127 to 127, and for each row what 1 is worth in it.
+"""Numbers in eight bits: whole numbers from -127 to 127, and for each row, what 1 is worth in it.
 
-A row is a row of a matrix: what belongs to one word, or to one unit of a layer, and so is of about
-one size. Its largest number becomes 127; each is off by at most half of what 1 is worth.
+A row is a row of a matrix: it belongs to one word or one unit of a layer, so its numbers are of
+similar size. Its largest number becomes 127; each is off by at most half of what 1 is worth.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from itertools import islice
 from llmhard.autograd import Matrix, Vector, no_grad
 
 LARGEST = 127
-SMALLEST_UNIT = 1e-30  # a row with a smaller one is 0: float32 would have few digits for it
+SMALLEST_UNIT = 1e-30  # a row with a smaller unit is 0: float32 would have few digits for it
 # A double of this size has no room for a fraction. Adding it rounds a small number to a whole one,
-# which is then in the lowest byte. That takes a third of the time of a round() for each number.
+# which is then in the lowest byte. It takes a third of the time of calling round() on each number.
 ROUNDING = 1.5 * 2**52
 LOWEST_BYTE = 0 if sys.byteorder == "little" else 7
 
@@ -24,9 +24,10 @@ LOWEST_BYTE = 0 if sys.byteorder == "little" else 7
 class Track:
     """The same numbers at several times, in eight bits each; `widths` divides them into rows.
 
-    With `differences`, what is kept is the change since the time before, which is smaller and so
-    more exact; of the first time, the change from zero. The change is from what the eight bits say,
-    so errors do not add up. `wholes` are int8, `units` float32: what 1 is worth in each row.
+    With `differences`, what is kept is the change since the previous time, which is smaller and so
+    more exact; for the first time, it is the change from zero. Changes are relative to what the
+    eight bits say, so errors do not add up. `wholes` are int8, `units` float32: what 1 is worth in
+    each row.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Track:
         wholes: Iterable[int] = (),
         units: Iterable[float] = (),
     ) -> None:
-        """`wholes` and `units` are those of a track to go on with."""
+        """Continue an earlier track if its `wholes` and `units` are given."""
         self.widths = widths
         self.differences = differences
         self.wholes = array("b", wholes)
@@ -45,17 +46,17 @@ class Track:
         self._last: Vector | None = None  # what the differences add up to, once that is known
 
     def __len__(self) -> int:
-        """How many times there are."""
+        """Return how many times there are."""
         return len(self.units) // len(self.widths)
 
     def __getitem__(self, time: int) -> Vector:
-        """Return the numbers of a time, counted from 0. Raises IndexError if there is none."""
+        """Return the numbers at a time, counted from 0. Raises IndexError if there is none."""
         if not 0 <= time < len(self):
             raise IndexError(f"{time} is not one of the {len(self)} times, which count from 0")
         return next(islice(self, time, None)) if self.differences else self._kept(time)
 
     def __iter__(self) -> Iterator[Vector]:
-        """Return the numbers of each time in turn."""
+        """Yield the numbers at each time in turn."""
         numbers = self._zeros()
         for time in range(len(self)):
             with no_grad():
@@ -64,7 +65,7 @@ class Track:
             yield numbers
 
     def add(self, numbers: Vector) -> None:
-        """Keep the numbers of one more time."""
+        """Append the numbers at one more time."""
         with no_grad():
             change = numbers - self._before() if self.differences else numbers
             units = array("f", _units(change.data, self.widths))
@@ -76,13 +77,13 @@ class Track:
         self.units += units
 
     def _before(self) -> Vector:
-        """What the next difference is from."""
+        """Return what the next difference is relative to."""
         if self._last is None:
             self._last = self[len(self) - 1] if len(self) else self._zeros()
         return self._last
 
     def _kept(self, time: int) -> Vector:
-        """What the bits of this time say."""
+        """Return what the bits at this time say."""
         n, rows = self._length, len(self.widths)
         wholes = self.wholes[time * n : (time + 1) * n].tolist()
         units = self.units[time * rows : (time + 1) * rows]
@@ -90,7 +91,7 @@ class Track:
             return vector(array("d", wholes).tobytes()) * self._spread(units)
 
     def _spread(self, units: Sequence[float]) -> Vector:
-        """The unit of each number."""
+        """Return the unit of each number."""
         each = array("d", units).tobytes()
         return vector(b"".join(each[8 * i : 8 * i + 8] * w for i, w in enumerate(self.widths)))
 
@@ -110,7 +111,7 @@ def tobytes(numbers: Vector) -> bytes:
 
 
 def _units(numbers: Sequence[float], widths: Sequence[int]) -> Iterator[float]:
-    """What 1 is worth in each row; 1 in a row of zeros."""
+    """Yield what 1 is worth in each row; 1 in a row of zeros."""
     start = 0
     for width in widths:
         row = numbers[start : start + width]

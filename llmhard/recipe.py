@@ -1,4 +1,4 @@
-"""Recipes: the numbers that a training is made of, apart from the model and the text."""
+"""Recipes: the numbers that define a training run, apart from the model and the text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from math import isfinite
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a training goes. Raises ValueError for a number that cannot be.
+    """How a training run goes. Raises ValueError for a number that is out of range.
 
     steps         how many times the parameters move
-    batch_size    sentences a step; the loss is the mean over all their tokens
+    batch_size    sentences per step; the loss is the mean over all their tokens
     lr            the learning rate at its highest
     warmup        steps in which the learning rate climbs to `lr`; then it falls to 0
-    decay         how it falls: with this power of the part of the steps that is left
-    beta1, beta2  how much of Adam's running means stays at each step
+    decay         how it falls: as this power of the share of the steps that is left
+    beta1, beta2  how much of Adam's running means remains at each step
     eps           what keeps Adam from dividing by zero
     weight_decay  the share of a parameter, times the learning rate, that is lost at each step
                   (AdamW: Loshchilov and Hutter, 2019)
@@ -55,14 +55,14 @@ class Recipe:
             raise ValueError(f"average is at least 0 and at most 1, not {self.average!r}")
 
     def learning_rate(self, step: int) -> float:
-        """The rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         if step < self.warmup:
             return self.lr * (step + 1) / (self.warmup + 1)
         left = 1 - (step - self.warmup) / (self.steps - self.warmup)
         return float(self.lr * left**self.decay)
 
     def averages(self, step: int) -> bool:
-        """Whether the parameters after this step, counted from 1, are part of the average."""
+        """Return whether the parameters after a step, counted from 1, are part of the average."""
         return step > 0 and (self.steps - step) / self.steps < self.average
 
 

@@ -1,4 +1,4 @@
-"""What a file that is written may replace: nothing that somebody would miss."""
+"""What a written file may replace: nothing that anybody would miss."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from llmhard.tensor_file import is_kind
 
 
 def or_force() -> str:
-    """Return the end of advice: how to replace what is there."""
+    """Return the end of a piece of advice: how to replace what is there."""
     return f"or replace it with {typed().setting('force', True)}"
 
 
 def check_model_place(path: Path, force: bool, setting: str) -> None:
-    """Raise OSError if a model cannot be saved there, FileExistsError if another thing is there.
+    """Raise OSError if a model cannot be saved there, FileExistsError if something else is there.
 
     `setting` is how the place is given, for the message.
     """
@@ -32,21 +32,22 @@ def check_model_place(path: Path, force: bool, setting: str) -> None:
     if not is_kind(path, MODEL):
         learn = f"to learn from it: {typed().train(path)}; " if is_text(path) else ""
         raise FileExistsError(
-            f"{path} is there already, and it is no model; {learn}"
+            f"{path} is there already, and it is not a model; {learn}"
             f"to save the model, choose another {setting}, {or_force()}"
         )
 
 
 def check_film_place(path: Path, force: bool, setting: str) -> None:
-    """The same for the film of a training run."""
+    """Do the same for the film of a training run."""
     if is_there(path, setting) and not force and not is_kind(path, FILM):
         raise FileExistsError(
-            f"the film would replace {path}, which is none; choose another {setting}, {or_force()}"
+            f"the film would replace {path}, which is not one; choose another {setting}, "
+            f"{or_force()}"
         )
 
 
 def check_page_place(path: Path, force: bool, setting: str, mark: str) -> None:
-    """The same for a page of the explorer's, which has this mark."""
+    """Do the same for a page of the explorer, which has this mark."""
     if not is_there(path, setting) or force:
         return
     with explained(f"cannot read {path}"):
@@ -59,19 +60,19 @@ def check_page_place(path: Path, force: bool, setting: str, mark: str) -> None:
 
 
 def check_export_place(path: Path, force: bool, setting: str) -> None:
-    """The same for a folder into which a model is exported: an empty one, or an earlier export."""
+    """Do the same for the folder of an export, which must be empty or an earlier export."""
     check_folder(path)
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{path} is a file, not a folder; choose another {setting}")
     if path.is_dir() and any(path.iterdir()) and not (force or export.is_folder(path)):
         raise FileExistsError(
-            f"{path} holds files already, and no exported model; choose another {setting}, or "
+            f"{path} holds files already, but no exported model; choose another {setting}, or "
             f"write among them with {typed().setting('force', True)}"
         )
 
 
 def is_there(path: Path, setting: str) -> bool:
-    """Return whether there is a file that holds something. Raises OSError if it must stay."""
+    """Return whether there is a file that is not empty. Raises OSError if it must stay."""
     with explained(f"cannot write {path}"):
         if not path.exists():
             return False

@@ -1,6 +1,6 @@
 """From tables of words and rules to the rules of a grammar: word forms, articles, templates.
 
-The docstring of grammar.py says how the tables read.
+The docstring of grammar.py says how to read the tables.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class VerbForms(NamedTuple):
 
 
 def read_entries(table: str) -> dict[str, list[str]]:
-    """Read the entries "Name: word word" of a table, each on one line or more: name -> words.
+    """Read a table's entries "Name: word word", each on one line or more: name -> words.
 
     Raises ValueError for words without a name and for a name given twice.
     """
@@ -116,10 +116,11 @@ def kind_rules(kinds: Rules) -> Rules:
 
 
 def action_rules(actions: Rules, verbs: Mapping[str, VerbForms]) -> Rules:
-    """Return three rules for each action, such as GoDo, GoDoes and GoDid: the first word of each
-    alternative changes its form.
+    """Return three rules for each action, such as GoDo, GoDoes and GoDid.
 
-    Raises KeyError if that word is no verb.
+    The first word of each alternative changes its form.
+
+    Raises KeyError if that word is not a verb.
     """
     rules: Rules = {}
     for name, alternatives in actions.items():
@@ -180,7 +181,7 @@ def _after_article(items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _joined_articles(items: list[str]) -> tuple[str, ...]:
-    """The items, with "a" and a symbol after it as one: which article it is, the symbol decides."""
+    """Return the items, with "a" and a symbol after it as one, since the symbol decides on a/an."""
     joined: list[str] = []
     for item in items:
         if joined and joined[-1] == "a" and _is_symbol(item):

@@ -1,4 +1,4 @@
-"""The sampler: from logits to a probability for each next token, to a choice, to a sentence."""
+"""The sampler: from logits to the probability of each next token, to a choice, to a sentence."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Sampling:
     top_p        keep the smallest set of tokens whose probabilities add up to at least p, the
                  likeliest first (nucleus sampling, Holtzman et al. 2020); 1 keeps all
 
-    Temperature comes first, then top-k, then top-p on what that left; the kept tokens'
-    probabilities are scaled to sum to 1. Of equally likely tokens the lower id goes first.
+    Temperature comes first, then top-k, then top-p on what is left; the kept tokens'
+    probabilities are scaled to sum to 1. Of equally likely tokens, the lower id goes first.
     """
 
     temperature: float = 0.8
@@ -44,7 +44,7 @@ class Sampling:
             raise ValueError(f"top-p is above 0 and at most 1 (keep all), not {self.top_p}")
 
     def probabilities(self, logits: Vector) -> list[float]:
-        """The probability of each token as the next one; shape [vocab_size], sums to 1.
+        """Return the probability of each token as the next one; shape [vocab_size], sums to 1.
 
         Raises ArithmeticError if the logits are not finite.
         """
@@ -74,7 +74,7 @@ MODELS_OWN = Sampling(temperature=1.0)  # the model's probabilities as they are
 
 
 def _nucleus(descending: Sequence[float], top_p: float) -> int:
-    """How many of the descending probabilities, scaled to sum to 1, add up to top_p."""
+    """Return how many of the descending probabilities, scaled to sum to 1, it takes for top_p."""
     target = top_p * sum(descending)
     for count, total in enumerate(accumulate(descending), start=1):
         if total >= target:
@@ -83,14 +83,14 @@ def _nucleus(descending: Sequence[float], top_p: float) -> int:
 
 
 def choose(probabilities: Sequence[float], rng: random.Random) -> int:
-    """A token, drawn with these probabilities."""
+    """Draw a token with these probabilities."""
     return rng.choices(range(len(probabilities)), probabilities)[0]
 
 
 class Reader:
-    """Reads a sentence token by token and says what may follow; keeps its keys and values.
+    """Reads a sentence token by token and says what may follow; it keeps the keys and values.
 
-    Each position is recorded when a token first comes to it, and replayed for every token after
+    Each position is recorded when a token first reaches it, and replayed for every token after
     that. The recordings last as long as the Reader.
     """
 
@@ -101,25 +101,25 @@ class Reader:
         self._read = 0
 
     def restart(self) -> None:
-        """Forget the tokens, for another sentence."""
+        """Forget the tokens, to begin another sentence."""
         self._read = 0
 
     def __len__(self) -> int:
-        """How many tokens of the sentence it has read."""
+        """Return how many tokens of the sentence it has read."""
         return self._read
 
     @property
     def logits(self) -> Vector:
         """The logits [vocab_size] of what follows the tokens that it has read.
 
-        The next call of `read` writes over them. Raises IndexError if it has read none.
+        The next call of `read` overwrites them. Raises IndexError if it has read none.
         """
         if not self._read:
             raise IndexError("the Reader has read no token yet")
         return self._positions[self._read - 1][1]
 
     def read(self, token: int) -> Vector:
-        """The logits [vocab_size] of what follows; the next call writes over them.
+        """Read a token; return the logits [vocab_size] of what follows, until the next call.
 
         Raises IndexError if the token is not in the vocabulary or block_size tokens are read.
         """
@@ -137,7 +137,7 @@ class Reader:
 
 
 def check_room(what: str, length: int, block_size: int) -> None:
-    """Raise ValueError if a text of so many tokens leaves no room for one to follow."""
+    """Raise ValueError if a text of `length` tokens leaves no room for one to follow."""
     if length >= block_size:
         raise ValueError(
             f"the {what} has {length} tokens; with a context of {block_size} tokens it can "
@@ -158,10 +158,10 @@ def choices(
     sampling: Sampling = Sampling(),
     prompt: Sequence[int] = (),
 ) -> Iterator[Choice]:
-    """Each token that follows the prompt, as it is chosen, to the end of the sentence.
+    """Yield each token that follows the prompt as it is chosen, up to the end of the sentence.
 
-    It ends with BOS or, cut short, when block_size tokens are read. Many sentences go faster with
-    one Reader of the model for all of them. Raises ValueError, before the first choice, if the
+    The sentence ends with BOS or, cut short, after block_size tokens. Many sentences are faster
+    with one Reader of the model for all of them. Raises ValueError, before the first choice, if the
     prompt leaves no room for a token to follow.
     """
     if isinstance(reader, GPT):
@@ -187,7 +187,7 @@ def generate(
     sampling: Sampling = Sampling(),
     prompt: Sequence[int] = (),
 ) -> list[int]:
-    """The tokens of one sentence, the prompt's included, without BOS: all `choices` together.
+    """Return the tokens of one sentence, including the prompt's, without BOS: all the `choices`.
 
     Raises ValueError if the prompt leaves no room for a token to follow.
     """

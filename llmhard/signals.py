@@ -1,8 +1,8 @@
 """Signals that ask a program to end: raised as exceptions, held back while a file is written.
 
-Ctrl-C, `kill` and a terminal that closes (SIGINT, SIGTERM, SIGHUP) are treated alike. A signal that
-was ignored when the program began, as `nohup` does with SIGHUP, stays ignored. The handlers are the
-command line's; who imports the package keeps their own.
+Ctrl-C, `kill` and a closing terminal (SIGINT, SIGTERM, SIGHUP) are treated alike. A signal that was
+already ignored when the program began, as SIGHUP is under `nohup`, stays ignored. Only the command
+line installs these handlers; whoever imports the package keeps their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ending = False
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that asks the program to end. `number` is the signal's, `code` the exit code."""
+    """A signal that asks the program to end: `number` is the signal's, `code` the exit code."""
 
     def __init__(self, number: int, message: str = "") -> None:
         super().__init__(message or ENDING[number])
@@ -33,7 +33,7 @@ class Held:
     """Holds signals back while its block runs; at its end the first of them is raised.
 
     `number` is the signal that has come, or None. A second Ctrl-C is raised at once, unless the
-    block is `brief` and so will be over before a person has lost patience.
+    block is `brief` and so will be over before anybody loses patience.
     """
 
     def __init__(self, brief: bool = False) -> None:
@@ -76,7 +76,7 @@ def raised() -> Iterator[None]:
 
 
 def ending() -> None:
-    """From now on, do nothing about signals: the program has been asked to end, or is about to."""
+    """Ignore signals from now on: the program has been asked to end, or is about to."""
     global _ending
     _ending = True
 

@@ -1,4 +1,4 @@
-"""What somebody meant who mistyped it."""
+"""What a mistyped word was meant to be."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Return the word that was meant, or None if nothing is like it."""
+    """Return the known word that was probably meant, or None if none is similar."""
     from difflib import get_close_matches  # needed only here
 
     return next(iter(get_close_matches(word, list(known), n=1)), None)
 
 
 def no_such(kind: str, word: str, known: Iterable[str]) -> str:
-    """Return what to say of a word that is none of those known."""
+    """Return the message for a word that is not among those known."""
     choices = list(known)
     meant = closest(word, choices)
     instead = f"did you mean {meant}?" if meant else f"choose from {', '.join(choices)}"

@@ -1,7 +1,7 @@
-"""Matrices and a description of them in one safetensors file: models, checkpoints and films.
+"""Matrices and their description in one safetensors file: models, checkpoints and films.
 
-The tensors are float64 matrices; films have smaller numbers, too. The metadata has one key, which
-names the kind of file; its value is the description, in JSON.
+The tensors are float64 matrices; films also have numbers of fewer bits. The metadata has one key,
+which names the kind of file; its value is the description, in JSON.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from llmhard.autograd import Matrix
 
 
 class ModelFileError(ValueError):
-    """A file that is not one of ours; the message, one short line, says in what respect."""
+    """A file that is not one of ours; the message, one short line, says what is wrong with it."""
 
     def __init__(self, message: str) -> None:
-        # It quotes the file, which may hold anything: line ends, commands to the terminal, books.
+        # It quotes the file, which may hold anything: line ends, terminal commands, whole books.
         shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message[:300])
         super().__init__(shown if len(message) <= 300 else shown + " ...")
 
 
 class Packed(NamedTuple):
-    """A matrix of numbers smaller than float64: int8 or float32, row by row."""
+    """A matrix of numbers narrower than float64: int8 or float32, row by row."""
 
     numbers: array[Any]
     shape: tuple[int, int]
 
 
-# The code of an array's type -> what the format calls it when it is written, and when it is read.
+# The type code of an array -> what the format calls it for writing, and for reading.
 TYPES = {"d": ("float64", "F64"), "f": ("float32", "F32"), "b": ("int8", "I8")}
 
 NARROW = ("F32", "BF16", "F16")  # what float64 can hold exactly
@@ -53,9 +53,9 @@ def write(
 ) -> None:
     """Write the file atomically: a reader finds the old content or the new, never a part.
 
-    `metadata` is what other programs want to find there beside the description.
+    `metadata` is what other programs want to find there besides the description.
 
-    Raises OSError if it cannot be written; an earlier file of that name is then as it was.
+    Raises OSError if it cannot be written; an earlier file of that name is then unchanged.
     """
     # The serializer takes addresses, so the arrays must live until it is done.
     arrays = {name: _numbers_of(m) for name, m in matrices.items()}
@@ -72,7 +72,7 @@ def write(
 
 
 class TensorFile:
-    """The content of a file. Raises OSError if it cannot be read, ModelFileError if it is none."""
+    """The content of a file. Raises OSError if it is unreadable, ModelFileError if malformed."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         content = files.read(path)
@@ -84,14 +84,14 @@ class TensorFile:
             raise ModelFileError(message) from None
 
     def __len__(self) -> int:
-        """How many tensors there are."""
+        """Return how many tensors there are."""
         return len(self._tensors)
 
     def is_kind(self, kind: str) -> bool:
         return kind in self._metadata
 
     def description(self, kind: str) -> Any:
-        """The description. Raises ModelFileError if the file is of another kind."""
+        """Return the description. Raises ModelFileError if the file is of another kind."""
         if kind not in self._metadata:
             raise ModelFileError(f"its metadata lacks {kind!r}, so llmhard did not write it")
         try:
@@ -100,7 +100,7 @@ class TensorFile:
             raise ModelFileError(f"its metadata is damaged: {error}") from None
 
     def matrices(self, narrow: bool = False) -> dict[str, Matrix]:
-        """The tensors. Raises ModelFileError if one is no matrix of finite float64 numbers.
+        """Return the tensors. Raises ModelFileError if one is no matrix of finite float64 numbers.
 
         With `narrow`, numbers of single and half precision become float64.
         """
@@ -117,9 +117,9 @@ class TensorFile:
         return matrices
 
     def take(self, prefix: str) -> dict[str, Packed]:
-        """Take out the tensors whose names begin so; return them by the rest of the name.
+        """Take out the tensors with names that begin with `prefix`; return them by the rest of it.
 
-        Raises ModelFileError if one is no matrix of int8 or float32 numbers.
+        Raises ModelFileError if one is not a matrix of int8 or float32 numbers.
         """
         names = [name for name in self._tensors if name.startswith(prefix)]
         return {name.removeprefix(prefix): _packed(name, self._tensors.pop(name)) for name in names}
@@ -136,7 +136,7 @@ def _widened(dtype: str, data: bytes) -> array[float]:
 
 
 def is_kind(path: str | os.PathLike[str], kind: str) -> bool:
-    """Return whether a file says that it is of this kind; reads no more than its header.
+    """Return whether a file says that it is of this kind, reading only its header.
 
     Raises OSError if it cannot be read.
     """
@@ -152,7 +152,7 @@ def is_kind(path: str | os.PathLike[str], kind: str) -> bool:
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file that `deserialize` has accepted.
+    """Return the metadata of a safetensors file that `deserialize` has accepted.
 
     The format: 8 bytes with the length of the header, then the header, a JSON object.
     """
@@ -172,14 +172,14 @@ def _packed(name: str, tensor: dict[str, Any]) -> Packed:
 
 
 def _numbers_of(matrix: Matrix | Packed) -> array[Any]:
-    """The numbers of a tensor as the file has them."""
+    """Return the numbers of a tensor as they are in the file."""
     if isinstance(matrix, Packed):
         return _little_endian(matrix.numbers)
     return _little_endian(array("d", matrix.tobytes()))
 
 
 def _little_endian(numbers: array[Any]) -> array[Any]:
-    """The numbers between the file's byte order, little-endian, and this machine's."""
+    """Convert numbers between the file's byte order, little-endian, and this machine's."""
     if sys.byteorder == "big":
         numbers = numbers[:]
         numbers.byteswap()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO, TypeGuard, cast
 if TYPE_CHECKING:
     from rich.console import Console
 
-COLUMNS = 80  # of a file, of a pipe, of a terminal that does not say
+COLUMNS = 80  # for a file, a pipe, or a terminal that does not say
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -31,30 +31,30 @@ def columns(stream: TextIO | None = None) -> int:
 
 
 def measure(stream: TextIO | None = None) -> int:
-    """Return how wide a line of text should be: as the terminal, but not too long to be read."""
+    """Return how wide a line of text should be: like the terminal, but not too wide to read."""
     return min(columns(stream), COLUMNS)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a person is at the other end; a stream that was closed is None."""
+    """Return whether a person is at the other end; None stands for a closed stream."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def whole(text: str) -> str:
-    """Return the text with spaces at which `wrap` does not break: a path, a command to paste."""
+    """Return the text with spaces at which `wrap` does not break, as for a path or a command."""
     return text.replace(" ", NO_BREAK)
 
 
 def spaced(text: str) -> str:
-    """Return the text with ordinary spaces in place of those that `whole` has put there."""
+    """Return the text with ordinary spaces in place of those that `whole` put there."""
     return text.replace(NO_BREAK, " ")
 
 
 def wrap(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
-    """Break the text at spaces into lines of at most so many columns.
+    """Break the text at spaces into lines of at most `columns` columns.
 
-    The first line begins with `first`, the others with `rest`. A word that is wider than a line
-    stays in one piece, and so does what `whole` was given.
+    The first line begins with `first`, the others with `rest`. A word wider than a line stays in
+    one piece, and so does what was passed to `whole`.
     """
     lines, line, begun = [], first, False
     for gap, word in re.findall(r"( *)([^ ]+)", re.sub(r"[\t\n\v\f\r]", " ", text)):
@@ -70,31 +70,33 @@ def cells(text: str) -> int:
     """Return how many columns the text takes; a Chinese character takes two."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # here and below: it takes a good part of the time of `sample`
+    from rich.cells import (
+        cell_len,
+    )  # here and below: importing it is slow
 
     return cell_len(text)
 
 
 def printable(text: str) -> str:
-    """Return the text without line ends and commands to the terminal: as \\n, \\x1b instead.
+    """Return the text with line ends and terminal commands shown as \\n, \\x1b and so on.
 
-    The spaces that `whole` has made stay.
+    The spaces that `whole` put there stay.
     """
     return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
 
 
 def is_live(stream: TextIO | None) -> TypeGuard[TextIO]:
-    """Return whether what is shown can be replaced: on a terminal that knows how to."""
+    """Return whether what is shown can be replaced, as on a terminal that supports it."""
     return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def shows_colour(stream: TextIO | None) -> bool:
-    """Return whether to send colours: to a terminal that knows them, unless NO_COLOR is set."""
+    """Return whether to send colours: to a terminal that supports them, unless NO_COLOR is set."""
     return is_live(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
-    """Return the text in a style as rich names it, "bold red", if the stream shows colours."""
+    """Return the text in a style that rich knows, "bold red", if the stream shows colours."""
     if not shows_colour(stream or sys.stdout):
         return text
     from rich.color import ColorSystem
@@ -104,16 +106,16 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
 
 
 def mute(stream: TextIO | None) -> None:
-    """Let what is still to be written to a stream go nowhere, so that it fails no more."""
-    with suppress(OSError, ValueError, AttributeError):  # closed, or nothing that leads to a file
+    """Send what is still to be written to a stream nowhere, so that writing cannot fail again."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, or without a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
 
 
 class _Unfailing(io.TextIOBase):
-    """A stream that hides the first error of another one, keeps it, and writes nothing after it.
+    """A stream that hides and keeps the first error of another one, and writes nothing after it.
 
-    For what may be lost: the disk that a stream is redirected to may be full, the reader of a pipe
-    gone, the terminal closed. The error of a stream that somebody has closed is not kept.
+    It is for output that may be lost: the disk that a stream is redirected to may be full, the
+    reader of a pipe gone, the terminal closed. The error of a closed stream is not kept.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -147,18 +149,18 @@ class _Unfailing(io.TextIOBase):
             pass
         except OSError as error:
             self.error = self.error or error
-            # What the stream has kept for later would fail again when the program ends.
+            # What the stream has buffered would fail again when the program ends.
             mute(self._stream)
 
 
 def unfailing(stream: TextIO) -> TextIO:
-    """Return a stream for what may be lost: an error in writing to it is no error."""
+    """Return a stream for output that may be lost: errors in writing to it are ignored."""
     return cast(TextIO, _Unfailing(stream))
 
 
 @contextmanager
 def unfailing_streams() -> Iterator[None]:
-    """Let no print fail while the block runs; raises the first error of stdout at its end."""
+    """Keep prints from failing while the block runs; at its end, raise stdout's first error."""
     before = sys.stdout, sys.stderr
     out = _Unfailing(sys.stdout) if sys.stdout else None
     err = _Unfailing(sys.stderr) if sys.stderr else None
@@ -174,13 +176,13 @@ def unfailing_streams() -> Iterator[None]:
 
 
 def console(stream: TextIO, width: int | None = None) -> Console:
-    """Return a console that prints what it is given; colours where `shows_colour` says so."""
+    """Return a console that prints text as it is, with colours if `shows_colour` says so."""
     from rich.console import Console
 
     return Console(
         file=stream,
         width=columns(stream) if width is None else width,
-        height=25,  # with a width of its own rich needs this, too
+        height=25,  # rich needs this, too, if it is given a width
         force_terminal=is_terminal(stream),
         color_system="auto" if shows_colour(stream) else None,
         highlight=False,
@@ -191,7 +193,7 @@ def console(stream: TextIO, width: int | None = None) -> Console:
 
 @contextmanager
 def status(doing: str) -> Iterator[Callable[[str], None]]:
-    """What to call with what is done next: on a terminal, stderr shows it until the end."""
+    """Show on a terminal's stderr what is being done; yield what to call with the next thing."""
     if not is_live(sys.stderr):
         yield lambda _: None
     else:

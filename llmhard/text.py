@@ -1,4 +1,4 @@
-"""What the tokenizers do with text: clean it, take it apart into words, put words together."""
+"""What the tokenizers do with text: clean it, split it into words, join words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ INVISIBLE = "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufe
 
 
 def clean(text: str) -> str:
-    """The text without invisible characters, in Unicode's normalization form C.
+    """Return the text without invisible characters, in Unicode's normalization form C.
 
-    An accent may be written in two ways, as a part of its letter or as a character after it; they
-    look the same, and form C makes them the same.
+    An accent may be part of its letter or a character after it. The two look the same, and form C
+    makes them the same.
     """
     return text if text.isascii() else normalize("NFC", re.sub(INVISIBLE, "", text))
 
@@ -24,7 +24,7 @@ def clean(text: str) -> str:
 
 
 class _Kinds(dict[int, str]):
-    """For str.translate: each character becomes one that says what kind it is.
+    """A table for str.translate: each character becomes one that says what kind it is.
 
     a  letters and numerals; d  digits; +  what belongs to the character before it, as accents do;
     s  emoji and other symbols that may be several code points long; ' - . , :  themselves;
@@ -50,8 +50,8 @@ class _Kinds(dict[int, str]):
 
 
 _KINDS = _Kinds()
-# In kinds: a word or a number, emoji, a mark. Like all patterns here, compiled by its first use,
-# which `sample` can do without.
+# In kinds: a word or a number, emoji, a mark. Like all patterns here, it is compiled on first use;
+# `sample` can do without.
 _WORD = r"[ad+]+(?:(?:['-](?=[ad])|(?<=d)[.,:](?=d))[ad+]+)*|s[s+]*|[^ ]"
 _STRAIGHT = str.maketrans(
     {
@@ -76,13 +76,13 @@ _CLOSING = frozenset(
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, in lower case.
+    """Return the words of a text, in lower case.
 
-    Punctuation marks and symbols are words of their own, but for an apostrophe or hyphen between
+    Punctuation marks and symbols are words of their own, except for an apostrophe or hyphen between
     letters and a mark between digits: "don't", "well-known", "3.5". Curly quotes become straight,
-    long dashes all the same, dots in a row one ellipsis.
+    all long dashes become the same, and a row of dots becomes an ellipsis.
     """
-    text = clean(clean(text).lower())  # some letters have their accent as a part in one case only
+    text = clean(clean(text).lower())  # some letters include their accent in one case only
     if text.replace(" ", "").isalnum():  # as in every sentence of the package; this is faster
         return text.split()
     text = re.sub(_DASHES, "\N{EM DASH}", text.translate(_STRAIGHT))
@@ -92,7 +92,7 @@ def split_words(text: str) -> list[str]:
 
 
 def join_words(words: Iterable[str]) -> str:
-    """A text that split_words takes apart into these words, with spaces where print has them."""
+    """Return a text that split_words splits into these words, with spaces as in print."""
     text, quotes = "", set[str]()
     attached = True  # to what came before
     for word in words:
@@ -105,7 +105,7 @@ def join_words(words: Iterable[str]) -> str:
 
 
 def is_mark(word: str) -> bool:
-    """Whether a word is a punctuation mark or a symbol."""
+    """Return whether a word is a punctuation mark or a symbol."""
     return word.translate(_KINDS)[0] not in "ad+"
 
 
@@ -113,5 +113,5 @@ def is_mark(word: str) -> bool:
 
 
 def plain(character: str) -> str:
-    """A character without its case, accent or curliness."""
+    """Return a character without its case, accent or curliness."""
     return normalize("NFKD", character.translate(_STRAIGHT))[0].casefold()

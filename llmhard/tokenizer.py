@@ -8,21 +8,21 @@ from typing import Self
 
 from llmhard.text import INVISIBLE, clean, is_mark, join_words, plain, split_words
 
-# Commands to the terminal and halves of characters, which cannot be written, and what is not seen.
+# Terminal commands, halves of characters, which cannot be written, and invisible characters.
 _UNPRINTABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|{INVISIBLE}")
 
-BOS = 0  # the id of the token that stands before and after every sentence
+BOS = 0  # the id of the token before and after every sentence
 
 
 class UnknownWordError(ValueError):
-    """A word or character that the vocabulary lacks; the message names it and those near it."""
+    """A word or character that the vocabulary lacks; the message names it and similar ones."""
 
 
 class Tokenizer:
     """One token for each word, and BOS, "beginning of sequence", which also marks the end.
 
     `words` is the vocabulary without BOS; word i has the id i + 1. Raises ValueError if a word
-    stands in it twice, is empty or contains white space or what cannot be shown.
+    is in it twice, is empty, or contains white space or characters that cannot be shown.
     """
 
     kind = "word"  # its name in model files and on the command line
@@ -41,22 +41,22 @@ class Tokenizer:
 
     @classmethod
     def from_sentences(cls, sentences: Iterable[str]) -> Self:
-        """The tokenizer whose vocabulary is the words of the sentences, in alphabetical order."""
+        """Return a tokenizer whose vocabulary is the words of the sentences, alphabetically."""
         return cls(sorted({word for sentence in sentences for word in cls.split(sentence)}))
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """The words of a text, in lower case, and its punctuation marks."""
+        """Return the words of a text, in lower case, and its punctuation marks."""
         return split_words(text)
 
     @staticmethod
     def join(words: Iterable[str]) -> str:
-        """The text that has these words, spaced as in print."""
+        """Return the text that has these words, spaced as in print."""
         return join_words(words)
 
     @staticmethod
     def changes(sentences: Sequence[str]) -> str:
-        """What `split` does to these sentences beside splitting, for people; "" for nothing."""
+        """Return, for people, what `split` changes in these sentences besides splitting them."""
         done = ["made lower case"] if any(s != s.lower() for s in sentences) else []
         with_marks = (s for s in sentences if not s.replace(" ", "").isalpha())
         marks = sum(is_mark(word) for sentence in with_marks for word in split_words(sentence))
@@ -81,11 +81,11 @@ class Tokenizer:
         return len(self.words) + 1
 
     def unknown(self, sentence: str) -> list[str]:
-        """The words of the sentence that the vocabulary lacks."""
+        """Return the words of the sentence that the vocabulary lacks."""
         return [word for word in self.split(sentence) if word not in self._ids]
 
     def encode(self, sentence: str) -> list[int]:
-        """The ids of the words, without BOS. Raises UnknownWordError."""
+        """Return the ids of the words, without BOS. Raises UnknownWordError."""
         ids = []
         for word in self.split(sentence):
             if word not in self._ids:
@@ -102,7 +102,7 @@ class Tokenizer:
         return [BOS, *self.encode(sentence), BOS]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words of the ids as text; BOS stands for no word.
+        """Return the words of the ids as text; BOS stands for no word.
 
         Raises IndexError if an id is not in the vocabulary.
         """
@@ -131,17 +131,17 @@ class CharTokenizer(Tokenizer):
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """The characters of a text; white space is one space, and none at the beginning."""
+        """Return the characters of a text; white space becomes one space, none at the beginning."""
         return list(re.sub(r"\s+", " ", clean(text)).lstrip())
 
     @staticmethod
     def join(words: Iterable[str]) -> str:
-        """The characters, one after the other."""
+        """Return the characters, one after the other."""
         return "".join(words)
 
     @staticmethod
     def changes(sentences: Sequence[str]) -> str:
-        """That `split` leaves these sentences as they are, for people."""
+        """Return, for people, that `split` leaves these sentences as they are."""
         capitals = any(sentence != sentence.lower() for sentence in sentences)
         return "kept as it is, capitals too" if capitals else "kept as it is"
 

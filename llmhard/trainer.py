@@ -6,33 +6,35 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from math import isfinite, nan
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llmhard.adam import Adam
 from llmhard.autograd import Batch, Index, Matrix, Value
 from llmhard.average import Average
-from llmhard.crew import Crew
 from llmhard.layers import softmax
 from llmhard.model import GPT, KVCache
 from llmhard.recipe import CLASSIC, Recipe
 from llmhard.training_record import CurvePoint, best
 
+if TYPE_CHECKING:
+    from llmhard.crew import Crew
+
 Keep = Literal["best", "last"]
 
 STEPS_BETWEEN_SNAPSHOTS = 100
-# At each point of the curve, of the sentences held out. In a short training run fewer: a fifth of
-# the sentences trained on, shared out among the points, take 8 % of the time.
+# How many held-out sentences are read at each point of the curve. In a short run there are fewer: a
+# fifth of the sentences trained on, shared out among the points, take 8 % of the time.
 FEWEST_VALIDATION_SENTENCES, VALIDATION_SENTENCES = 200, 500
-TOKENS_AT_ONCE = 256  # of which the loss is computed without a gradient
+TOKENS_AT_ONCE = 256  # whose loss is computed at a time without a gradient
 LAST_STEPS = 500  # the final loss is the mean over this many
 
 
 class TrainingDivergedError(ArithmeticError):
-    """The loss was infinite or not a number; the model holds parameters from before that."""
+    """The loss was infinite or not a number; the model has parameters from before that."""
 
 
 def sequence_loss(model: GPT, tokens: Sequence[int | Index]) -> Value:
-    """The mean cross-entropy, in nats, of predicting each token from those before it.
+    """Return the mean cross-entropy, in nats, of predicting each token from those before it.
 
     A sequence of more than block_size + 1 tokens is cut there. Raises ValueError if there are
     fewer than two tokens, and so nothing to predict, IndexError if one is not in the vocabulary.
@@ -47,7 +49,7 @@ def sequence_loss(model: GPT, tokens: Sequence[int | Index]) -> Value:
 
 
 def beginning_losses(model: GPT, tokens: Sequence[int | Index]) -> Iterator[Value]:
-    """The loss of the first two tokens, of the first three, and so on: the mean cross-entropy."""
+    """Yield the mean cross-entropy of the first two tokens, of the first three, and so on."""
     cache = KVCache(model.config.n_layer)
     total = Value(0.0)
     for count, (token, target) in enumerate(pairwise(tokens), start=1):
@@ -59,9 +61,9 @@ def beginning_losses(model: GPT, tokens: Sequence[int | Index]) -> Iterator[Valu
 class Recordings:
     """The loss of a model, recorded once and computed for many sequences of tokens at a time.
 
-    What is recorded is the longest sequence so far: a shorter one is the beginning of it. With
-    `replay` False everything is recorded anew, which takes longer and gives the same bits. The
-    `crew`, if there is one, shares the work.
+    The longest sequence so far is recorded; a shorter one is its beginning. If `replay` is False,
+    everything is recorded anew, which takes longer and gives the same bits. The `crew`, if there
+    is one, shares the work.
     """
 
     def __init__(self, model: GPT, replay: bool = True) -> None:
@@ -72,12 +74,12 @@ class Recordings:
         self._longest = 0
 
     def __reduce__(self) -> tuple[type[Recordings], tuple[GPT, bool]]:
-        """Say what makes a copy, for copy and pickle: one that records again, to the same bits."""
+        """Say how to make a copy, for copy and pickle: one that records again, to the same bits."""
         return type(self), (self.model, self._replay)
 
     @property
     def batch(self) -> Batch:
-        """The sequences whose losses were computed last: backward() goes through them."""
+        """The Batch of the sequences whose losses were computed last, for its backward()."""
         if self._batch is None:
             raise RuntimeError("no loss has been computed yet")
         return self._batch
@@ -85,23 +87,23 @@ class Recordings:
     def losses(
         self, documents: Sequence[Sequence[int]], shares: Sequence[float] | None = None
     ) -> list[float]:
-        """The loss of each document, in nats a token.
+        """Return the loss of each document, in nats a token.
 
-        `shares` are the parts that they have in what is to be minimized. Raises ValueError if one
+        `shares` are their weights in what is minimized. Raises ValueError if one
         has fewer than two tokens, IndexError if one is not in the vocabulary.
         """
         rows = [document[: self.model.config.block_size + 1] for document in documents]
         longest = max(map(len, rows), default=0)
         if not self._replay:
             self._record(longest)
-        elif longest > self._longest:  # sequences that grow do not mean a recording for each
+        elif longest > self._longest:  # growing sequences do not need a recording each
             self._record(min(max(longest, 2 * self._longest), self.model.config.block_size + 1))
         batch = self.batch
         batch.crew = self.crew
         return batch.forward(rows, shares)
 
     def mean_loss(self, documents: Iterable[Sequence[int]]) -> float:
-        """The loss in nats a token, over all tokens of the documents but each one's first.
+        """Return the loss in nats a token, over all tokens of the documents but each one's first.
 
         Raises ZeroDivisionError if there are no documents.
         """
@@ -115,7 +117,7 @@ class Recordings:
         return total / count
 
     def _n_at_once(self) -> int:
-        """How many documents fit into a moderate amount of memory."""
+        """Return how many documents fit into a moderate amount of memory."""
         return max(1, TOKENS_AT_ONCE // self.model.config.block_size)
 
     def _record(self, n_tokens: int) -> None:
@@ -125,9 +127,9 @@ class Recordings:
 
 
 class Trainer:
-    """A training in progress: one document a step or several, in an order drawn from the seed.
+    """A training run in progress: one or more documents a step, in an order drawn from the seed.
 
-    The first time through, the documents come in the order given, later times in other orders.
+    In the first epoch the documents come in the order given, in later ones in other orders.
     `step` counts the steps done, `losses` are theirs, in nats a token; `curve` samples them and
     the loss on documents `held_out`. `average` is that of the parameters, None before the first
     step that is averaged. `best` has the parameters of the best point on the curve so far, if
@@ -175,6 +177,8 @@ class Trainer:
         the average. Raises TrainingDivergedError when a loss is not finite; the model then has its
         last good parameters: those of at most 100 steps before, with which the loss was finite.
         """
+        from llmhard.crew import Crew  # only here: `sample` starts faster without threads
+
         try:
             with Crew(self.threads) as crew:
                 self.recordings.crew = self._validating.crew = crew
@@ -225,12 +229,12 @@ class Trainer:
         return self.best or self.current
 
     def final_loss(self) -> float:
-        """The mean loss of the last steps, at most 500; NaN before the first."""
+        """Return the mean loss of the last steps, at most 500; NaN before the first."""
         last = self.losses[-LAST_STEPS:]
         return sum(last) / len(last) if last else nan
 
     def _read_batch(self) -> tuple[float, Batch]:
-        """The loss of a batch, the mean over its tokens: each document has its share of them."""
+        """Return the loss of a batch, the mean over all its tokens, and the Batch."""
         batch = self._batch()
         total = sum(len(document) - 1 for document in batch)
         shares = [(len(document) - 1) / total for document in batch]
@@ -244,12 +248,12 @@ class Trainer:
         return self.recordings.losses(documents, shares)
 
     def _batch(self) -> list[Sequence[int]]:
-        """The documents of the next step."""
+        """Return the documents of the next step."""
         size = self.recipe.batch_size
         return [self._document(self.step * size + i) for i in range(size)]
 
     def _document(self, position: int) -> Sequence[int]:
-        """The document at this place of the whole training."""
+        """Return the document at this place in the whole training run."""
         epoch, place = divmod(position, len(self.documents))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, order(len(self.documents), self.seed, epoch)
@@ -270,20 +274,20 @@ class Trainer:
     def _restore(self, model: GPT) -> None:
         for name, p in self.model.parameters.items():
             p.data = model.parameters[name].data
-            p.grad = 0.0  # a part of a batch may be in it
+            p.grad = 0.0  # it may hold part of a batch's gradient
 
 
 def train(
     model: GPT, documents: Sequence[Sequence[int]], recipe: Recipe = CLASSIC, seed: int = 0
 ) -> list[float]:
-    """Train from beginning to end; returns the loss of each step. Raises as Trainer.run does."""
+    """Train from beginning to end and return each step's loss. Raises as Trainer.run does."""
     trainer = Trainer(model, documents, recipe, seed)
     trainer.run()
     return trainer.losses
 
 
 def order(n_documents: int, seed: int, epoch: int) -> list[int]:
-    """The numbers of the documents in the order of an epoch: as they come in the first, 0."""
+    """Return the numbers of the documents in the order of an epoch; epoch 0 keeps their order."""
     numbers = list(range(n_documents))
     if epoch > 0:
         random.Random(f"{seed} {epoch}").shuffle(numbers)
@@ -291,17 +295,17 @@ def order(n_documents: int, seed: int, epoch: int) -> list[int]:
 
 
 def batched(documents: Iterable[Sequence[int]], n: int) -> Iterator[list[Sequence[int]]]:
-    """Lists of n documents each; the last may be shorter."""
+    """Yield lists of n documents each; the last may be shorter."""
     iterator = iter(documents)
     while batch := list(islice(iterator, n)):
         yield batch
 
 
 def curve_steps(steps: int) -> frozenset[int]:
-    """The steps after which the losses are put on the curve.
+    """Return the steps after which the losses are put on the curve.
 
-    For a logarithmic axis 0, 1, 2, 5, 10, 20, 50, ...; every tenth of the steps; in the second
-    half, where the lowest loss is looked for, every twentieth.
+    They are 0, 1, 2, 5, 10, 20, 50, ... for a logarithmic axis; every tenth of the steps; and in
+    the second half, where the lowest loss is looked for, every twentieth.
     """
     powers = [10**exponent for exponent in range(len(str(steps)))]
     early = [factor * power for power in powers for factor in (1, 2, 5)]
@@ -311,7 +315,7 @@ def curve_steps(steps: int) -> frozenset[int]:
 
 
 def validation_size(recipe: Recipe) -> int:
-    """How many held-out sentences each validation loss is measured on, at most."""
+    """Return how many held-out sentences each validation loss is measured on, at most."""
     points = len(curve_steps(recipe.steps))
     affordable = recipe.steps * recipe.batch_size // (5 * points)
     return min(VALIDATION_SENTENCES, max(FEWEST_VALIDATION_SENTENCES, affordable))

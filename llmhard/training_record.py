@@ -1,4 +1,4 @@
-"""The training record: how a model came to be, as its file tells it."""
+"""The training record: how a model was trained, as its file says."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Self, TypeVar, get_origin, get_type_hints
 
 from llmhard.recipe import Recipe
 
-CHANCE = 1.005  # so much may a validation loss be above the lowest without being worse
-RISE = 1.05  # as large a part of the lowest validation loss is a rise and not chance
+CHANCE = 1.005  # how far a validation loss may be above the lowest without being worse
+RISE = 1.05  # from here on, relative to the lowest validation loss, it is a rise and not chance
 
 Dataclass = TypeVar("Dataclass")
 
@@ -21,7 +21,7 @@ Dataclass = TypeVar("Dataclass")
 class DataRecord:
     """Which text a model was trained on: `sha256` is corpus.fingerprint, `sentences` all of them.
 
-    The last `held_out` of them, shuffled by the training's seed, were never trained on.
+    The last `held_out` of them, shuffled by the seed of the run, were never trained on.
     """
 
     name: str
@@ -34,7 +34,7 @@ class DataRecord:
 class CurvePoint:
     """The losses after a step, in nats a token.
 
-    `training` is the mean over the steps since the point before, at step 0 the loss of the first
+    `training` is the mean over the steps since the previous point, at step 0 the loss of the first
     batch; `validation` is the loss on held-out sentences, None if there are none.
     """
 
@@ -45,11 +45,11 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """One training.
+    """What is known about one training run.
 
     final_loss  the mean over the last steps, at most 500, in nats a token
-    best_step   the step, one on the curve, that the saved parameters are from: the last one before
-                the validation loss rose, see `best`; None: they are those of the end
+    best_step   the step on the curve that the saved parameters are from: the last one before the
+                validation loss rose, see `best`; None if they are those of the end
     """
 
     recipe: Recipe
@@ -83,11 +83,11 @@ class TrainingRecord:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """From what `dataclasses.asdict` and JSON made of a record.
+        """Return the record that `dataclasses.asdict` and JSON made this from.
 
         Raises KeyError, TypeError or ValueError if it is not one.
         """
-        values = {"best_step": None} | checked(content, dict)  # first versions lack it
+        values = {"best_step": None} | checked(content, dict)  # early versions lack it
         values["recipe"] = recipe_from_json(values["recipe"])
         values["data"] = from_fields(DataRecord, values["data"])
         points = checked(values["curve"], list)
@@ -101,16 +101,16 @@ class TrainingRecord:
 
 
 def lowest(curve: Sequence[CurvePoint]) -> CurvePoint | None:
-    """The point with the lowest validation loss, the first of several; None if there is none."""
+    """Return the first point with the lowest validation loss; None if there is none."""
     validated = [(point.validation, point) for point in curve if point.validation is not None]
     return min(validated, key=itemgetter(0))[1] if validated else None
 
 
 def best(curve: Sequence[CurvePoint]) -> CurvePoint | None:
-    """The last point whose validation loss is not clearly above the lowest; None if there is none.
+    """Return the last point whose validation loss is not clearly above the lowest, or None.
 
-    Clearly is by more than 0.5 %, the part that is chance (see `rise`): of two points that are
-    equally good by what 500 sentences can tell, the later one has learned more.
+    Clearly means by more than 0.5 %, which may be chance (see `rise`): of two points that are
+    equally good as far as 500 sentences can tell, the later one has learned more.
     """
     low = lowest(curve)
     if low is None or low.validation is None:
@@ -120,9 +120,9 @@ def best(curve: Sequence[CurvePoint]) -> CurvePoint | None:
 
 
 def rise(curve: Sequence[CurvePoint]) -> tuple[CurvePoint, CurvePoint] | None:
-    """The lowest point and the last if the validation loss has risen for good, else None.
+    """Return the lowest point and the last if the validation loss has risen for good, else None.
 
-    For good: throughout the last quarter of the steps it is more than 5 % above the lowest. Which
+    For good means over 5 % above the lowest throughout the last quarter of the steps. Which
     500 sentences are held out moves the difference of two losses by half a per cent (the standard
     deviation, over six such sets and the points of a run of the preset classic).
     """
@@ -135,7 +135,7 @@ def rise(curve: Sequence[CurvePoint]) -> tuple[CurvePoint, CurvePoint] | None:
 
 
 def from_fields(kind: type[Dataclass], content: Any) -> Dataclass:
-    """A dataclass from an object of JSON with exactly its fields, of their types.
+    """Return a dataclass made from a JSON object with exactly its fields, of their types.
 
     Raises TypeError or ValueError if it is not one, or if a number is negative or not finite.
     """
@@ -156,7 +156,7 @@ def from_fields(kind: type[Dataclass], content: Any) -> Dataclass:
 
 
 def recipe_from_json(content: Any) -> Recipe:
-    """A recipe from an object of JSON; files of the first versions lack `average`.
+    """Return a recipe made from a JSON object; files of early versions lack `average`.
 
     Raises TypeError or ValueError if it is not one.
     """
@@ -164,7 +164,7 @@ def recipe_from_json(content: Any) -> Recipe:
 
 
 def checked(value: Any, kind: type) -> Any:
-    """The value, if it is of this type (True and False are no numbers). Raises TypeError."""
+    """Return the value. Raises TypeError unless it is of this type (True is not a number)."""
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{value!r:.40} is not of the type {kind.__name__}")
     return value

@@ -1,9 +1,9 @@
-"""Words as points on a map: their embeddings seen from where classes of words lie apart.
+"""Words as points on a map: their embeddings, seen from where classes of words are far apart.
 
 An embedding has as many numbers as the model is wide; a map has two. The axes are principal
-components (Pearson, 1901), by power iteration: of the means of the classes, if the words have
-classes, so that the map shows what distinguishes animals from foods; else of all embeddings.
-The axes of the last snapshot of a film serve for all of them, so a word's way is its own.
+components (Pearson, 1901), found by power iteration: of the class means, if the words have classes,
+so that the map shows what distinguishes animals from foods; else of all embeddings.
+The axes of a film's last snapshot serve for all of them, so only the words move.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from llmhard.autograd import Matrix, Vector, no_grad
 from llmhard.grammar import NOUN_FORMS
 from llmhard.rules import read_entries
 
-# Nouns by what they name, as the map colours them: classes of grammar.NOUNS and grammar.OTHERS.
+# Nouns by what they name, for the colours of the map: classes of grammar.NOUNS and grammar.OTHERS.
 CLASSES = {
     "people": "Kid Job",
     "animals": "Dog Cat Bird Duck Fish Hopper Farm Wild Bug",
@@ -31,15 +31,15 @@ CLASSES = {
     "nature": "Nature",
     "places": "Yard Home Town Water Ground",
 }
-NEIGHBOURS = 5  # that are looked at to see whether classes have come together
-ITERATIONS = 1000  # at most: axes that are still turning then matter equally
-STILL = 1e-12  # how little an axis turns when it is found
+NEIGHBOURS = 5  # how many are looked at to see whether classes have come together
+ITERATIONS = 1000  # at most: axes that still turn after that matter equally
+STILL = 1e-12  # an axis that turns by less than this is found
 
 Point = Sequence[float]
 
 
 def classes_of(words: Iterable[str]) -> list[str | None]:
-    """Return the class of each word; None for what is no noun of the grammar's."""
+    """Return the class of each word; None for what is not one of the grammar's nouns."""
     known = _known()
     return [known.get(word) for word in words]
 
@@ -48,16 +48,16 @@ def _known() -> dict[str, str]:
     others = read_entries(grammar.OTHERS)
     return {
         word: name
-        for name, parts in reversed(CLASSES.items())  # what is in two classes is in the first
+        for name, parts in reversed(CLASSES.items())  # a word in two classes counts as in the first
         for part in parts.split()
         for word in (chain(*NOUN_FORMS[part]) if part in NOUN_FORMS else others[part])
     }
 
 
 def map_axes(points: Sequence[Point], classes: Sequence[str | None]) -> list[list[float]]:
-    """Return two axes for a map of the points, from the means of their classes if there are some.
+    """Return two axes for a map of the points, from the means of their classes if there are any.
 
-    A class counts as often as it has members. Of fewer than two different points, axes are zero.
+    A class counts as often as it has members. With fewer than two different points, axes are zero.
     """
     members: dict[str, list[Point]] = {}
     for point, name in zip(points, classes, strict=True):
@@ -87,7 +87,7 @@ def principal_axes(points: Sequence[Point], weights: Sequence[float]) -> list[li
 
 
 def _strongest(matrix: Matrix, others: Sequence[Vector]) -> Vector:
-    """The direction in which the rows are longest, at right angles to the others."""
+    """Return the direction in which the rows are longest, at right angles to the others."""
     rng = random.Random("axis")
     axis = _freed(Vector([rng.gauss() for _ in range(matrix.shape[1])]), others)
     for _ in range(ITERATIONS):
@@ -99,7 +99,7 @@ def _strongest(matrix: Matrix, others: Sequence[Vector]) -> Vector:
 
 
 def _freed(axis: Vector, others: Sequence[Vector]) -> Vector:
-    """The part of an axis at right angles to the others, of length 1, or zero if none is left."""
+    """Return the part of an axis at right angles to the others, of length 1, or zero if none."""
     for other in others:
         axis = axis - other * (axis @ other)
     length = sqrt((axis @ axis).data)
@@ -107,7 +107,7 @@ def _freed(axis: Vector, others: Sequence[Vector]) -> Vector:
 
 
 def placed(points: Sequence[Point], axes: Sequence[Point]) -> list[tuple[float, float]]:
-    """Return where the points are on the map of these axes."""
+    """Return where the points are on the map with these axes."""
     with no_grad():
         across, down = (Matrix(points) @ Vector(axis) for axis in axes)
     return list(zip(across.data, down.data, strict=True))

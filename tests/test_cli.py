@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from llmhard import checkpoint, cli, corpus, model_file
-from llmhard.crew import n_cores
 from llmhard.model import Config
+from llmhard.preparation import n_cores
 from llmhard.sampler import Sampling, generate
 from llmhard.training_record import best as best_point
 from llmhard.version import __version__

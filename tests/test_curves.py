@@ -92,7 +92,7 @@ def refuses(capsys, *arguments):
 def test_a_name_that_is_no_picture(sentences_file, tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     arguments = ["--data", str(sentences_file), "--steps", str(10**9), "--plot", name]
-    assert "ends in .png, .svg or .pdf" in refuses(capsys, *arguments)
+    assert "must end in .png, .svg or .pdf" in refuses(capsys, *arguments)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -283,7 +283,7 @@ def test_code_cuts_out_what_is_named(checkout):
     [
         ('code("library.py", "Counter.sub")', "library.py has no Counter.sub"),
         ('code("library.py", first="n")', "'n' is in"),
-        ('code("library.py", first="return", last="LIMIT")', "stands before"),
+        ('code("library.py", first="return", last="LIMIT")', "comes before"),
         ("1 +", "invalid syntax"),
         ('shell("false")', "ended with exit code 1, not 0"),
         ('shell("true", exit_code=2)', "ended with exit code 0, not 2"),

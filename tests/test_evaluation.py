@@ -513,7 +513,7 @@ def test_a_model_of_another_language(tiny):
     assert samples.new is not None
     notes = " ".join(own.notes)
     assert "No sentence was held out" in notes
-    assert "There is no grammar of what this model writes" in notes
+    assert "There is no grammar for what this model writes" in notes
 
     strange = judged(tiny, ["nobody knows"] * 50)
     assert strange.validation is None
@@ -540,7 +540,7 @@ def test_a_model_of_characters():
     assert "it writes characters" in " ".join(result.notes)
     other = judged(saved, ["quartz vex", "jumpy wizards"])
     assert other.fresh is None, "it knows all letters, but nobody says that it writes our sentences"
-    assert "There is no grammar of what this model writes" in " ".join(other.notes)
+    assert "There is no grammar for what this model writes" in " ".join(other.notes)
 
 
 def test_sentences_with_unknown_words_are_left_out(schooled):

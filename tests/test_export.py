@@ -91,8 +91,8 @@ def test_single_precision_becomes_float64(saved, tmp_path):
         ("config.json", '"n_layer": 2', '"n_layer": 1000000000', "too few tensors"),
         ("config.json", '"n_layer"', '"layers"', "n_layer"),
         ("config.json", '"model_type": "llmhard"', '"model_type": "gpt2"', "gpt2"),
-        ("config.json", '"tokenizer": "', '"tokenizer": "b', "no model that llmhard has exported"),
-        ("config.json", "{", "[", "no model that llmhard has exported"),
+        ("config.json", '"tokenizer": "', '"tokenizer": "b', "not a model that llmhard exported"),
+        ("config.json", "{", "[", "not a model that llmhard exported"),
         ("tokenizer.json", '"<|BOS|>": 0,', '"<|BOS|>": 9,', "the ids in tokenizer.json"),
         ("tokenizer.json", '"vocab"', '"words"', "vocab"),
     ],
@@ -134,7 +134,7 @@ def test_the_commands_there_and_back(tiny_file, tiny, tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["export", "full"], "full holds files already, and no exported model"),
+        (["export", "full"], "full holds files already, but no exported model"),
         (["export", "note.txt"], "note.txt is a file, not a folder"),
         (["export", "a/b"], "mkdir"),
         (["export", "out", "none.safetensors"], "none.safetensors"),

@@ -365,7 +365,7 @@ def test_a_film_replaces_a_film_and_nothing_else(train, capsys):
     place.write_bytes(b"a person's own")
     assert train("--film") == 2
     err = capsys.readouterr().err
-    assert "the film would replace model.safetensors.film, which is none" in err
+    assert "the film would replace model.safetensors.film, which is not one" in err
     assert place.read_bytes() == b"a person's own"
     assert train("--film", "--force") == 0
     assert train("--film", 3) == 0

@@ -306,7 +306,7 @@ def test_ctrl_c_clears_the_line_and_a_second_one_leaves(folder, person_at):
     assert f"> the cat\n{answer(folder, 'the cat')}> " in person.prompt()
     person.type("\x03")  # on an empty line, the first
     shown = person.prompt()
-    assert "Ctrl-C once more leaves" in shown
+    assert "Press Ctrl-C again to leave" in shown
     person.type("\x03")
     code, rest = person.end()
     assert code == 130

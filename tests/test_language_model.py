@@ -313,8 +313,9 @@ def test_nothing_but_a_model_is_replaced(folder, model, tiny_file):
     with pytest.raises(
         FileExistsError,
         match=re.escape(
-            "t.txt is there already, and it is no model; to learn from it: llmhard.train('t.txt'); "
-            "to save the model, choose another path, or replace it with force=True"
+            "t.txt is there already, and it is not a model; to learn from it: "
+            "llmhard.train('t.txt'); to save the model, choose another path, or replace it with "
+            "force=True"
         ),
     ):
         model.save("t.txt")
@@ -372,7 +373,7 @@ def test_a_text_a_checkpoint_and_words_in_place_of_a_model(folder, monkeypatch):
     with pytest.raises(
         ValueError,
         match=re.escape(
-            f"it is a checkpoint; to go on with the training: "
+            f"it is a checkpoint; to go on with the training run: "
             f"python -m llmhard train --resume {name}"
         ),
     ):

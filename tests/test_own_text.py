@@ -341,8 +341,14 @@ def test_an_older_windows_text_is_told_how_to_convert_it(folder):
     [
         *((mark, "there are no sentences in it") for mark in MARKED.values()),
         (codecs.BOM_UTF8 + codecs.BOM_UTF8, "there are no sentences in it"),
-        (codecs.BOM_UTF8 + b"caf\xe9", "it begins as UTF-8 and does not go on so: byte 6 is"),
-        (codecs.BOM_UTF16_LE + b"a\0b", "UTF-16 and does not go on so: byte 4 is 0x62, truncated"),
+        (
+            codecs.BOM_UTF8 + b"caf\xe9",
+            "it begins as UTF-8 but does not continue that way: byte 6 is",
+        ),
+        (
+            codecs.BOM_UTF16_LE + b"a\0b",
+            "UTF-16 but does not continue that way: byte 4 is 0x62, truncated",
+        ),
         (codecs.BOM_UTF16_LE + b"a", "truncated"),
         (codecs.BOM_UTF16_BE + b"\xd8\0\0a", "illegal"),
         (codecs.BOM_UTF16_LE + b"\0\xdca\0", "illegal"),

@@ -1,4 +1,4 @@
-"""The command line: `python -m llmhard COMMAND`, one module a command."""
+"""The command line: `python -m llmhard COMMAND`, one module per command."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from llmhard.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code.
+    """Run a command and return its exit code.
 
-    0, 1 if a check fails, 2 for bad input, 130, 143 or 129 for Ctrl-C, SIGTERM or SIGHUP, 141 if
-    nobody reads the output any more.
+    The code is 0 on success, 1 if a check fails, 2 for bad input, 130, 143 or 129 after Ctrl-C,
+    SIGTERM or SIGHUP, and 141 if nobody reads the output any more.
     """
     with signals.raised(), typed_in(InShell()):
         try:
             code = _run(arguments)
-            if sys.stdout:  # None if it was closed before the start
+            if sys.stdout:  # None if it was closed when the program started
                 sys.stdout.flush()
         except UsageError as error:
             return _end(2, str(error))
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # whoever reads our output has seen enough
             mute(sys.stdout)
             return _end(141)
-        except OSError as error:  # the disk that stdout is redirected to is full, for one
+        except OSError as error:  # such as a full disk that stdout is redirected to
             mute(sys.stdout)
             return _end(2, f"cannot write the output: {error.strerror}")
         return code
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show, it shows as \u...
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal cannot show appears as \u...
             stream.reconfigure(errors="backslashreplace")
     options = _parser(program()).parse_args(arguments)
     code: int = options.run(options) or 0
@@ -71,13 +71,13 @@ def _end(code: int, message: str = "") -> int:
 
 
 class _Commands(Parser):
-    """The parser that finds out which command it is."""
+    """The parser that finds out which command was given."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         known, unknown = super().parse_known_args(args, namespace)
-        if not hasattr(known, "run"):  # only now, so that a mistyped option is told first
+        if not hasattr(known, "run"):  # only now, so that a mistyped option is reported first
             self.error("say which COMMAND, such as train or sample")
         return known, unknown
 

@@ -17,7 +17,7 @@ def add_parser(commands: Any, program: str) -> None:
         help="check what you have written in the workbook",
         description=(
             "Check what you have written for a lab of the workbook, and say what to look at. "
-            "The exit code is 0 if all checks pass, 1 if something is wrong or to do."
+            "The exit code is 0 if all checks pass, and 1 if something is wrong or missing."
         ),
         epilog=(
             f"examples:\n"
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _number(lab: str) -> str:
-    """The number of a lab as it is written in LABS. Raises UsageError if there is none."""
+    """Return a lab's number as LABS has it. Raises UsageError if there is no such lab."""
     from llmhard.workbook import LABS
 
     number = lab.lstrip("0").zfill(2)

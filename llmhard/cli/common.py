@@ -26,11 +26,11 @@ PREFIX = "llmhard:"  # of what goes to stderr
 
 
 class UsageError(Exception):
-    """What the user gave cannot be used; the message is one line that says what to do instead."""
+    """Unusable input from the user; the message is one line that says what to do instead."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors as one line, help that fits the terminal."""
+    """A parser whose errors are one line and whose help fits the terminal."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=HelpFormatter, **options)
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         args: Sequence[str] | None = None,
         namespace: argparse.Namespace | None = None,
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse the arguments; one that nobody knows is an error, of this command."""
+        """Parse the arguments; an unknown one is an error of this command."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(self._unexpected(unknown[0]))
@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
         return f"there is no option {name}" + (f"; did you mean {meant}?" if meant else "")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse what is none of the choices, and say which one is like it."""
+        """Refuse a value that is not among the choices, and suggest the one most like it."""
         if action.choices is None or value in action.choices:
             return
         is_command = isinstance(action, argparse._SubParsersAction)
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, message)
 
 
-# What argparse says of an argument, and how a person would.
+# What argparse says about an argument, and what a person would say.
 _PLAINLY = (
     (r"^argument (\S+): (?=(?:an?|the) )", r"\1 must be "),
     (r"^argument (\S+): expected one argument$", r"\1 needs a value"),
@@ -78,7 +78,7 @@ _PLAINLY = (
 
 
 def plainly(message: str) -> str:
-    """Return a message of argparse's as a sentence.
+    """Return one of argparse's messages as a sentence.
 
     >>> plainly("argument --steps: a whole number of at least 1, not 'x'")
     "--steps must be a whole number of at least 1, not 'x'"
@@ -89,18 +89,18 @@ def plainly(message: str) -> str:
 
 
 def program() -> str:
-    """Return how the program was called, to be called again."""
+    """Return the words with which the program was called, for calling it again."""
     as_module = Path(sys.argv[0]).parts[-2:] == ("llmhard", "__main__.py")
     return "python -m llmhard" if as_module else "llmhard"
 
 
 def command_line(*words: object) -> str:
-    """Return a command of llmhard's, ready to be pasted."""
+    """Return an llmhard command, ready to be pasted."""
     return f"{program()} {shlex.join(map(str, words))}"
 
 
 def advised(*words: object) -> str:
-    """Return the command line as a part of a message: `complain` does not break it into lines."""
+    """Return the command line for use in a message: `complain` does not break it into lines."""
     return whole(command_line(*words))
 
 
@@ -110,7 +110,7 @@ def complain(message: str) -> None:
 
 
 def notify(message: str) -> None:
-    """Write the same of something that one should know and that is no error."""
+    """Write a notice, which is not an error, to stderr in the same way."""
     _say(message, PREFIX)
 
 
@@ -122,14 +122,14 @@ def _say(message: str, prefix: str) -> None:
 
 
 def aside(message: str) -> None:
-    """What is for a person to see and not part of the output: lines on stderr."""
+    """Write lines to stderr that a person should see and that are not part of the output."""
     if sys.stderr:  # None if it was closed; print would take stdout instead
         with suppress(OSError, ValueError):  # a full disk, a terminal that is gone
             print(message, file=sys.stderr)
 
 
 class InShell(InPython):
-    """How things are typed on the command line; `complain` does not break them into lines."""
+    """How settings are typed on the command line; `complain` does not break them into lines."""
 
     def setting(self, name: str, value: object = None) -> str:
         option = "--" + name.replace("_", "-")
@@ -175,11 +175,11 @@ def explained(what: str) -> Iterator[None]:
 
 
 class Plain(str):
-    """What was given as a plain argument and not with an option."""
+    """A value that was given as a plain argument, not with an option."""
 
 
 class PlainOrOption(argparse.Action):
-    """An argument that is given plainly or with an option, and never both."""
+    """An argument that can be given plainly or with an option, but not both."""
 
     def __call__(
         self,
@@ -188,7 +188,7 @@ class PlainOrOption(argparse.Action):
         value: Any,
         option: str | None = None,
     ) -> None:
-        if value is self.default:  # a plain argument that is not there
+        if value is self.default:  # the plain argument was not given
             return
         before = getattr(namespace, self.dest)
         if before is not self.default and (option is None or isinstance(before, Plain)):
@@ -216,7 +216,7 @@ def add_model_option(command: argparse.ArgumentParser) -> None:
 
 
 def read_model(path: str) -> SavedModel:
-    """The model in a file. Raises UsageError that says what to do if it is none."""
+    """Return the model in a file. Raises UsageError, which says what to do, if there is none."""
     with refused():
         return language_model.load(path).saved
 
@@ -229,7 +229,7 @@ _SETTINGS = re.compile(
 
 
 def in_options(message: str) -> str:
-    """Return what a Config, a Recipe or a Sampling says, with the options in place of the fields.
+    """Return a message from Config, Recipe or Sampling with options in place of the field names.
 
     >>> in_options("n_head must divide n_embd")
     '--n-head must divide --n-embd'
@@ -238,7 +238,7 @@ def in_options(message: str) -> str:
 
 
 def what_is_kept(record: TrainingRecord) -> str:
-    """Which parameters a training has saved, for people."""
+    """Return, for people, which parameters a training run has saved."""
     step = f"step {record.kept_step:,} of {record.steps:,}"
     averaged = ", averaged" if record.recipe.averages(record.kept_step) else ""
     return (
@@ -249,7 +249,7 @@ def what_is_kept(record: TrainingRecord) -> str:
 
 
 def folder_name(text: str) -> str:
-    if not text:  # a variable of the shell's that is not set
+    if not text:  # a shell variable that is not set
         raise argparse.ArgumentTypeError("the name of a folder, not an empty one")
     return text
 
@@ -291,7 +291,7 @@ def share(text: str) -> float:
 
 
 def _number(text: str) -> float:
-    """The number, or NaN, with which every comparison fails, if it is none or not finite."""
+    """Return the number, or NaN, which fails every comparison, if the text is no finite number."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The command `completion`: a script with which a shell completes the other commands with Tab."""
+"""The command `completion`: a script that lets a shell complete the other commands with Tab."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def add_parser(commands: Any, parser_of: Callable[[str], argparse.ArgumentParser]) -> None:
-    """Add the command; `parser_of` makes the parser of a whole program of that name."""
+    """Add the command; `parser_of` makes the parser of the whole program under a given name."""
     command = commands.add_parser(
         "completion",
         help="let Tab complete commands and options in the shell",
         description=(
-            f"Print a script for a shell, with which Tab completes the commands, options and "
-            f"files of {NAME}. The program has to be called so: python -m {NAME} has no "
-            f"completion of its own. For a shell, one of the examples is enough."
+            f"Print a shell script that makes Tab complete the commands, options and "
+            f"files of {NAME}. The program has to be called by that name: python -m {NAME} has no "
+            f"completion of its own. One of the examples for your shell is enough."
         ),
         epilog=(
             f"examples:\n"
@@ -47,21 +47,21 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Yield the parsers of the commands, each with what the list of commands says of it."""
+    """Yield the parsers of the commands, each described as in the list of commands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for listed in action._choices_actions:
                 command = action.choices[listed.dest]
-                command.description = listed.help  # a line, where shells have room for no more
+                command.description = listed.help  # one line: shells have no room for more
                 yield command
 
 
 def _completer(action: argparse.Action) -> dict[str, Any] | None:
-    """Return what completes an argument, in shtab's form, or None if that is not a file."""
+    """Return what completes an argument, in shtab's form, or None if it is not a file."""
     import shtab
 
     if pattern := {"model": "*.safetensors", "resume": "*.checkpoint"}.get(action.dest):
-        # In zsh shtab puts it into parentheses, which make glob qualifiers of a single pattern.
+        # For zsh, shtab adds parentheses, which would turn a single pattern into glob qualifiers.
         return {**shtab.glob(pattern), "zsh": f"_files -g '{pattern}'"}
     if action.metavar == "LAB":
         return _labs_and_folders()

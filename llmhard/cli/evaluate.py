@@ -46,10 +46,10 @@ def add_parser(commands: Any, program: str) -> None:
         "evaluate",
         help="judge a model against the grammar that wrote the sentences",
         description=(
-            "Judge a model by the sentences that it did not learn from and by what it writes.\n"
-            "If these are sentences of the grammar, which knows how likely each of them is,\n"
-            "the model is compared with it: by its loss, by its mistakes and its variety, by\n"
-            "what it expects as the next word, by minimal pairs."
+            "Judge a model by sentences that it did not learn from and by what it writes. If\n"
+            "these are sentences of the grammar, which knows how likely each of them is, the\n"
+            "model is compared with the grammar: its loss, its mistakes and variety, the next\n"
+            "words that it expects, and minimal pairs."
         ),
         epilog=(
             f"examples:\n"
@@ -63,8 +63,8 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--data",
         metavar="FILE",
-        help="sentences, one a line, those of the training or others; - is standard input "
-        "(default: those of the training, if bundled or in the current folder)",
+        help="sentences, one per line, from training or elsewhere; - is standard input "
+        "(default: the training sentences, if bundled or in the current folder)",
     )
     for name, default, meaning in (
         ("fresh", 5000, "sentences to draw from the grammar"),
@@ -88,7 +88,7 @@ def add_parser(commands: Any, program: str) -> None:
         metavar="N",
         type=int,
         default=DEFAULT_SEED,
-        help="another number draws other sentences and pairs (default: %(default)s)",
+        help="a different number draws different sentences and pairs (default: %(default)s)",
     )
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _text_of(saved: SavedModel, model: str) -> Text:
-    """The first text that the model was trained on and that is found; a model keeps only its name.
+    """Return the first of the model's training texts that can be found; a model keeps only names.
 
     Raises UsageError if there is none.
     """
@@ -143,8 +143,8 @@ def _text_of(saved: SavedModel, model: str) -> Text:
     found = next(filter(Path.is_file, corpus.places(name)), None)
     if found:
         raise UsageError(
-            f"the model was trained on another {name} than the one found, {whole(str(found))}; "
-            f"say where that is, or name any other text: {_command(model, 'FILE')}"
+            f"the model was trained on a different {name} from the one found, {whole(str(found))}; "
+            f"say where the right one is, or name any other text: {_command(model, 'FILE')}"
         )
     raise UsageError(
         f"the model was trained on {whole(name)}, which is not in this folder; say where it is: "
@@ -153,7 +153,7 @@ def _text_of(saved: SavedModel, model: str) -> Text:
 
 
 def _command(model: str, data: str) -> str:
-    """The command that judges this model by that text."""
+    """Return the command that judges this model by a text."""
     return advised("evaluate", *([] if model == DEFAULT_MODEL else [model]), "--data", data)
 
 
@@ -164,7 +164,7 @@ NEXT_WORDS = (
     "the grammar's), and how open the grammar leaves it (entropy), in nats:"
 )
 PAIRS = "How often it finds the good one of two sentences likelier:"
-EXAMPLE = "a bad one"  # the heading of the only column of words, but for the first
+EXAMPLE = "a bad one"  # the heading of the only column of words besides the first
 ROOM_FOR_EXAMPLES = 64  # columns
 
 Groups = dict[str, tuple[str, str]]  # the heading of a figure -> the figure and its standard error
@@ -201,11 +201,11 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
 
 def _print_text(screen: Console, text: str, first: str = "", rest: str = "") -> None:
     for line in wrap(text, screen.width, first, rest):
-        screen.print(line, soft_wrap=True)  # a name that is wider than a line stays in one piece
+        screen.print(line, soft_wrap=True)  # a name wider than a line stays in one piece
 
 
 def _print_grouped(screen: Console, title: str, rows: dict[str, Groups]) -> None:
-    """A table with two columns for each group; a table for each where these are too wide."""
+    """Print a table with two columns per group, or a table per group if that is too wide."""
     known = {name: groups for name, groups in rows.items() if any(map(any, groups.values()))}
     headings = list(dict.fromkeys(chain.from_iterable(known.values())))
     wide = len(headings) < 2 or screen.width >= ROOM_FOR_EXAMPLES
@@ -238,7 +238,7 @@ def _print_table(
 
 
 def _in_short(evaluation: Evaluation) -> Iterator[str]:
-    """What a newcomer should know, in sentences."""
+    """Yield what a newcomer should know, in sentences."""
     for samples in evaluation.samples:
         at = f"At temperature {samples.temperature:g}"
         if samples.accepted:
@@ -317,7 +317,7 @@ def _samples(evaluation: Evaluation) -> dict[str, Groups]:
 def _print_mistakes(
     screen: Console, count: int, temperature: float, mistakes: Sequence[Mistake]
 ) -> None:
-    """Each reason with an example, which has the word at which it leaves the language in brackets,
+    """Print each reason with an example, the word at which it leaves the language in brackets,
     and the likeliest words there."""
     if not mistakes:
         return
@@ -367,7 +367,7 @@ def _perplexity(number: float, digits: int) -> str:
 
 
 def _nats(estimate: Estimate | None, digits: int = 4) -> tuple[str, str]:
-    """A number of nats and its standard error; empty if there is none."""
+    """Return a number of nats and its standard error; empty if there is none."""
     if estimate is None:
         return "", ""
     error = estimate.standard_error
@@ -375,7 +375,7 @@ def _nats(estimate: Estimate | None, digits: int = 4) -> tuple[str, str]:
 
 
 def _percent(estimate: Estimate | None, digits: int = 1) -> tuple[str, str]:
-    """A share and its standard error, both in per cent; empty if there is none."""
+    """Return a share and its standard error, both in per cent; empty if there is none."""
     if estimate is None:
         return "", ""
     error = estimate.standard_error

@@ -1,4 +1,4 @@
-"""The command `explore`: write the page in which one sees every number of a model."""
+"""The command `explore`: write a page that shows every number of a model."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--film",
         metavar="FILE",
-        help="the training as train --film kept it (default: MODEL.film, if it is there)",
+        help="the film that train --film kept of the run (default: MODEL.film, if it is there)",
     )
     command.add_argument("--open", action="store_true", help="show the page in the browser")
     command.add_argument(
-        "--force", action="store_true", help="replace what is there, even if it is no such page"
+        "--force", action="store_true", help="replace what is there, even if it is not such a page"
     )
 
 
@@ -88,14 +88,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _film(path: Path, saved: SavedModel, wanted: bool) -> Film | None:
-    """The film of a model: a page can do without it, unless somebody has asked for it."""
+    """Return a model's film: a page can do without one, unless somebody has asked for it."""
     if wanted:
         return read_film(path, saved)
     return film_beside(path, saved, lambda why: notify(f"{why}; the page goes without it"))
 
 
 def _write(out: Path, saved: SavedModel, title: str, film: Film | None) -> None:
-    from llmhard import explorer  # only here: it takes the grammar
+    from llmhard import explorer  # only here: it loads the grammar
 
     doing = "measuring the film" if film else "writing the page"
     with explained(f"cannot write {whole(str(out))}"), status(doing):
@@ -111,7 +111,7 @@ def _open(page: Path) -> None:
 
 
 def _model_of(options: argparse.Namespace) -> str:
-    """The file of the model to show. Raises UsageError if a workbook has none."""
+    """Return the file of the model to show. Raises UsageError if a workbook has none."""
     if options.workbook is None:
         return str(options.model)
     if options.model is not DEFAULT_MODEL:

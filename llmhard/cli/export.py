@@ -39,7 +39,7 @@ def add_parser(commands: Any, program: str) -> None:
     )
     command.set_defaults(run=run)
     command.add_argument(
-        "folder", metavar="DIR", type=folder_name, help="where; it is made if it is not there"
+        "folder", metavar="DIR", type=folder_name, help="where; the folder is made if needed"
     )
     add_plain_or_option(
         command, "model", DEFAULT_MODEL, "a model that train saved (default: %(default)s)"
@@ -80,8 +80,8 @@ def add_import_parser(commands: Any, program: str) -> None:
         "import",
         help="bring back a model that was trained elsewhere",
         description=(
-            "Make a model file of a folder that `export` has written and transformers, perhaps, "
-            "after it: the weights are then those that were trained there."
+            "Make a model file from a folder that `export` wrote and, perhaps, transformers "
+            "then changed: the weights are those that were trained there."
         ),
         epilog=f"examples:\n  {program} import {EXAMPLE} --out back.safetensors",
     )
@@ -94,7 +94,7 @@ def add_import_parser(commands: Any, program: str) -> None:
         help="where the model goes (default: %(default)s)",
     )
     command.add_argument(
-        "--force", action="store_true", help="replace what is there, even if it is no model"
+        "--force", action="store_true", help="replace what is there, even if it is not a model"
     )
 
 

@@ -16,7 +16,7 @@ PART = re.compile(rf"--?[\w-]+ (?![-|]){WORD}|{WORD}")  # a word, or an option a
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Fill the text; break an example, a line that is indented, with a backslash."""
+    """Fill the text, and break examples, which are indented lines, with a backslash."""
 
     def __init__(self, prog: str, **options: Any) -> None:
         width = measure()

@@ -17,9 +17,9 @@ LARGEST = 256 * 1024  # bytes that are read, the latest
 
 
 class SavedHistory(History):
-    """A history in a text file, a line each, oldest first.
+    """A history in a text file, one entry per line, oldest first.
 
-    Where it cannot be read or written it lasts as long as the session, and nobody is troubled.
+    If the file cannot be read or written, the history silently lasts for the session only.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -27,8 +27,8 @@ class SavedHistory(History):
         self._path = path
 
     def load_history_strings(self) -> Iterable[str]:
-        """Return the lines of the file, latest first; a file that has grown is cut."""
-        with suppress(OSError, RuntimeError):  # RuntimeError: links that lead in a circle
+        """Return the lines of the file, latest first; a file that has grown too long is cut."""
+        with suppress(OSError, RuntimeError):  # RuntimeError: links that form a loop
             if self._path and self._path.is_file():
                 lines, whole = _latest_lines(self._path)
                 if not whole:
@@ -60,17 +60,17 @@ def _below(variable: str, *folders: str) -> Path | None:
 
 
 def _latest_lines(path: Path) -> tuple[list[str], bool]:
-    """Return the latest lines and whether these are all that the file has."""
+    """Return the latest lines and whether the file has no others."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - LARGEST))
         text = file.read(LARGEST).decode(errors="replace")
-    lines = text.splitlines()[size > LARGEST :]  # the first of a part is a part of a line
+    lines = text.splitlines()[size > LARGEST :]  # the first line of an excerpt may be cut off
     return lines[-LINES:], size <= LARGEST and len(lines) <= LINES
 
 
 def _rewrite(path: Path, lines: list[str]) -> None:
-    """Replace the file by one with these lines; another session finds the old or the new one."""
+    """Replace the file with these lines; another session finds either the old or the new file."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # with 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -31,7 +31,7 @@ def add_parser(commands: Any, program: str) -> None:
     )
     command.set_defaults(run=run)
     add_model_option(command)
-    command.add_argument("--json", action="store_true", help="for programs: one object of JSON")
+    command.add_argument("--json", action="store_true", help="print one JSON object, for programs")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -64,7 +64,7 @@ def _facts(saved: SavedModel) -> dict[str, Any]:
 
 
 def _text(saved: SavedModel, title: str) -> str:
-    """The same for people."""
+    """Return the report for people."""
     config, width = saved.model.config, measure()
     sizes = [(name, f"{size:,}") for name, size in asdict(config).items()]
     shapes = config.shapes().items()
@@ -84,7 +84,7 @@ def _text(saved: SavedModel, title: str) -> str:
 
 
 def _pairs(pairs: Sequence[tuple[str, str]], width: int) -> list[str]:
-    """A name and its value a line, the longer values on several."""
+    """Return one line for each name and its value; longer values take several."""
     left = max(len(name) for name, _ in pairs) + 4
     return [
         line
@@ -94,7 +94,7 @@ def _pairs(pairs: Sequence[tuple[str, str]], width: int) -> list[str]:
 
 
 def _table(rows: Sequence[tuple[str, str, str]], width: int) -> list[str]:
-    """A name and two numbers a line; the numbers below the name where it is too wide."""
+    """Return one line for each name and its two numbers, or two lines where one is too narrow."""
     name, shape, count = (max(map(len, column)) for column in zip(*rows, strict=True))
     if 6 + name + shape + count <= width:
         return [f"  {n:{name}}  {s:>{shape}}  {c:>{count}}" for n, s, c in rows]

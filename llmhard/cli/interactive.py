@@ -25,7 +25,7 @@ from llmhard.signals import Interrupted
 from llmhard.terminal import columns, is_live, is_terminal, wrap
 
 PROMPT = "> "
-# What people type elsewhere to leave and to get help: exit(), :q!, \\q, .help
+# What people type elsewhere to leave or get help: exit(), :q!, \\q, .help
 HABITS = {"exit", "quit", "q", "wq", "x", "bye", "goodbye", "logout", "help", "h", "man", "?"}
 AROUND_HABITS = " :;.()!\\"
 
@@ -33,12 +33,12 @@ AROUND_HABITS = " :;.()!\\"
 def run(writer: Writer, number: int) -> None:
     """Write `number` sentences for each line of standard input, until /quit or its end.
 
-    A line that cannot be used gets a message, and the next line its turn. At a terminal Ctrl-C
-    ends the sentences or clears the line, and only the second one in a row ends the program.
+    A line that cannot be used gets a message, and the next line is read. At a terminal Ctrl-C
+    stops the sentences or clears the line; only the second in a row ends the program.
     """
     talk = Talk(writer, number)
     lines = _lines(talk)
-    pressed = False  # Ctrl-C, and nothing since
+    pressed = False  # whether the last thing pressed was Ctrl-C
     while True:
         try:
             text = lines.ask()
@@ -49,7 +49,7 @@ def run(writer: Writer, number: int) -> None:
                 raise
             pressed = True
             if not lines.unfinished:
-                _say("Ctrl-C once more leaves; so do Ctrl-D and /quit.")
+                _say("Press Ctrl-C again to leave; Ctrl-D and /quit leave, too.")
             continue
         pressed = False
         try:
@@ -62,7 +62,7 @@ def run(writer: Writer, number: int) -> None:
 
 
 def _is_ctrl_c(interrupt: KeyboardInterrupt) -> bool:
-    """Return whether it came from a person at a terminal, and not from a signal to end."""
+    """Return whether a person at a terminal caused it, rather than a signal to end."""
     number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
     return number == signal.SIGINT and is_terminal(sys.stdin)
 
@@ -78,7 +78,7 @@ class CommandParser(Parser):
 
 
 class Talk:
-    """Answers a line: with sentences, or by doing what a command says."""
+    """Answers lines: with sentences, or by doing what a command says."""
 
     def __init__(self, writer: Writer, number: int) -> None:
         self.writer = writer
@@ -136,15 +136,15 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         prog="",
         usage=argparse.SUPPRESS,
-        description="Begin a sentence and press Enter, and the model goes on with it. After Enter\n"
-        "alone it begins, too.",
+        description="Begin a sentence and press Enter, and the model finishes it. Press Enter\n"
+        "alone, and the model writes a whole sentence.",
         prefix_chars="/",
         add_help=False,
     )
     commands = parser.add_argument_group("commands")
     add_choice_options(commands, "/")
     commands.add_argument(
-        "/number", metavar="N", type=at_least_one, help="how many sentences a line"
+        "/number", metavar="N", type=at_least_one, help="how many sentences per line"
     )
     commands.add_argument(
         "/show-probs",
@@ -160,7 +160,7 @@ def _parser() -> CommandParser:
 
 
 def _say(message: str) -> None:
-    """Write a line for a person, on a terminal in lines that fit it."""
+    """Write a message for a person, broken into lines that fit the terminal if there is one."""
     fits = is_terminal(sys.stderr)
     aside("\n".join(wrap(message, columns(sys.stderr))) if fits else message)
 
@@ -180,7 +180,7 @@ class Lines(Protocol):
 
 
 class PlainLines:
-    """The lines of standard input; on a terminal each after a prompt, which is no output."""
+    """The lines of standard input; on a terminal, each follows a prompt on stderr."""
 
     unfinished = ""
 
@@ -212,10 +212,10 @@ class PlainLines:
 
 
 def _lines(talk: Talk) -> Lines:
-    """Return the lines of standard input, from a person with all that makes typing pleasant."""
+    """Return the lines of standard input; a person at a terminal can edit them while typing."""
     if sys.stdin is None:
         raise UsageError("--interactive reads from standard input, but that is closed")
-    if isinstance(sys.stdin, io.TextIOWrapper):  # what is not UTF-8 will be an unknown word
+    if isinstance(sys.stdin, io.TextIOWrapper):  # what is not UTF-8 becomes an unknown word
         sys.stdin.reconfigure(errors="backslashreplace")
     if not is_terminal(sys.stdin):
         talk.writer.show_legend()

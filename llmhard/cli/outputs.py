@@ -1,4 +1,4 @@
-"""What a training run writes: where, whether that is possible, and what if it no longer is."""
+"""What a training run writes: where, whether it can, and what happens if it no longer can."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from llmhard.film import Camera, film_path
 from llmhard.trainer import Trainer
 
 PICTURE_SIZE = 200_000  # bytes, more than the curves take in any format
-DESCRIPTION_SIZE = 200_000  # of what a model file holds beside the parameters
+DESCRIPTION_SIZE = 200_000  # of what a model file holds besides the parameters
 COPIES = 5  # of the parameters in a checkpoint: model, Adam's m and v, average, best
 
 
@@ -36,9 +36,9 @@ COPIES = 5  # of the parameters in a checkpoint: model, Adam's m and v, average,
 class Outputs:
     """Where the model goes, its checkpoint, a film of the run and a picture of the curves.
 
-    The last two are there if they are wanted: `filmed`, `plot`. `every` is the number of steps
-    between checkpoints, `resumed` the checkpoint that the run goes on from. Without `force` nothing
-    is replaced but models, films and pictures of our own.
+    The last two are optional: `filmed`, `plot`. `every` is the number of steps between
+    checkpoints, `resumed` the checkpoint from which the run continues. Without `force`, only
+    models, films and pictures of our own are replaced.
     """
 
     out: Path
@@ -58,7 +58,7 @@ class Outputs:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the run goes on from its own checkpoint, and not from one elsewhere."""
+        """Whether the run continues from its own checkpoint rather than from one elsewhere."""
         return self.resumed is not None and self.resumed.resolve() == self.checkpoint.resolve()
 
     def check(self, reads: Mapping[str, str]) -> None:
@@ -96,8 +96,8 @@ class Outputs:
 class Target:
     """A file that a run writes, perhaps several times, and never over somebody else's.
 
-    What was there in the beginning may be replaced. If something else has come since, or the place
-    is gone, the run writes elsewhere and says so; `path` is where it has written.
+    What was there when the run began may be replaced. If the file has changed since, or its folder
+    is gone, the run writes elsewhere and says so; `path` is where it last wrote.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,11 +106,11 @@ class Target:
         self._is_ours = False
 
     def adopt(self) -> None:
-        """Take what is there for our own: this run wrote it before it was interrupted."""
+        """Treat what is there as our own: this run wrote it before it was interrupted."""
         self._is_ours = True
 
     def write(self, write: Callable[[Path], None]) -> None:
-        """Let `write` write the file. Raises OSError if there is no place for it anywhere."""
+        """Let `write` write the file. Raises OSError if it cannot be written anywhere."""
         if os.path.lexists(self.path) and files.stamp(self.path) != self._stamp:
             other = files.free_name(self.path)
             complain(f"{self.path} has changed since the run began; writing {other} instead")
@@ -128,9 +128,9 @@ class Target:
                 self.path.unlink(missing_ok=True)
 
     def _elsewhere(self, write: Callable[[Path], None], error: OSError) -> Path:
-        """Let it be written in the first folder that can be. Raises the error if none can."""
+        """Write the file in the first folder that works. Raises `error` if none does."""
         for folder in (Path.cwd, Path.home, lambda: Path(tempfile.gettempdir())):
-            with suppress(OSError, RuntimeError):  # RuntimeError: nobody's home
+            with suppress(OSError, RuntimeError):  # RuntimeError: there is no home folder
                 other = files.free_name(folder() / self.path.name)
                 write(other)
                 complain(f"cannot write {self.path}: {error.strerror}; writing {other} instead")

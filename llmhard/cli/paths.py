@@ -1,4 +1,4 @@
-"""Which files a training run reads and writes: that none is another one, or somebody else's."""
+"""Which files a training run reads and writes: none may be another one, or somebody else's."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ STANDARD_INPUT = "-"
 
 
 def checkpoint_path(out: Path) -> Path:
-    """Return where a run that saves its model in `out` keeps its checkpoint: a name of its own."""
+    """Return where a run that saves its model in `out` keeps its checkpoint: beside the model."""
     return Path(f"{out}.checkpoint")
 
 
 def check_collisions(reads: Mapping[str, str], writes: Mapping[str, Path | None]) -> None:
     """Raise UsageError if a file to be written is also read, or written under another name.
 
-    The keys say what a file is. Files are the same by identity: under other names, through links,
-    as the file that a standard stream leads to.
+    The keys say what a file is. Files are compared by identity, so that other names, links and
+    standard streams that lead to the same file are recognised.
     """
     read, written = {}, {}
     for what, path in reads.items():
-        with suppress(OSError, RuntimeError):  # who reads it will explain that
+        with suppress(OSError, RuntimeError):  # whoever reads it will explain that
             read[what] = identity(path)
     for what, place in writes.items():
         if place is not None:
@@ -57,7 +57,7 @@ def check_collisions(reads: Mapping[str, str], writes: Mapping[str, Path | None]
 
 
 def identity(path: str | os.PathLike[str]) -> set[object]:
-    """Return what two names of the same file have in common; "-" is standard input.
+    """Return what all names of the same file have in common; "-" is standard input.
 
     Raises OSError or RuntimeError if links lead nowhere or a folder may not be entered.
     """
@@ -74,10 +74,10 @@ def identity(path: str | os.PathLike[str]) -> set[object]:
 
 
 def _stream_identity(stream: object) -> set[object]:
-    """The same for a standard stream; nothing in common with anything if it leads to no file."""
+    """Return the identity of a standard stream's file, or an empty set if it leads to no file."""
     try:
         status = os.fstat(stream.fileno())  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):  # closed, or replaced by something without
+    except (AttributeError, OSError, ValueError):  # closed, or replaced by an object without one
         return set()
     return {(status.st_dev, status.st_ino)} if stat.S_ISREG(status.st_mode) else set()
 
@@ -106,7 +106,7 @@ def check_checkpoint_place(path: Path, resumed: bool, force: bool) -> None:
             f"to begin anew, choose another --out, {or_force()}"
         )
     raise UsageError(
-        f"the checkpoint would replace {path}, which is none; choose another --out, {or_force()}"
+        f"the checkpoint would replace {path}, which is not one; choose another --out, {or_force()}"
     )
 
 

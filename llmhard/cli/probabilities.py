@@ -15,7 +15,7 @@ END = "(end)"  # how BOS is shown
 DOTS = "..."
 NUMBER = 6  # columns of a probability
 LONGEST_WORD = 20  # columns of a word at most; what is longer ends with dots
-SHORTEST_BAR, LONGEST_BAR = 5, 100  # columns of the probability 1
+SHORTEST_BAR, LONGEST_BAR = 5, 100  # columns for a probability of 1
 
 
 class Line(NamedTuple):
@@ -26,10 +26,11 @@ class Line(NamedTuple):
 
 
 class Table:
-    """Lays out the `count` likeliest tokens of each step in so many columns.
+    """Lays out the `count` likeliest tokens of each step in a given number of columns.
 
-    A row has the mark `>` if it is chosen, the rank, the model's own probability, the one that it
-    is drawn with if temperature, top-k or top-p change it, the word and a bar of both.
+    A row has the mark `>` if its token was chosen, the rank, the model's own probability, the
+    probability of drawing it if temperature, top-k or top-p change that, the word, and a bar of
+    both.
     """
 
     def __init__(self, tokenizer: Tokenizer, sampling: Sampling, count: int, columns: int) -> None:
@@ -46,7 +47,7 @@ class Table:
         self._bar = max(0, min(LONGEST_BAR, self._columns - left - self._word - 2))
 
     def legend(self) -> list[Line]:
-        """Return what the numbers are, and the heading of their columns."""
+        """Return an explanation of the numbers, and the heading of their columns."""
         meaning = "(model: its own probability, with which the word is drawn; > is chosen)"
         if self._changes:
             meaning = (
@@ -61,8 +62,8 @@ class Table:
     ) -> list[Line]:
         """Return the sentence so far and a row for each of the likeliest tokens.
 
-        `model` are the model's own probabilities, `drawn` those that `chosen` was drawn with. The
-        chosen token has a row in any case, those that the model gives the probability 0 have none.
+        `model` holds the model's own probabilities, `drawn` those that `chosen` was drawn with. The
+        chosen token always has a row; tokens with a model probability of 0 have none.
         """
         said = _last_words(self._tokenizer.decode(tokens), self._columns - len(DOTS) - 1)
         lines = [Line(f"{said} {DOTS}".lstrip())]
@@ -114,18 +115,18 @@ def _number(p: float) -> str:
 
 
 def _bar(model: float, drawn: float, columns: int) -> str:
-    """Return the share that both have as #, what is added as + and what is taken away as -."""
+    """Return a bar with # for the share that both have, + for what is added, - for what is lost."""
     before, after = round(model * columns), round(drawn * columns)
     return "#" * min(before, after) + "+" * (after - before) + "-" * (before - after)
 
 
 def _shown(word: str) -> str:
-    """Return the word; white space, a token of characters, in quotes."""
+    """Return the word, in quotes if it is white space."""
     return word if word.strip() else repr(word)
 
 
 def _fitted(word: str, width: int) -> str:
-    """Return the word in exactly so many columns."""
+    """Return the word in exactly `width` columns."""
     if cells(word) > width:
         room = width - len(DOTS)
         while cells(word) > room:
@@ -135,7 +136,7 @@ def _fitted(word: str, width: int) -> str:
 
 
 def _last_words(text: str, width: int) -> str:
-    """Return the end of the text that fits, from the beginning of a word on if one fits."""
+    """Return the end of the text that fits, starting at a word if a whole word fits."""
     if cells(text) <= width:
         return text
     end = text[-width:]

@@ -1,6 +1,6 @@
 """A line of text from a person at a terminal: editing, history, completion with Tab.
 
-Imports prompt_toolkit, which takes longer than all of `sample`: import it where it is needed only.
+It imports prompt_toolkit, which takes longer than all of `sample`, so import it only where needed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class WordCompleter(Completer):
                 if typed and command.startswith(typed):
                     yield Completion(command, -len(typed), display_meta=meaning)
             return
-        for beginning in (typed, *self._split(typed)[-1:]):  # the second is without quotes
+        for beginning in (typed, *self._split(typed)[-1:]):  # the second has no quotes
             found = list(self._beginning_with(beginning.lower()))
             if found and typed.lower().endswith(beginning.lower()):
                 yield from (Completion(word, -len(beginning)) for word in found)

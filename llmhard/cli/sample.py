@@ -44,7 +44,7 @@ def add_parser(commands: Any, program: str) -> None:
         "--stream",
         action="store_true",
         help="write each word when it is chosen, on a terminal slowly enough to watch; with "
-        "--show-probs so come the steps, and the sentence as a whole below them",
+        "--show-probs, so come the steps, with the whole sentence below them",
     )
     command.add_argument(
         "--show-probs",
@@ -52,14 +52,14 @@ def add_parser(commands: Any, program: str) -> None:
         nargs="?",
         type=_candidates,
         const=CANDIDATES,
-        help=f"show before each choice the K likeliest words (default: {CANDIDATES}), the model's "
+        help=f"before each choice, show the K likeliest words (default: {CANDIDATES}), the model's "
         f"own probabilities and what temperature, top-k and top-p make of them; on stderr, so that "
-        f"a pipe or a file gets the sentences only",
+        f"a pipe or a file gets only the sentences",
     )
     command.add_argument(
         "--interactive",
         action="store_true",
-        help="ask for beginnings and go on with them; /help there lists what can be changed",
+        help="ask for beginnings and continue them; /help there lists what can be changed",
     )
 
 

@@ -85,8 +85,8 @@ def add_parser(commands: Any, program: str) -> None:
         "--tokenizer",
         choices=TOKENIZERS,
         help=(
-            "what a token is: a word, in lower case, and each punctuation mark a word of its own; "
-            "or a character, as for a list of names; either way white space is single spaces "
+            "what a token is: a word in lower case, with each punctuation mark a word of its own; "
+            "or a character, as for a list of names; either way, white space becomes single spaces "
             f"(default: {DEFAULT_TOKENIZER})"
         ),
     )
@@ -99,7 +99,7 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--resume",
         metavar="FILE",
-        help="go on from a checkpoint, with its settings, and end as if nothing had happened",
+        help="continue from a checkpoint, with its settings, and end as if nothing had happened",
     )
     add_output_options(command, DEFAULT_OUT)
     presets = "; ".join(
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _begun(options: argparse.Namespace) -> Job:
-    """A training run from the beginning."""
+    """Return a new training run."""
     say = silence if options.quiet else fact
     out = Path(DEFAULT_OUT if options.out is None else options.out)
     filmed = options.film is not None
@@ -151,7 +151,7 @@ def _begun(options: argparse.Namespace) -> Job:
 
 
 def _resumed(options: argparse.Namespace) -> Job:
-    """A training run that goes on from a checkpoint."""
+    """Return a training run that goes on from a checkpoint."""
     path = Path(options.resume)
     for name, value in vars(options).items():
         if name not in CHANGEABLE and value is not None:
@@ -185,7 +185,7 @@ def _resumed(options: argparse.Namespace) -> Job:
 
 
 def _sentences_of(task: Task) -> str:
-    """Where a checkpoint says that its sentences are."""
+    """Return the place that a checkpoint names for its sentences."""
     if task.data_path is None:
         raise UsageError(
             "this training run read standard input; give the same sentences with --data"
@@ -199,7 +199,7 @@ def _sentences_of(task: Task) -> str:
 
 
 def _place_of(task: Task, path: Path) -> Path:
-    """Where a checkpoint says that its model goes: a new file in the current folder, or nowhere."""
+    """Return where a checkpoint wants its model: only ever a new file in the current folder."""
     if not is_file_name(task.out):
         raise UsageError(
             f"{path} would save its model in another folder, as {task.out}; "

@@ -27,9 +27,8 @@ from llmhard.cli.common import (
 )
 from llmhard.cli.outputs import Outputs, Target
 from llmhard.cli.watch import Watch
-from llmhard.crew import n_cores
 from llmhard.film import FEWEST, MOST, SNAPSHOTS, Camera
-from llmhard.preparation import Encoded, Text
+from llmhard.preparation import Encoded, Text, n_cores
 from llmhard.progress import pace, progress
 from llmhard.recipe import Recipe
 from llmhard.signals import ENDING, Held, Interrupted
@@ -43,7 +42,7 @@ Say = Callable[[str, str], None]
 
 
 def fact(name: str, what: str) -> None:
-    """Print a name and, in a column of its own, what there is to say of it."""
+    """Print a name and, in a column of its own, what there is to say about it."""
     print("\n".join(wrap(what, columns(), f"{name:<12}", " " * 12)))
 
 
@@ -55,14 +54,14 @@ def silence(_name: str, _what: str) -> None:
 
 
 def add_recipe_options(command: argparse.ArgumentParser, defaults: str) -> None:
-    """The options that change a recipe; `defaults` says where it comes from."""
+    """Add the options that change a recipe; `defaults` says where its numbers come from."""
     recipe = command.add_argument_group("recipe", f"defaults: {defaults}")
     options = (
         ("--steps", at_least_one, "how many times the parameters move"),
         ("--batch-size", at_least_one, "sentences a step"),
         ("--lr", positive, "learning rate at its highest; it ends at 0"),
         ("--warmup", from_zero, "steps in which the learning rate rises"),
-        ("--weight-decay", float, "share of each parameter, times the rate, lost a step"),
+        ("--weight-decay", float, "share of each parameter, times the rate, lost per step"),
         ("--average", share, "share of the steps, the last ones, whose parameters are averaged"),
     )
     metavars = {positive: "RATE", float: "RATE", share: "SHARE"}
@@ -82,7 +81,7 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
         "--checkpoint-every",
         metavar="N",
         type=at_least_one,
-        help="save the state of the run after each N steps; Ctrl-C saves it in any case",
+        help="save the state of the run every N steps; Ctrl-C saves it in any case",
     )
     command.add_argument(
         "--plot", metavar="FILE", type=Path, help="draw the losses as a picture (needs matplotlib)"
@@ -92,7 +91,7 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
         choices=get_args(Keep),
         help=(
             "which parameters are saved: best, the last ones before the validation loss rises, or "
-            "those of the last step (default: best if sentences are held out, ten or more)"
+            "those of the last step (default: best if any are held out, which takes ten or more)"
         ),
     )
     command.add_argument(
@@ -100,7 +99,7 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
         metavar="N",
         type=at_least_one,
         default=n_cores(),
-        help="share the sentences of a step among N threads; the model is the same whatever N is "
+        help="share the sentences of a step among N threads; the model is the same for any N "
         "(default: as many as there are cores)",
     )
     command.add_argument(
@@ -113,7 +112,7 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
         f"{SNAPSHOTS} if N is left out)",
     )
     talk = command.add_mutually_exclusive_group()
-    talk.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    talk.add_argument("--quiet", action="store_true", help="print nothing but errors")
     talk.add_argument(
         "--watch",
         action="store_true",
@@ -122,7 +121,7 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
 
 
 def snapshots(text: str) -> int:
-    """How many snapshots a film has, from the command line."""
+    """Return the number of a film's snapshots, as given on the command line."""
     if not text.isdecimal() or not FEWEST <= int(text[:9]) <= MOST:
         raise argparse.ArgumentTypeError(
             f"a whole number from {FEWEST} to {MOST:,}, not {text!r:.60}; without one, "
@@ -132,14 +131,14 @@ def snapshots(text: str) -> int:
 
 
 def changed_recipe(base: Recipe, options: argparse.Namespace) -> Recipe:
-    """The recipe with what the options say instead."""
+    """Return the recipe with the changes that the options ask for."""
     given = {field.name: getattr(options, field.name, None) for field in fields(Recipe)}
     with refused():
         return preparation.changed_recipe(base, given)
 
 
 def filming(options: argparse.Namespace, trainer: Trainer, tokenizer: Tokenizer) -> Camera | None:
-    """The camera if `--film` asks for one."""
+    """Return the camera if `--film` asks for one."""
     if options.film is None:
         return None
     return Camera(trainer.model.config, tokenizer, trainer.recipe.steps, options.film)
@@ -149,7 +148,7 @@ def filming(options: argparse.Namespace, trainer: Trainer, tokenizer: Tokenizer)
 
 
 def read_text(path: str | None) -> Text:
-    """The sentences of a file, of standard input ("-") or the bundled ones (None)."""
+    """Return the sentences of a file, of standard input ("-") or the bundled ones (None)."""
     if path == "-" and sys.stdin and sys.stdin.isatty():
         notify("type the sentences, one a line; Ctrl-D at the beginning of a line ends them")
     with refused():
@@ -157,7 +156,7 @@ def read_text(path: str | None) -> Text:
 
 
 def say_what_the_text_is(say: Say, tokenizer: Tokenizer, text: Text, encoded: Encoded) -> None:
-    """How many sentences, or lines, there are, and what the tokenizer makes of them."""
+    """Say how many sentences, or lines, there are, and what the tokenizer makes of them."""
     aside = f", of which {len(encoded.held_out):,} held out" if encoded.held_out else ""
     say(f"{tokenizer.document}s", f"{len(text.sentences):,}{aside}")
     if not encoded.held_out:
@@ -173,12 +172,12 @@ def why_none_is_held_out(sentences: Sequence[str], document: str) -> str:
     return f"each {document} makes up more than a tenth of the text"
 
 
-# ---------------------------------------------------------------- the training itself
+# ---------------------------------------------------------------- the run itself
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training run: what is learned and how, and what is said and written on the way."""
+    """A training run: what is learned and how, and what is printed and written on the way."""
 
     task: Task
     trainer: Trainer
@@ -188,10 +187,10 @@ class Job:
     camera: Camera | None = None
 
     def run(self) -> int:
-        """Train, save the model and say how it went; returns the exit code.
+        """Train, save the model, say how it went, and return the exit code.
 
         Raises Interrupted after a signal that asks the program to end. What was learned is then in
-        a checkpoint or, if all steps were done, in the model.
+        a checkpoint or, if all steps were taken, in the model.
         """
         self.outputs.check_room(self.trainer, self.camera)
         with unfailing_streams():
@@ -210,7 +209,7 @@ class Job:
             record = checkpoint.record(self.task.data, trainer, __version__)
             records = (*self.task.earlier, record)
             saved = model_file.SavedModel(trainer.model, self.task.tokenizer, records)
-            film = self._save_film(saved)  # before the model, whose file says that all is done
+            film = self._save_film(saved)  # before the model, whose file means that all is done
             with explained(f"cannot write {model.path}"):
                 model.write(lambda path: model_file.save(path, saved))
             state.remove()
@@ -261,7 +260,7 @@ class Job:
                 raise UsageError(f"{error}; {self.outputs.out} is as it was") from None
 
     def _save_film(self, saved: model_file.SavedModel) -> Path | None:
-        """Write the film; returns where. Without one, the model is saved all the same."""
+        """Write the film and return where; the model is saved even if this fails."""
         if self.camera is None or self.outputs.film is None:
             return None
         film, target = self.camera.film(self.trainer, saved), Target(self.outputs.film)
@@ -273,7 +272,7 @@ class Job:
         return target.path
 
     def _save_state(self, state: Target) -> str:
-        """Write the checkpoint; returns what went wrong, or nothing."""
+        """Write the checkpoint; return what went wrong, or an empty string."""
         try:
             state.write(lambda path: checkpoint.save(path, self.task, self.trainer, self.camera))
         except OSError as error:
@@ -287,7 +286,7 @@ class Job:
             return Interrupted(number, message + failure)
         command = ["train", "--resume", str(state.path)]
         out = self.outputs.out
-        if out.parent != Path() or out.exists():  # a checkpoint alone does not decide on these
+        if out.parent != Path() or out.exists():  # a checkpoint alone may not decide on these
             command += ["--out", str(out)]
         if self.task.data_path is None:
             command += ["--data", "FILE"]
@@ -308,7 +307,7 @@ class Job:
 
 
 def overfitting(low: CurvePoint, last: CurvePoint) -> str:
-    """What it means that the validation loss has risen between these points, for people."""
+    """Explain, for people, what it means that the validation loss rose between these points."""
     return (
         f"lowest at step {low.step:,}, rising since ({low.validation:.2f} to "
         f"{last.validation:.2f}): the model learns the sentences by heart; fewer --steps or more "

@@ -16,20 +16,20 @@ from llmhard.tokenizer import Tokenizer
 class Watch:
     """Shows a sentence for each seed at the steps 0, 10, 30, 100, 300, ... and at the end.
 
-    The random numbers are its own, and it only reads the parameters: the training goes on as if
-    nobody watched.
+    It has its own random numbers and only reads the parameters, so the training run goes on as if
+    nobody were watching.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
     def show(self, step: int, model: GPT) -> None:
-        """Write what the model has to say after this step to stderr, if it is one of those."""
+        """Write the model's sentences after this step to stderr, if it is one of those steps."""
         if step == 0 or (step >= 10 and str(step).rstrip("0") in ("1", "3")):
             self._write(f"step {step:,}", model)
 
     def show_end(self, step: int, model: GPT) -> None:
-        """The same for the model that is saved; its parameters are those of this step."""
+        """Write the sentences of the model that is saved, whose parameters are from this step."""
         self._write(f"saved model, step {step:,}", model)
 
     def _write(self, title: str, model: GPT) -> None:

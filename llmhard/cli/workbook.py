@@ -21,7 +21,7 @@ def add_parser(commands: Any, program: str) -> None:
         "workbook",
         help="lay out the files in which you build a GPT yourself",
         description=(
-            "Lay out the workbook: a file for each of the labs 02 to 08, in which you write the "
+            "Lay out the workbook: a file for each of labs 02 to 08, in which you write the "
             "parts of a GPT in plain Python. Files that are there already are left alone; inside "
             "a workbook the command restores those that are missing."
         ),
@@ -33,7 +33,7 @@ def add_parser(commands: Any, program: str) -> None:
         metavar="DIR",
         type=folder_name,
         nargs="?",
-        help="where; it is made if it is not there (default: the workbook that you are in)",
+        help="where; the folder is made if needed (default: the workbook that you are in)",
     )
 
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
             print("\n".join(wrap(about[name], measure(), f"  {name:<14} ", " " * 17)))
         print()
     if kept:
-        print("There already, and left alone:\n")
+        print("Already there, and left alone:\n")
         for name in kept:
             print(f"  {name}")
         print()
@@ -87,7 +87,7 @@ def find(given: str | None, *command: str) -> Path:
     """Return the workbook in a folder, or the one around the current folder.
 
     Raises UsageError if there is none; the message names those nearby and how the command, in
-    words, is given one of them, or says how to lay one out.
+    words, takes one of them, or says how to lay one out.
     """
     from llmhard.workbook import is_workbook, workbook_around
 
@@ -103,7 +103,7 @@ def find(given: str | None, *command: str) -> Path:
 
 
 def named(folder: Path) -> list[str]:
-    """Return the words that name this workbook in a command: none inside it."""
+    """Return the words that name this workbook in a command; inside it, none are needed."""
     from llmhard.workbook import workbook_around
 
     return [] if workbook_around(_here()) == folder.resolve() else [str(folder)]
@@ -115,7 +115,7 @@ def _here() -> Path:
 
 
 def _instead(folder: Path, command: Sequence[str]) -> str:
-    """What to do when the folder is no workbook."""
+    """Return what to do when the folder is not a workbook."""
     nearby = {place.resolve(): str(place) for place in _nearby(folder)}.values()
     if not nearby:
         new = folder if folder.name and not folder.exists() else EXAMPLE
@@ -128,7 +128,7 @@ def _instead(folder: Path, command: Sequence[str]) -> str:
 
 
 def _nearby(folder: Path) -> Iterator[Path]:
-    """The workbooks in the folder, here and beside it, and the one around here."""
+    """Yield the workbooks in the folder, here and beside it, and the one that we are in."""
     from llmhard.workbook import is_workbook, workbook_around
 
     for place in (folder, Path(), folder.parent):

@@ -1,4 +1,4 @@
-"""What `sample` and its prompt share: the options that choose, and writing a sentence."""
+"""What `sample` and its prompt share: the options for choosing words, and writing a sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_choice_options(command: argparse._ActionsContainer, dashes: str = "--") 
         metavar="T",
         type=not_negative,
         default=Sampling.temperature,
-        help="below 1 plays safe, above 1 dares more, 0 is greedy (default: %(default)s)",
+        help="below 1 plays it safe, above 1 dares more, 0 is greedy (default: %(default)s)",
     )
     command.add_argument(
         f"{dashes}top-k",
@@ -51,12 +51,12 @@ def add_choice_options(command: argparse._ActionsContainer, dashes: str = "--") 
         f"{dashes}seed",
         metavar="N",
         type=_seed,
-        help="the same number writes the same sentences (default: new ones each time)",
+        help="the same number writes the same sentences (default: different ones each time)",
     )
 
 
 def sampling_of(options: argparse.Namespace) -> Sampling:
-    """Return the settings that those options give."""
+    """Return the settings that the options give."""
     return Sampling(options.temperature, options.top_k, options.top_p)
 
 
@@ -85,8 +85,8 @@ class Writer:
     """Writes sentences to stdout and, if asked to, what each word was chosen from to stderr.
 
     stream      write each word when it is chosen, on a terminal with a pause after it
-    candidates  how many of the likeliest words to show before each choice; 0 shows none, and with
-                more the sentence is written as a whole, below them
+    candidates  how many of the likeliest words to show before each choice; 0 shows none; otherwise
+                the sentence is written as a whole, below them
     """
 
     tokenizer: Tokenizer
@@ -114,13 +114,13 @@ class Writer:
                 if pause:
                     time.sleep(pause)
         except (KeyboardInterrupt, ArithmeticError):
-            if sentence.text:  # what is said about it begins on a line of its own
+            if sentence.text:  # what is said about it starts on a new line
                 print(flush=True)
             raise
         sentence.end(self.tokenizer.decode(tokens), flush=self.stream or table is not None)
 
     def show_legend(self) -> None:
-        """Write what the numbers are that `write` shows, if it shows any."""
+        """Explain the numbers that `write` shows, if it shows any."""
         if self.candidates:
             probabilities.show(self._table().legend())
 
@@ -130,15 +130,15 @@ class Writer:
 
 
 class Sentence:
-    """A sentence on stdout, as a whole or piece by piece.
+    """A sentence on stdout, written at once or piece by piece.
 
-    On a terminal that is too narrow for it, it goes on below, with the word that did not fit.
+    On a terminal that is too narrow, it continues on the next line with the word that did not fit.
     """
 
     def __init__(self) -> None:
         self.text = ""  # written so far
         self._columns = columns(sys.stdout) if is_terminal(sys.stdout) else None
-        self._last = ""  # of the lines on the terminal
+        self._last = ""  # line on the terminal
 
     def extend(self, text: str) -> None:
         """Write the rest of the text, at once; it begins with what is written already."""
@@ -152,12 +152,12 @@ class Sentence:
         print(text[len(self.text) :], flush=flush)
 
     def _laid_out(self, rest: str) -> str:
-        """Return what to write for it: the word is taken back if it goes on over the edge."""
+        """Return what to write for `rest`: a word that would cross the edge goes on a new line."""
         self._last += rest
         if not self._columns or cells(self._last) <= self._columns:
             return rest
         before, space, word = self._last.rpartition(" ")
-        if not space or not before.strip():  # one word that is wider than the terminal
+        if not space or not before.strip():  # one word wider than the terminal
             return rest
         self._last = INDENT + word
         if rest.startswith(" "):

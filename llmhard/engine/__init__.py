@@ -1,4 +1,4 @@
-"""The compiled engine: the modules that setup.py makes of pyx/llmhard/engine/."""
+"""The compiled engine: the modules that setup.py builds from pyx/llmhard/engine/."""
 
 from llmhard.level import choose
 

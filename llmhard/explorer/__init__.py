@@ -1,4 +1,4 @@
-"""The explorer: one HTML page in which a person sees every number of a model think."""
+"""The explorer: one HTML page that shows every number of a model at work."""
 
 from __future__ import annotations
 

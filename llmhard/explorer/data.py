@@ -1,4 +1,4 @@
-"""What of a model goes into the page: its weights, its vocabulary, its language, for JSON."""
+"""What the page contains of a model, for JSON: its weights, vocabulary and language."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOS_TEXT = "BOS"
 TOKENIZER_KINDS = {"word": "words", "char": "characters"}
 SENTENCES = 12  # to begin with
 PAIRS = 6  # of each kind
-TRIED = 100  # of a text's sentences at most, to see whether a grammar has written it
+TRIED = 100  # of a text's sentences at most, to see whether a grammar wrote it
 
 
 def contents(saved: SavedModel, title: str = "", film: Film | None = None) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def rules_of(language: Grammar) -> dict[str, Any]:
 
 
 def _short(weight: float) -> float:
-    """The weight as JSON writes it with the fewest characters."""
+    """Return the weight in the form that takes JSON the fewest characters."""
     return int(weight) if weight == int(weight) else weight
 
 
@@ -77,7 +77,7 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _text_of(saved: SavedModel) -> list[str] | None:
-    """The text that the model was trained on last, if it is found and is still the same."""
+    """Return the text of the last training run, if it can be found and is unchanged."""
     for record in reversed(saved.records):
         for path in corpus.places(record.data.name):
             with suppress(OSError, corpus.CorpusError):
@@ -88,9 +88,9 @@ def _text_of(saved: SavedModel) -> list[str] | None:
 
 
 def _language_of(saved: SavedModel, text: Sequence[str] | None) -> Grammar | None:
-    """The grammar that has written the text, if the model knows all its words.
+    """Return the grammar that wrote the text, if the model knows all its words.
 
-    Of a model whose training is unknown, it is the one with the same words.
+    For a model whose training is unknown, it is the grammar with the same words.
     """
     if saved.tokenizer.kind != "word":
         return None
@@ -104,7 +104,7 @@ def _language_of(saved: SavedModel, text: Sequence[str] | None) -> Grammar | Non
 
 
 def _pairs() -> list[dict[str, str]]:
-    """A few minimal pairs of each kind."""
+    """Return a few minimal pairs of each kind."""
     return [
         {"kind": kind} | asdict(pair)
         for kind in KINDS
@@ -113,12 +113,12 @@ def _pairs() -> list[dict[str, str]]:
 
 
 def _sentences(saved: SavedModel, text: Sequence[str] | None) -> list[str]:
-    """A few sentences that the model has not learned from, if there are; else some of its own."""
+    """Return a few sentences that the model has not learned from; if there are none, its own."""
     rng = random.Random("explore")
     if text is None:
         return _samples(saved, rng)
     learned, held_out = list(text), list[str]()
-    with suppress(ValueError):  # this version of llmhard holds others out
+    with suppress(ValueError):  # this version of llmhard holds out other sentences
         learned, held_out = split_as_trained(text, saved.records) or (learned, [])
     chosen = list(dict.fromkeys(held_out or learned))
     rng.shuffle(chosen)
@@ -127,7 +127,7 @@ def _sentences(saved: SavedModel, text: Sequence[str] | None) -> list[str]:
 
 
 def _beginning(saved: SavedModel, sentence: str) -> str:
-    """As much of a sentence as the model's context holds; "" if it does not know its words."""
+    """Return as much of a sentence as fits into the context; "" if its words are unknown."""
     with suppress(UnknownWordError):
         ids = saved.tokenizer.encode(sentence)
         return saved.tokenizer.decode(ids[: saved.model.config.block_size - 1])
@@ -135,7 +135,7 @@ def _beginning(saved: SavedModel, sentence: str) -> str:
 
 
 def _samples(saved: SavedModel, rng: random.Random) -> list[str]:
-    """What the model writes; nothing if its numbers are not finite."""
+    """Return sentences that the model writes; none if its numbers are not finite."""
     reader, written = Reader(saved.model), list[str]()
     with suppress(ArithmeticError):
         for _ in range(SENTENCES):

@@ -1,4 +1,4 @@
-"""What of a film goes into the page: its snapshots still packed, and what was measured of them."""
+"""What the page contains of a film: its snapshots, still packed, and measurements of them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from llmhard.minimal_pairs import KINDS
 from llmhard.quantize import Track
 from llmhard.word_map import CLASSES, classes_of, map_axes, placed, together
 
-TABLES = ("lm_head.weight", "wte.weight")  # the one with the clearer classes first
+TABLES = ("lm_head.weight", "wte.weight")  # the one that separates the classes better first
 
 
 def film_contents(film: Film, judged: bool) -> dict[str, Any]:
     """Return the data of the page about a film.
 
-    `judged` says that the model is to write what the grammar writes.
+    `judged` says that the model is meant to write what the grammar writes.
     """
     record = film.records[-1]
     recipe = record.recipe
@@ -52,7 +52,7 @@ def film_contents(film: Film, judged: bool) -> dict[str, Any]:
 
 
 def _short(loss: float | None) -> float | None:
-    """A loss with the digits that anybody looks at."""
+    """Return a loss with as many digits as anybody looks at."""
     return loss if loss is None else round(loss, 4)
 
 
@@ -74,7 +74,7 @@ def _measures(film: Film) -> dict[str, Any] | None:
 
 
 def _map(film: Film) -> dict[str, Any]:
-    """The classes of all tokens, and the axes of the last snapshot for all snapshots."""
+    """Return the classes of all tokens, and the axes of the last snapshot for all snapshots."""
     words = film.tokenizer.words
     known = can_be_judged(film.tokenizer)
     classes = [None, *(classes_of(words) if known else [None] * len(words))]  # BOS has none
@@ -96,7 +96,7 @@ def _table(film: Film, table: str, classes: list[str | None]) -> dict[str, Any]:
 
 
 def _packed(track: Track) -> dict[str, str]:
-    """Int8 and float32 numbers, the latter little-endian, in base64."""
+    """Return int8 and float32 numbers, the latter little-endian, in base64."""
     units = array("f", track.units)
     if sys.byteorder == "big":
         units.byteswap()

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 from llmhard.model import Config
 
-LAYER, HEAD = "{layer}", "{head}"  # in a path: the layer and the head that the page shows
+LAYER, HEAD = "{layer}", "{head}"  # in a path: the layer and head that the page shows
 
 
 class Part(NamedTuple):
     """A box before it has a place.
 
-    `path` leads from a position's trace to the run that the box shows (gpt.js: runAt), `opens` is
-    the level below it, with the number of the layer or head that is opened.
+    `path` leads from a position's trace to the run that the box shows (gpt.js: runAt); `opens` is
+    the level that it opens, with the number of the layer or head.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Level:
-    """What is drawn together: columns of parts, and which part goes into which."""
+    """A level of the map: columns of parts, and which part goes into which."""
 
     columns: Sequence[Sequence[Part]]
     connections: Sequence[tuple[str, str]]
@@ -71,7 +71,7 @@ class Box(NamedTuple):
 
 
 def layout(config: Config) -> dict[str, Any]:
-    """Return the map of a model for JSON: for each style its width and its levels."""
+    """Return the map of a model for JSON: the width and the levels of each style."""
     levels = {"model": _model(config), "layer": _layer(config), "head": _head()}
     return {
         name: {
@@ -174,7 +174,7 @@ def _drawn(level: Level, style: Style) -> dict[str, Any]:
 
 
 def _wide(columns: Sequence[Sequence[Part]], style: Style) -> dict[str, Box]:
-    """Columns from left to right, each centered around the same line."""
+    """Place columns from left to right, each centered around the same line."""
     room = (style.width - 2 * style.margin) / len(columns)
     w, h = min(style.most_width, room - style.gap), style.box_height
     step = h + style.space
@@ -189,7 +189,7 @@ def _wide(columns: Sequence[Sequence[Part]], style: Style) -> dict[str, Box]:
 
 
 def _narrow(columns: Sequence[Sequence[Part]], style: Style) -> dict[str, Box]:
-    """Columns from top to bottom, each on as many lines as it needs."""
+    """Place columns from top to bottom, each on as many lines as it needs."""
     room = style.width - 2 * style.margin - style.lane
     boxes, y = {}, float(style.margin)
     for parts in columns:
@@ -206,7 +206,7 @@ def _narrow(columns: Sequence[Sequence[Part]], style: Style) -> dict[str, Box]:
 
 
 def _straight(a: Box, b: Box, style: Style, _end: float) -> str:
-    """A curve from one box to one in the next column, as the path of an SVG."""
+    """Return a curve from one box to one in the next column, as the path of an SVG."""
     if style.is_wide:
         (x1, y1), (x2, y2) = (a.x + a.w, a.y + a.h / 2), (b.x, b.y + b.h / 2)
         half = (x1 + x2) / 2
@@ -217,7 +217,7 @@ def _straight(a: Box, b: Box, style: Style, _end: float) -> str:
 
 
 def _jump(a: Box, b: Box, style: Style, end: float) -> str:
-    """The same to a box further away, through the lane."""
+    """Return a curve to a box further away, through the lane."""
     r = style.lane / 2  # of the round corners
     if style.is_wide:
         x1, x2, lane = a.x + a.w / 2, b.x + b.w / 2, end + r
@@ -233,7 +233,7 @@ def _jump(a: Box, b: Box, style: Style, end: float) -> str:
 
 
 def _path(path: str) -> str:
-    """The path with its numbers rounded to a tenth of a pixel."""
+    """Return the path with its numbers rounded to a tenth of a pixel."""
     return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}", path)
 
 

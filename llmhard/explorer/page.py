@@ -1,4 +1,4 @@
-"""The page: html, style, modules and data in one file that asks for nothing else."""
+"""The page: HTML, style, modules and data in one file that fetches nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmhard.model_file import SavedModel
 FOLDER = Path(__file__).parent
 ENTRY = "app.js"
 DOCTYPE = "<!doctype html>"
-MARK = "<!-- written by llmhard explore -->"  # by which a page is known as ours
+MARK = "<!-- written by llmhard explore -->"  # marks a page as ours
 
 
 class ModuleError(ValueError):
@@ -39,12 +39,12 @@ def html(saved: SavedModel, title: str = "", film: Film | None = None, text: str
     """Return the page about a model, a whole HTML document; it shows `text` first."""
     data = contents(saved, title, film)
     if text:
-        data["start"] = f"#{urlencode({'text': text})}"  # what an address may have, too
+        data["start"] = f"#{urlencode({'text': text})}"  # as in the address of a link
     return assemble(script(modules(FOLDER / "js")), data, title)
 
 
 def assemble(script: str, data: Mapping[str, Any], title: str = "") -> str:
-    """Return the page with this script and these data."""
+    """Return the page with this script and data."""
     style = (FOLDER / "style.css").read_text(encoding="utf-8")
     parts = {
         "policy": _policy(script, style),
@@ -59,7 +59,7 @@ def assemble(script: str, data: Mapping[str, Any], title: str = "") -> str:
 
 
 def _policy(script: str, style: str) -> str:
-    """The Content-Security-Policy: what is in the page may run, and nothing may be fetched."""
+    """Return the Content-Security-Policy: only what is in the page may run, nothing is fetched."""
     return (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         f"img-src data:; base-uri 'none'; form-action 'none'"
@@ -67,21 +67,21 @@ def _policy(script: str, style: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """What a Content-Security-Policy calls this text."""
+    """Return what a Content-Security-Policy calls this text."""
     return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _json(data: Mapping[str, Any]) -> str:
-    """JSON that can stand in a script element, whatever it quotes."""
+    """Return JSON that is safe in a script element, whatever it quotes."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return re.sub("[<>&\u2028\u2029\ud800-\udfff]", lambda c: f"\\u{ord(c[0]):04x}", text)
 
 
-# ---------------------------------------------------------------- one script of many modules
+# ---------------------------------------------------------------- one script from many modules
 
 
 def modules(folder: Path) -> dict[str, str]:
-    """The text of each module in a folder, by its path from there."""
+    """Return the text of each module in a folder, by its path from there."""
     return {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(folder.rglob("*.js"))
@@ -95,10 +95,10 @@ _NAME = re.compile(r"^(?:async )?(?:function\*?|const|let|class) ([\w$]+)", re.M
 
 
 def script(sources: Mapping[str, str], entry: str = ENTRY) -> str:
-    """Return one script of the module `entry` and those that it imports.
+    """Return one script made of the module `entry` and those that it imports.
 
-    Raises ModuleError for a module that is missing, imports in a circle, or says what this cannot
-    translate.
+    Raises ModuleError for a module that is missing, is part of an import cycle, or contains what
+    this cannot translate.
     """
     ordered: dict[str, None] = {}
     _put_in_order(sources, entry, (), ordered)
@@ -114,7 +114,7 @@ def script(sources: Mapping[str, str], entry: str = ENTRY) -> str:
 def _put_in_order(
     sources: Mapping[str, str], path: str, above: tuple[str, ...], ordered: dict[str, None]
 ) -> None:
-    """Add a module to those in order, after all that it imports; `above` are importing it."""
+    """Append a module to `ordered`, after all that it imports; those `above` are importing it."""
     if path in above:
         raise ModuleError(f"{path} imports itself: {' -> '.join([*above, path])}")
     if path not in sources:
@@ -135,7 +135,7 @@ def _beside(path: str, other: str) -> str:
 
 
 def _plain(path: str, sources: Mapping[str, str]) -> str:
-    """The module's text without import and export."""
+    """Return the module's text without import and export."""
     text = _EXPORT.sub("", _IMPORT.sub("", sources[path]))
     if strange := re.search(r"^\s*(?:import|export)\b.*", text, re.MULTILINE):
         raise ModuleError(f"{path}: only plain imports and exports of names, not: {strange[0]}")

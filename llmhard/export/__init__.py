@@ -1,4 +1,4 @@
-"""A model as a folder that Hugging Face's transformers opens, and such a folder as a model.
+"""Write a model as a folder that Hugging Face's transformers opens, and read such a folder.
 
 `configuration_llmhard.py` and `modeling_llmhard.py` go into the folder as they are; they import
 transformers, so nothing here imports them.
@@ -29,7 +29,7 @@ ENDS = dict.fromkeys(["bos_token_id", "eos_token_id", "pad_token_id"], BOS)
 
 
 def write(folder: str | os.PathLike[str], saved: SavedModel) -> list[Path]:
-    """Write the files into a folder, which is made if need be; return their paths.
+    """Write the files into a folder, making it if necessary; return their paths.
 
     `transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)` opens it.
     The weights stay float64 in the file, and llmhard opens them, too. Raises OSError.
@@ -51,7 +51,7 @@ def write(folder: str | os.PathLike[str], saved: SavedModel) -> list[Path]:
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Return whether a folder says that the model in it is one of ours."""
+    """Return whether a folder says that its model is one of ours."""
     try:
         config = json.loads((Path(path) / CONFIG).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -60,11 +60,11 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 
 
 def read(folder: str | os.PathLike[str]) -> SavedModel:
-    """Return the model in a folder that `write` or `save_pretrained` of transformers has written.
+    """Return the model in a folder written by `write` or by transformers' `save_pretrained`.
 
-    Numbers of less than double precision become float64. How it was trained is not known, unless
-    llmhard wrote the weights. Raises OSError if a file cannot be read, ModelFileError if it is not
-    a model of ours.
+    Numbers of less than double precision become float64. How the model was trained is known only
+    if llmhard wrote the weights. Raises OSError if a file cannot be read, ModelFileError if it is
+    not a model of ours.
     """
     folder = Path(folder)
     file = TensorFile(folder / WEIGHTS)
@@ -81,7 +81,7 @@ def read(folder: str | os.PathLike[str]) -> SavedModel:
     except ModelFileError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ModelFileError(f"it is no model that llmhard has exported: {error!r}") from None
+        raise ModelFileError(f"it is not a model that llmhard exported: {error!r}") from None
     return assembled(config, tokenizer, records, file, narrow=True)
 
 
@@ -114,7 +114,7 @@ def _config(config: Config, kind: str) -> dict[str, object]:
 
 
 def _generation(config: Config) -> dict[str, object]:
-    """With block_size tokens read, one more can follow."""
+    """Return the generation settings: after block_size tokens, one more can follow."""
     return {**ENDS, "max_length": config.block_size + 1}
 
 

@@ -1,7 +1,7 @@
-"""Our tokenizers in the words of Hugging Face's `tokenizers`: what becomes tokenizer.json.
+"""Our tokenizers described for Hugging Face's `tokenizers`, in tokenizer.json.
 
-The steps are those of llmhard/text.py. Its kinds of characters are written as Unicode's categories,
-in the notation of Oniguruma, the regular expressions that `tokenizers` uses.
+The steps are those of llmhard/text.py. Its kinds of characters are written as Unicode categories,
+in the notation of Oniguruma, the regular expression library that `tokenizers` uses.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from llmhard.text import INVISIBLE
 from llmhard.tokenizer import BOS, CharTokenizer, Tokenizer
 
-BOS_TOKEN = "<|BOS|>"  # its name there, which no text should contain
+BOS_TOKEN = "<|BOS|>"  # the name of BOS there, which no text should contain
 
 SPACE = r"\t-\r\x{1c}-\x20\x{85}\p{Z}"  # what str.isspace() says
 _LETTER = rf"[^{SPACE}\p{{P}}\p{{S}}\p{{M}}\p{{Cf}}]"  # a, d
@@ -23,7 +23,7 @@ WORD = (
     rf"|[^{SPACE}]"
 )
 _STRAIGHT = {"[\u2018\u2019]": "'", "[\u201c\u201d\u201e]": '"', "[\u2010\u2011\u2212]": "-"}
-# str.lower() makes a sigma at the end of a word a final one; Lowercase looks at no neighbours.
+# str.lower() makes a sigma at the end of a word a final sigma; Lowercase ignores neighbours.
 _CASED, _IGNORED = r"[\p{Cased}&&\P{Case_Ignorable}]", r"\p{Case_Ignorable}*"
 _FINAL_SIGMA = rf"{_CASED}{_IGNORED}\KΣ(?!{_IGNORED}{_CASED})"
 _DASHES = "\u2013|\u2014|\u2015|--+"
@@ -33,7 +33,7 @@ _DOTS = rf"\.(?:[{SPACE}]*\.)+"
 def describe(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the content of tokenizer.json: the same ids for the same text, BOS first.
 
-    A word that the vocabulary lacks is refused there, too.
+    A word that is not in the vocabulary is refused there, too.
     """
     is_char = isinstance(tokenizer, CharTokenizer)
     return {
@@ -111,13 +111,13 @@ def _characters() -> list[dict[str, Any]]:
 
 
 def _pieces(is_char: bool) -> dict[str, Any]:
-    """Cut out what is a token, and leave out what is between."""
+    """Return the step that cuts out the tokens and drops what is between them."""
     pattern = "(?m:.)" if is_char else WORD
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Removed", "invert": True}
 
 
 def _spacing() -> dict[str, Any]:
-    """Spaces where print has them, but for those within quotation marks."""
+    """Return the steps that put spaces where print has them, except within quotation marks."""
     closing = r"[)\]}».,!?;:%…،؛؟।]"
     opening = r"[(\[{«¿¡]"
     return _sequence(

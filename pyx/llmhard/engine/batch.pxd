@@ -8,15 +8,15 @@ from llmhard.engine.products cimport Sharers
 from llmhard.engine.threads cimport Pass
 
 
-# One of the computations side by side.
+# One of the computations that run side by side.
 cdef struct Row:
-    double *arena           # data and grads of all that is computed in it
-    double **bases          # what the data of a Place counts from
+    double *arena           # data and grads of all that this row computes
+    double **bases          # where the data of a Place is counted from
     Py_ssize_t *offsets     # of each Select, in scalars
-    int root                # which one is computed
-    double share            # the gradient that backward() begins with there
+    int root                # which root is computed
+    double share            # the gradient with which backward() begins there
 
-# A part of the work, for whichever thread comes first: rows, or lines of a matrix.
+# A piece of the work, for whichever thread comes first: rows, or lines of a matrix.
 cdef struct Piece:
     Py_ssize_t first, end
     Py_ssize_t group        # of lines of a matrix
@@ -37,20 +37,20 @@ cdef class Batch(Pass):
     cdef Py_ssize_t n_used      # by the last forward()
     cdef object _crew           # an Executor, or None
     cdef int n_threads          # of the crew
-    cdef int n_helpers          # how many of them there is enough to do for
-    cdef bint is_computed       # the last forward() came to its end
+    cdef int n_helpers          # how many of them there is enough work for
+    cdef bint is_computed       # whether the last forward() finished
     cdef uint64_t computed      # clock.changes when it began
     cdef Piece *pieces
     cdef Py_ssize_t n_pieces
-    cdef long n_present         # threads of the crew that wait for work or do it
-    cdef long left              # pieces that nobody has taken yet: below 1, none
+    cdef long n_present         # threads of the crew that are waiting for work or doing it
+    cdef long left              # pieces that nobody has taken yet; none if below 1
     cdef long undone            # pieces that are not done
-    cdef int phase              # what is to be done with a piece
+    cdef int phase              # what to do with a piece
     cdef lanes *scratch         # for each piece
     cdef Products *products     # for each group
     cdef double **pointers
     cdef AdamStep step
-    cdef object trouble         # an exception that is to be raised when all is done, or None
+    cdef object trouble         # an exception to raise when all is done, or None
 
     cdef int need_rows(self, Py_ssize_t n) except -1
     cdef int new_row(self, Row *row) except -1

@@ -1,4 +1,4 @@
-"""Batches: the same computation for many rows at once, and on several cores."""
+"""Batches: the same computation for many rows at once, on several cores."""
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.number cimport PyNumber_AsSsize_t
@@ -50,11 +50,11 @@ cdef enum:
     FORWARD, BACKWARD, MATRICES     # phases
 
 cdef enum:
-    CACHE = 1 << 17                 # scalars of the rows that go through the plan together
+    CACHE = 1 << 17                 # scalars in the rows that go through the plan together
     LINES = 64                      # of a matrix in a piece
     PATIENCE = 2000000              # nanoseconds
-    # For less work than this it is not worth while to share it:
-    FEW_SCALARS = 1 << 16           # that the rows compute
+    # Less work than this is not worth sharing:
+    FEW_SCALARS = 1 << 16           # computed by the rows
     FEW_PRODUCTS = 1 << 20          # of two scalars, for the gradients of matrices
 
 
@@ -73,7 +73,7 @@ cdef inline double *gradient_of_b(Instruction *instruction, const Item *item,
 
 cdef inline Shape united_shape(Instruction *instruction, const Item *first,
                                Row *row) noexcept nogil:
-    """The shape of all items together."""
+    """Return the shape of all the items together."""
     cdef Shape shape = first.shape
     shape.rank, shape.n = 1, instruction.sizes[row.root]
     shape.rank_a, shape.rank_b = first.a.base != CONSTANTS, first.b.base != CONSTANTS
@@ -109,11 +109,11 @@ cdef int refuse_twice(list indexes) except -1:
 @cython.final
 cdef class Batch(Pass):
     """The same computation for many rows of whole numbers at once: what a Tape would compute for
-    each after it was put into the Indexes, to the same bits.
+    each row once its numbers are in the Indexes, to the same bits.
 
-    `roots` are Values, or None: roots[i] depends on the first i + 1 of `indexes` only,
-    and is what is computed of a row of i + 1 numbers. So a recording of a long sentence serves all
-    that are shorter. The Values themselves do not change, only the leaves' gradients.
+    `roots` are Values, or None: roots[i] depends only on the first i + 1 of `indexes`, and is what
+    is computed for a row of i + 1 numbers. So the recording of a long sentence serves all shorter
+    ones. The Values themselves do not change, only the leaves' gradients.
 
     >>> table, index = Vector([1.0, 4.0, 9.0]), Index(0)
     >>> batch = Batch([index], [table[index] * 10.0])
@@ -126,8 +126,8 @@ cdef class Batch(Pass):
     With a `crew`, a concurrent.futures.Executor, up to `crew.size` of its threads and the calling
     one share the work; the results are the same bits.
 
-    Raises ValueError if there are more roots than Indexes, an Index is there twice or a root
-    depends on another one, TypeError if there is a Value(data, children, local_grads), which only
+    Raises ValueError if there are more roots than Indexes, if an Index is there twice, or if a root
+    depends on another Index; TypeError if there is a Value(data, children, local_grads), which only
     Python can compute.
     """
     def __cinit__(self, indexes, roots):
@@ -217,9 +217,9 @@ cdef class Batch(Pass):
         return 0
 
     def forward(self, rows, shares=None):
-        """Compute the root of each row; returns their data.
+        """Compute the root of each row and return their data.
 
-        `shares` are what backward() multiplies the gradients of each row with; 1 if not given.
+        backward() multiplies the gradients of each row by its share of `shares`, 1 if not given.
         Raises, before anything is computed, ValueError if there is no root for a row of that
         length, IndexError if a number points outside its run.
         """
@@ -231,7 +231,7 @@ cdef class Batch(Pass):
         cdef Py_ssize_t i
         if len(all_shares) != len(all_rows):
             raise ValueError(f"{len(all_rows)} rows need as many shares, not {len(all_shares)}")
-        self.wait_for_others(False)     # from here on no code in Python is called but the crew's
+        self.wait_for_others(False)     # from here on the only Python code called is the crew's
         self.is_computed = False
         self.need_rows(len(all_rows))
         for i in range(len(all_rows)):
@@ -252,7 +252,7 @@ cdef class Batch(Pass):
         return data_at(row, &self.plan.roots[row.root])[0]
 
     def backward(self):
-        """Add to each leaf's grad what the rows' roots, each times its share, mean for it.
+        """Add to each leaf's grad what the rows' roots, each times its share, contribute to it.
 
         Raises RuntimeError if there was no forward() or it failed, or a leaf was changed since.
         """
@@ -263,8 +263,8 @@ cdef class Batch(Pass):
         self.complain()
 
     cdef int reach_also(self, list leaves) except -1:
-        """Let other threads keep away from these leaves, too, while it is at work: Adam moves them,
-        whether the Batch depends on them or not."""
+        """Keep other threads away from these leaves, too, while the Batch is at work: Adam moves
+        them, whether the Batch depends on them or not."""
         for leaf in leaves:
             is_first(&self.touched, (<Handle>leaf).node)
         return 0
@@ -291,7 +291,7 @@ cdef class Batch(Pass):
         return 0
 
     cdef int share_rows(self) except -1:
-        """Put the rows into pieces: few enough that their numbers stay in the cache."""
+        """Divide the rows into pieces small enough for their numbers to stay in the cache."""
         cdef Py_ssize_t i, n_scalars = 0, n_in_piece = 0
         cdef Py_ssize_t most
         cdef lanes *scratch
@@ -318,17 +318,17 @@ cdef class Batch(Pass):
         return 0
 
     cdef Py_ssize_t n_scalars(self, Row *row) noexcept nogil:
-        """About how many scalars and gradients the row computes."""
+        """Return about how many scalars and gradients the row computes."""
         return self.plan.n_arena * (row.root + 1) // self.plan.n_roots
 
     cdef Py_ssize_t n_scratch(self) noexcept nogil:
-        """How many lanes a piece needs: to turn round vectors, and for the results before they
+        """Return how many lanes a piece needs for transposed vectors, and for results before they
         are copied to where they belong."""
         return 2 * self.plan.widest + MANY // LANES * self.plan.tallest
 
     cdef void run(self, int phase) noexcept:
-        """Let all threads take pieces until all are done. What goes wrong with the crew, or a
-        Ctrl-C, can wait: complain() raises it when nothing is left half done."""
+        """Have all threads take pieces until all are done. An error of the crew, or Ctrl-C, can
+        wait: complain() raises it when nothing is left half done."""
         cdef Py_ssize_t _
         self.phase, self.undone = phase, self.n_pieces
         offer(&self.left, self.n_pieces)
@@ -349,8 +349,8 @@ cdef class Batch(Pass):
         return 0
 
     def help(self):
-        """Do what there is to be done, for the threads of the crew, until there has been nothing
-        for a while: to wake a thread takes long."""
+        """Work as a thread of the crew until there has been nothing to do for a while: waking a
+        thread takes a long time."""
         cdef uint64_t since
         with nogil:
             give_one(&self.n_present)
@@ -415,8 +415,8 @@ cdef class Batch(Pass):
 
     cdef void run_products(self, Instruction *instruction, Row *rows, Py_ssize_t n, bint backward,
                            lanes *scratch) noexcept nogil:
-        """Products of one leaf matrix with vectors of all rows, or what the gradients of the
-        results mean for the vectors."""
+        """Multiply one leaf matrix with vectors of all rows, or add what the gradients of the
+        results contribute to the vectors'."""
         cdef double *results[MANY]
         cdef double *vectors[MANY]
         cdef Item *first = self.plan.items + instruction.first
@@ -438,7 +438,7 @@ cdef class Batch(Pass):
             multiply(t, &first.shape, results, m, vectors, backward, scratch)
 
     cdef void forward_own(self, Instruction *instruction, Row *row, lanes *scratch) noexcept nogil:
-        """Products with matrices that the row has computed."""
+        """Compute products with matrices that the row has computed."""
         cdef Sharers some
         cdef Py_ssize_t first = 0, count = instruction.counts[row.root]
         while first < count:
@@ -451,7 +451,7 @@ cdef class Batch(Pass):
 
     cdef void find_sharers(self, Instruction *instruction, Py_ssize_t first, Py_ssize_t end,
                            Row *row, Sharers *some) noexcept nogil:
-        """Products from `first` to before `end`: some, or if they do not share a matrix, one."""
+        """Compute the products from `first` to before `end`: only one if they share no matrix."""
         cdef Item *item = self.plan.items + instruction.first + first
         cdef Place *matrix = &item.b if instruction.op == VECMAT else &item.a
         cdef Place *by_row
@@ -472,7 +472,7 @@ cdef class Batch(Pass):
     # ------------------------------------------------------------ backward
 
     cdef void backward_rows(self, Row *rows, Py_ssize_t n, lanes *scratch) noexcept nogil:
-        """All gradients but those of leaves, which are shared with other rows."""
+        """Compute all gradients except those of leaves, which are shared with other rows."""
         cdef Instruction *instruction
         cdef Py_ssize_t i, k
         for k in range(n):
@@ -529,7 +529,7 @@ cdef class Batch(Pass):
     # ------------------------------------------------------------ the leaves' gradients
 
     cdef int begin_backward(self) except -1:
-        """Take all the memory that it needs, so that nothing can go wrong halfway."""
+        """Allocate all the memory that is needed, so that nothing can go wrong halfway."""
         self.share_rows()
         self.need_pieces(max(self.n_used + 1, self.n_lines_pieces()))
         self.list_products()
@@ -546,7 +546,7 @@ cdef class Batch(Pass):
 
     cdef void add_shares(self) noexcept:
         """Add what rows kept to themselves, in the order of going backward through one row after
-        the other, whichever thread went through which."""
+        another, whichever thread did which row."""
         cdef Plan plan = self.plan
         cdef Share *share
         cdef Row *row
@@ -567,8 +567,8 @@ cdef class Batch(Pass):
                                row.arena + share.place.grad + r * share.stride)
 
     cdef int list_products(self) except -1:
-        """List the products with each leaf matrix, the last row first: they are gone through from
-        the end. The vectors are there already, the gradients will be."""
+        """List the products with each leaf matrix, the last row first, since they are processed
+        from the end. The vectors are there already, the gradients will be."""
         cdef Plan plan = self.plan
         cdef Instruction *instruction
         cdef Item *item
@@ -608,8 +608,8 @@ cdef class Batch(Pass):
         return 0
 
     cdef bint left_to_adam(self, Node *matrix, double *means, double *squares) noexcept:
-        """Whether go_backward() takes a step of Adam with the gradient of this matrix, instead of
-        adding to it: if nothing else adds to it. Only once, like the gradient."""
+        """Return whether go_backward() takes a step of Adam with this matrix's gradient instead of
+        adding to it, as it may, once, if nothing else adds to it."""
         cdef Py_ssize_t i
         cdef Group *group
         for i in range(self.plan.n_groups):
@@ -628,7 +628,7 @@ cdef class Batch(Pass):
         return n
 
     cdef void share_lines(self) noexcept:
-        """Put the leaf matrices of products into pieces of some lines each."""
+        """Divide the leaf matrices of products into pieces of some lines each."""
         cdef Py_ssize_t i, first, rows, n_products = 0
         self.n_pieces = 0
         for i in range(self.plan.n_groups):
@@ -644,7 +644,7 @@ cdef class Batch(Pass):
         cdef Group *group = &self.plan.groups[piece.group]
         cdef Products *products = &self.products[piece.group]
         cdef Node *matrix = leaf_of(self.plan, group.base)
-        cdef AdamStep step = self.step      # its own, so that no number written can be one of these
+        cdef AdamStep step = self.step      # a copy, so that no number written can be one of these
         if products.count == 0:
             return
         if products.means is NULL:

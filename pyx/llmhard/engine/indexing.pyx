@@ -13,9 +13,9 @@ cdef class Index:
     """A whole number that may change between replays: `matrix[Index(3)]` is a row, `vector[...]`
     an element, and a Tape that is replayed after `index.value = 5` shows row 5 instead.
 
-    Unlike an int it does not count from the end. Elsewhere it can be used like one.
+    Unlike an int, it does not count from the end. Otherwise it can be used like one.
     """
-    def __cinit__(self, value):     # not __init__: there is no Index without a number
+    def __cinit__(self, value):     # not __init__: an Index always has a number
         self.value = value
 
     @property
@@ -37,8 +37,8 @@ cdef class Index:
 
 
 cdef Node *select(Node *of, Index index) except NULL:
-    """A view of the row of a Matrix, or element of a Vector, that an Index names. It moves when
-    the operations are replayed with another value of the Index."""
+    """Return a view of the row of a Matrix, or element of a Vector, that an Index names. The view
+    moves when the operations are replayed with another value of the Index."""
     cdef Node *node
     cdef Py_ssize_t offset = offset_of(index, of)
     if of.rank == 2:

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from llmhard.engine.elementwise cimport LEAF, Step, is_linear
 
-# Where the numbers of a scalar are.
+# Where the numbers of a scalar are stored.
 cdef struct Moved:
     Step *step              # in step.own
     Program *program        # which has the step
@@ -16,10 +16,9 @@ cdef union Home:
     double own[2]           # data and grad
     Moved moved             # with MOVED: where they are
 
-# A record of the graph. With RUN it is the beginning of a Run, else it is a scalar: MOVED when it
-# was computed again, else plain. Behind the struct, Node or Run, come the inputs, and behind those
-# of a scalar its local gradients, one for each input, unless the operation is linear and has the
-# same ones always.
+# A record of the graph. With RUN it is the beginning of a Run, else it is a scalar: MOVED if it was
+# computed again, else plain. Behind the struct, Node or Run, come the inputs, and, for a scalar,
+# its local gradients, one for each input, unless the operation is linear, so that they are fixed.
 cdef struct Node:
     signed char op          # an Op: what computed the scalars; LEAF: nothing did
     signed char rank        # 0: a Value, 1: a Vector, 2: a Matrix
@@ -40,7 +39,7 @@ cdef enum Flag:
     LOST = 16               # of a plain scalar: assigned to when its gradient was wrong already
 
 cdef enum Keeping:
-    KEEPS = 1               # the handle, a Value, is to live as long as the node: it may be missed
+    KEEPS = 1               # the handle, a Value, must live as long as the node: it may be missed
     OWNS = 2                # ... and does: the node has a reference to it, not the other way round
 
 # A Vector or Matrix, or a view of any rank: where its scalars are.
@@ -53,11 +52,11 @@ cdef struct Run:
     uint64_t computed       # clock.changes when data was last computed, or moved; 0 of leaves
     int stride              # from one row to the next, in scalars; at least cols
     bint used               # of a leaf matrix: grad may hold something other than zeros
-    void *data_block        # what to free: data begins at the next cache line; NULL in a view
+    void *data_block        # what to free: data begins at its next cache line; NULL in a view
     void *grad_block        # the same for grad
     Py_ssize_t offset       # of a SELECT: where in its input it begins, in scalars
-    PyObject *index         # of a SELECT: the Index that says so, or NULL if it stays there
-    PyObject *scalars       # the Values that were made of its scalars: a dict by place, or NULL
+    PyObject *index         # of a SELECT: the Index that says so, or NULL if it never moves
+    PyObject *scalars       # the Values made for its scalars: a dict by place, or NULL
 
 # A replayed Tape keeps its single Values together, in the order of computing. They stay there
 # as long as the Tape or one of their nodes is left.
@@ -80,9 +79,9 @@ cdef extern from *:
     #endif
     """
     void prefetch_to_write(const void *address) noexcept nogil
-    bint RECYCLES               # false where AddressSanitizer is to see what was freed
+    bint RECYCLES               # false where AddressSanitizer should see what was freed
 
-# What has happened, in numbers that only grow: a larger one is later.
+# What has happened, in numbers that only grow: a larger number is later.
 cdef struct Clock:
     uint64_t changes        # how often data was assigned to, or a Tape ran forward
     uint64_t replayed       # `changes` when data was last computed again, or moved
@@ -106,17 +105,17 @@ cdef void set_used(Node *owner) noexcept nogil
 
 
 cdef inline bint is_run(Node *node) noexcept nogil:
-    """Whether the node is the beginning of a Run."""
+    """Return whether the node begins a Run."""
     return node.flags & RUN != 0
 
 
 cdef inline Run *run_of(Node *node) noexcept nogil:
-    """The Run that begins with the node; ask is_run before."""
+    """Return the Run that begins with the node; ask is_run first."""
     return <Run *>node
 
 
 cdef inline double *data_of(Node *node) noexcept nogil:
-    """The first scalar."""
+    """Return where the first scalar's data is."""
     if node.flags & RUN:
         return run_of(node).data
     if node.flags & MOVED:
@@ -125,7 +124,7 @@ cdef inline double *data_of(Node *node) noexcept nogil:
 
 
 cdef inline double *grad_of(Node *node) noexcept nogil:
-    """The first scalar's gradient; NULL in a run that has needed none."""
+    """Return where the first scalar's gradient is; NULL in a run that has needed none."""
     return run_of(node).grad if node.flags & RUN else data_of(node) + 1
 
 
@@ -134,17 +133,17 @@ cdef inline Node **inputs_of(Node *node) noexcept nogil:
 
 
 cdef inline double *locals_of(Node *node) noexcept nogil:
-    """The local gradients of a scalar, one for each input, if the operation is not linear."""
+    """Return the local gradients of a scalar, one per input, if the operation is not linear."""
     return <double *>(inputs_of(node) + node.n_inputs)
 
 
 cdef inline Node *base_of(Node *node) noexcept nogil:
-    """The node whose scalars a view shows; NULL if they are its own."""
+    """Return the node whose scalars a view shows; NULL if they are its own."""
     return run_of(node).base if node.flags & RUN else NULL
 
 
 cdef inline Node *storage(Node *node) noexcept nogil:
-    """The node whose memory holds the scalars: for a view another node."""
+    """Return the node whose memory holds the scalars: for a view, another node."""
     cdef Node *base = base_of(node)
     return node if base is NULL else base
 
@@ -163,7 +162,7 @@ cdef inline void refer(Node *node) noexcept nogil:
 
 
 cdef inline Node *constant(double data) except NULL:
-    """A plain number in a formula."""
+    """Return a node for a plain number in a formula."""
     cdef Node *node = new_scalar(LEAF, 0)
     node.flags |= CONSTANT
     node.home.own[0] = data
@@ -181,7 +180,7 @@ cdef inline void link(Node *node, Node *input) noexcept:
 
 
 cdef class Handle:
-    cdef Node *node         # NULL until __init__, or who makes the handle, gives it one, for good
+    cdef Node *node         # NULL until __init__, or whoever makes the handle, sets it for good
     cdef dict attributes    # NULL before the first: `cdef dict __dict__` would make one each time
     cdef object __weakref__
 
@@ -194,7 +193,7 @@ cdef int refuse(Handle handle) except -1
 
 
 cdef inline Node *node_of(Handle handle) except NULL:
-    """The node of a handle, the same as long as the handle lives; raises if it has none yet."""
+    """Return the node of a handle, the same for all its life; raise if it has none yet."""
     if handle.node is NULL:
         refuse(handle)
     return handle.node

@@ -34,7 +34,7 @@ cdef Py_ssize_t MOST = (PY_SSIZE_T_MAX - CACHE_LINE) // sizeof(double)  # scalar
 
 
 cdef inline double *aligned(void *block) noexcept:
-    """The first cache line inside a block with CACHE_LINE bytes to spare; NULL stays NULL."""
+    """Return the first cache line in a block with CACHE_LINE bytes to spare; NULL stays NULL."""
     if block is NULL:
         return NULL
     return <double *>((<uintptr_t>block + CACHE_LINE - 1) & ~<uintptr_t>(CACHE_LINE - 1))
@@ -42,7 +42,7 @@ cdef inline double *aligned(void *block) noexcept:
 
 cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
                     Py_ssize_t n_inputs) except NULL:
-    """A node with room for its scalars (data not set) and inputs (not linked)."""
+    """Return a node with room for its scalars (data not set) and inputs (not linked)."""
     cdef Node *node
     cdef Run *run
     if rank == 0:
@@ -64,7 +64,7 @@ cdef Node *new_node(int op, int rank, Py_ssize_t rows, Py_ssize_t cols,
 
 
 cdef Node *allocated(int op, int rank, Py_ssize_t n_inputs, bint is_view=False) except NULL:
-    """A node of zeros, and behind it room for inputs, and for a scalar's local gradients."""
+    """Return a node of zeros with room behind it for inputs, and for a scalar's local gradients."""
     cdef Node *node
     if n_inputs > INT_MAX:
         raise MemoryError()
@@ -83,7 +83,7 @@ cdef enum:
     ROOM = sizeof(Node *) + sizeof(double)      # for one input and its local gradient
     MOST_SPARES = 1 << 16   # of each size
 
-# Scalars come and go by the thousand: those that are freed are kept for the next ones. Python's
+# Scalars come and go by the thousand, so those that are freed are kept for reuse. Python's
 # allocator would give the memory of a graph back to the system, page by page, before the next one
 # is recorded.
 cdef struct Spares:
@@ -94,12 +94,12 @@ cdef Spares spares[SIZES]
 
 
 cdef inline Py_ssize_t room_behind(int op, Py_ssize_t n_inputs) noexcept:
-    """How many times ROOM a scalar needs for its inputs and local gradients."""
+    """Return how many times ROOM a scalar needs for its inputs and local gradients."""
     return (n_inputs + 1) // 2 if is_linear(op) else n_inputs
 
 
 cdef Node *new_scalar(int op, Py_ssize_t n_inputs) except NULL:
-    """A scalar of its own, with room for inputs (not linked) and local gradients (not set)."""
+    """Return a new scalar with room for inputs (not linked) and local gradients (not set)."""
     cdef Py_ssize_t room = room_behind(op, n_inputs)
     cdef Node *node
     if room < SIZES and spares[room].first is not NULL:
@@ -117,7 +117,7 @@ cdef Node *new_scalar(int op, Py_ssize_t n_inputs) except NULL:
 
 
 cdef inline void free_scalar(Node *node) noexcept:
-    # under no_grad its operation may have been forgotten: then it has more room than it says
+    # under no_grad its operation may have been forgotten; then it has more room than it needs
     cdef Py_ssize_t room = room_behind(node.op, node.n_inputs)
     if RECYCLES and room < SIZES and spares[room].count < MOST_SPARES:
         node.handle = <PyObject *>spares[room].first
@@ -129,7 +129,7 @@ cdef inline void free_scalar(Node *node) noexcept:
 
 cdef Node *view(Node *of, int rank, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t stride,
                 double *data) except NULL:
-    """A node that shows some of another's scalars: the same memory under another shape."""
+    """Return a node that shows some of another's scalars: the same memory under another shape."""
     cdef Node *node = allocated(VIEW, rank, 1, True)
     cdef Run *run = run_of(node)
     run.rows, run.cols, run.stride, run.data = rows, cols, stride, data
@@ -165,7 +165,7 @@ cdef void free_node(Node *node) noexcept:
 
 
 cdef inline bint is_last(Node *node) noexcept:
-    """Give up one reference; returns whether it was the last, so that the node is to be freed."""
+    """Give up one reference; return whether it was the last, so that the node must be freed."""
     node.refs -= node.refs < INT_MAX
     if node.refs:
         return False
@@ -176,9 +176,9 @@ cdef inline bint is_last(Node *node) noexcept:
 
 
 cdef void give_back(Node *node) noexcept:
-    """Give up the Values that a node keeps, when nobody else refers to the node.
+    """Give up the Values that a node keeps, now that nobody else refers to the node.
 
-    From now on they hold the node, as any others do, until they go themselves: maybe at once.
+    From now on they hold the node, as others do, until they go themselves, perhaps at once.
     """
     cdef PyObject *kept
     if node.keeping & OWNS:
@@ -190,14 +190,14 @@ cdef void give_back(Node *node) noexcept:
 
 
 cdef void keep(Node *node) noexcept:
-    """Let the handle, a Value, live as long as the node."""
+    """Make the handle, a Value, live as long as the node."""
     node.keeping |= KEEPS
     if node.refs > 1:
         own(node)
 
 
 cdef void own(Node *node) noexcept:
-    """Turn round who holds whom, now that somebody else refers to the node, too."""
+    """Reverse who holds whom, now that somebody else refers to the node, too."""
     # 0 references: a handle that is being freed
     if (not node.keeping & OWNS and node.handle is not NULL
             and Py_REFCNT(<object>node.handle) > 0):
@@ -207,7 +207,7 @@ cdef void own(Node *node) noexcept:
 
 
 cdef void release(Node *node) noexcept:
-    """Give up one reference. Frees what nobody refers to any more: by a list, not by recursion."""
+    """Give up one reference. Free what nobody refers to any more, using a list, not recursion."""
     cdef Node *dead = NULL
     cdef Node *child
     cdef int i
@@ -226,7 +226,7 @@ cdef void release(Node *node) noexcept:
 
 
 cdef void discard(Node *node) noexcept:
-    """Free a node that was never given to anybody; others, and NULL, are left alone."""
+    """Free a node that was never given to anybody; leave others, and NULL, alone."""
     if node is not NULL and node.refs == 0:
         node.refs = 1
         release(node)
@@ -250,7 +250,7 @@ cdef int need_grad(Node *node) except -1:
 
 cdef void set_used(Node *owner) noexcept nogil:
     """Note that something was written to the grad of a node, not a view."""
-    if owner.op != LEAF:    # of a leaf nobody asks, and a Tape at work may be reading its flags
+    if owner.op != LEAF:    # no one asks a leaf, and a Tape at work may be reading its flags
         owner.flags |= HAS_GRAD
     if is_run(owner):
         run_of(owner).used = True
@@ -267,9 +267,9 @@ cdef int refuse(Handle handle) except -1:
                        f"{name}.__init__ before it is used")
 
 
-@cython.trashcan(True)  # a chain of handles that nodes own does not go by recursion
+@cython.trashcan(True)  # so that a chain of handles that nodes own is not freed by recursion
 @cython.freelist(256)
-@cython.no_gc_clear     # the dict of attributes, through which a cycle goes, is cleared instead
+@cython.no_gc_clear     # a cycle goes through the dict of attributes, which is cleared instead
 cdef class Handle:
     """A Python object that keeps one node alive.
 
@@ -282,7 +282,7 @@ cdef class Handle:
         refer(node)
 
     cdef void leave_gc(self) noexcept:
-        """Without attributes it is in no cycle: the garbage collector need not look at it."""
+        """Without attributes it is in no cycle, so the garbage collector need not look at it."""
         PyObject_GC_UnTrack(<PyObject *>self)
 
     def __dealloc__(self):
@@ -311,7 +311,7 @@ cdef class Handle:
         return attributes_of(self) is not NULL
 
     cdef int keep_attributes(self) except -1:
-        """Live as long as the node, and let the garbage collector look for cycles."""
+        """Live as long as the node, and have the garbage collector look for cycles."""
         if not PyObject_GC_IsTracked(self):
             PyObject_GC_Track(<PyObject *>self)
         if self.node is not NULL and self.node.rank == 0:
@@ -331,7 +331,7 @@ cdef class Handle:
                 and cols_of(mine) == cols_of(theirs))
 
     def __hash__(self):
-        # not the address of the data, which a Tape may move
+        # not the address of the data, since a Tape may move that
         cdef Node *node = node_of(self)
         cdef Node *owner = storage(node)
         if node.op == SELECT:

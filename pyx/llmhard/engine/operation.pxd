@@ -13,7 +13,7 @@ from llmhard.engine.node cimport (
     CONSTANT, MOVED, RUN, Node, data_of, grad_of, inputs_of, locals_of, run_of,
 )
 
-# What an operation has to know of its operands besides where they are.
+# What an operation has to know about its operands besides where they are.
 cdef struct Shape:
     int rank, rank_a, rank_b    # of the result and the operands; 0: one number
     int n                       # how many scalars: of the result if it is a run, else of `a`
@@ -31,17 +31,17 @@ cdef void wrote_data(Node *node) noexcept
 
 
 cdef inline bint is_single(Node *node) noexcept nogil:
-    """One scalar computed from single scalars: it remembers its local gradients."""
+    """Return whether this is a scalar computed from scalars, which keeps its local gradients."""
     return node.rank == 0 and (node.op == CUSTOM or is_binary(node.op) or is_unary(node.op))
 
 
 cdef inline bint has_step(Node *node) noexcept nogil:
-    """A scalar that is replayed without its local gradients."""
+    """Return whether this is a scalar that is replayed without its local gradients."""
     return node.flags & MOVED != 0 and node.home.moved.step.op != BY_NODE
 
 
 cdef inline uint64_t computed(Node *node) noexcept nogil:
-    """When the data was last computed; of a plain scalar, or assigned to after that."""
+    """Return when the data was last computed or, for a plain scalar, assigned to after that."""
     if node.flags & RUN:
         return run_of(node).computed
     if node.flags & MOVED:
@@ -50,7 +50,7 @@ cdef inline uint64_t computed(Node *node) noexcept nogil:
 
 
 cdef inline void find_local(Node *node) noexcept nogil:
-    """The local gradients of a single Value, from the data of its inputs."""
+    """Compute the local gradients of a single Value from the data of its inputs."""
     cdef double a = data_of(inputs_of(node)[0])[0]
     cdef double b
     cdef unsigned int mode = 0
@@ -70,7 +70,7 @@ cdef inline void find_local(Node *node) noexcept nogil:
 
 
 cdef inline double local_of(Node *node, int i) noexcept nogil:
-    """The local gradient of a single Value towards its i-th input."""
+    """Return the local gradient of a single Value with respect to its i-th input."""
     if not is_linear(node.op):
         return locals_of(node)[i]
     if is_unary(node.op):
@@ -79,7 +79,7 @@ cdef inline double local_of(Node *node, int i) noexcept nogil:
 
 
 cdef inline void backward_single(Node *node) noexcept nogil:
-    """Add to the grad of each input what that of a single Value means for it: the chain rule."""
+    """Add to the grad of each input what a single Value's contributes to it: the chain rule."""
     cdef double g = grad_of(node)[0]
     cdef double *to
     cdef int i
@@ -96,7 +96,7 @@ cdef inline void backward_single(Node *node) noexcept nogil:
 
 
 cdef inline void compute(int op, Shape shape, double *out, double *a, double *b) noexcept nogil:
-    """The result of an operation. Not for MATVEC, GATHER and what has no arithmetic of its own."""
+    """Compute an operation. Not for MATVEC, GATHER and what has no arithmetic of its own."""
     if is_binary(op):
         if shape.rank == 0:
             out[0] = value2(op, a[0], b[0])
@@ -119,8 +119,8 @@ cdef inline void compute(int op, Shape shape, double *out, double *a, double *b)
 
 cdef inline void send_back(int op, Shape shape, double *out, double *g, double *a, double *ga,
                            double *b, double *gb) noexcept nogil:
-    """Add to `ga` and `gb` what `g`, the gradient of the result, means for them. Where there is
-    one operand, the second is not used; `gb` is NULL if that is a plain number."""
+    """Add to `ga` and `gb` what `g`, the gradient of the result, contributes to them. With one
+    operand, the second is not used; `gb` is NULL if that is a plain number."""
     cdef Py_ssize_t i
     if is_binary(op):
         if shape.rank == 0:

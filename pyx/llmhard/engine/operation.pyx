@@ -1,4 +1,4 @@
-"""What each operation does with a node: compute it, go backward through it."""
+"""What each operation does with a node: compute it and go backward through it."""
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
@@ -60,7 +60,7 @@ cdef void forward(Node *node, lanes *scratch) noexcept nogil:
 
 
 cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil:
-    """The shape of an operation with these operands; of one operand, it is `b`, too."""
+    """Return the shape of an operation with these operands; a single one is `b`, too."""
     cdef Shape shape
     shape.rank, shape.rank_a, shape.rank_b = node.rank, a.rank, b.rank
     shape.n = cols_of(node) if node.rank else cols_of(a)
@@ -73,7 +73,7 @@ cdef Shape shape_of(Node *node, Node *a, Node *b) noexcept nogil:
 
 
 cdef inline void move_select(Run *view, double *data) noexcept nogil:
-    """Let a view of what begins at `data` show what its Index names."""
+    """Make a view of what begins at `data` show what its Index names."""
     cdef Run *base = run_of(view.base)
     view.data = data + view.offset
     if base.grad is not NULL:
@@ -81,7 +81,7 @@ cdef inline void move_select(Run *view, double *data) noexcept nogil:
 
 
 cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
-    """What the gradients of `count` products with one matrix mean for their vectors."""
+    """Add what the gradients of `count` products with one matrix contribute to their vectors."""
     cdef double *g[MANY]
     cdef double *gx[MANY]
     cdef Run *m = run_of(inputs_of(nodes[0])[0])
@@ -96,7 +96,7 @@ cdef void backward_matvecs(Node **nodes, Py_ssize_t count) noexcept nogil:
 
 
 cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noexcept nogil:
-    """What they mean for the matrix; `pointers` has room for two for each node."""
+    """Add what they contribute to the matrix; `pointers` has room for two for each node."""
     cdef Run *m = run_of(inputs_of(nodes[0])[0])
     cdef Py_ssize_t t
     for t in range(count):
@@ -107,7 +107,7 @@ cdef void backward_matrix(Node **nodes, Py_ssize_t count, double **pointers) noe
 
 
 cdef void backward(Node *node) noexcept nogil:
-    """Add to each input's grad what the node's means for it: the chain rule. Not for MATVEC."""
+    """Add to each input's grad what the node's contributes: the chain rule. Not for MATVEC."""
     cdef Node *a = inputs_of(node)[0]
     cdef Node *b = inputs_of(node)[1] if node.n_inputs > 1 else a
     cdef int op = node.op
@@ -128,14 +128,14 @@ cdef void backward(Node *node) noexcept nogil:
 
 
 cdef inline bint keeps_gradient(Node *node) noexcept nogil:
-    """True if backward gives the recorded gradient whatever was assigned to the inputs since."""
+    """Return whether backward gives the recorded gradient whatever was assigned to the inputs."""
     cdef int op = node.op
     return (is_single(node) and not has_step(node) or is_linear(op) or op == LEAF
             or op == VIEW or op == SELECT or op == CUSTOM or op == SUM or op == GATHER)
 
 
 cdef inline bint needs_result(int op) noexcept nogil:
-    """True if the gradient is computed from the result, too; assigning to that makes it wrong."""
+    """Return whether the gradient also needs the result, so that assigning to it is wrong."""
     return is_unary(op) or op == SOFTMAX
 
 
@@ -146,7 +146,7 @@ cdef inline bint changed_since(Node *input, uint64_t then, bint only_computed) n
 
 
 cdef inline bint is_stale(Node *node) noexcept nogil:
-    """True if an input has been computed again since, or assigned to where that matters."""
+    """Return whether an input was computed again since, or assigned to where that matters."""
     cdef Node *child
     cdef bint kept = keeps_gradient(node)
     cdef uint64_t since = computed(node)
@@ -165,7 +165,7 @@ cdef inline bint is_stale(Node *node) noexcept nogil:
 
 
 cdef void follow(Node *select) noexcept:
-    """Let a SELECT show what a replay of its input, on a Tape without it, has moved on to."""
+    """Make a SELECT show what a replay of its input, on a Tape without it, has moved on to."""
     if not is_stale(select):
         return
     move_select(run_of(select), data_of(inputs_of(select)[0]))
@@ -174,7 +174,7 @@ cdef void follow(Node *select) noexcept:
 
 
 cdef void wrote_data(Node *node) noexcept:
-    """Note that data was assigned to. A plain scalar forgets by that when it was computed."""
+    """Note that data was assigned to. A plain scalar thereby forgets when it was computed."""
     cdef Node *owner = storage(node)
     if not owner.flags & (RUN | MOVED) and is_stale(owner):
         owner.flags |= LOST

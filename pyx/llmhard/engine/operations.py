@@ -1,9 +1,9 @@
 """The table of elementwise operations. A row is all that an operation needs.
 
 setup.py fills the templates beside this file (*.in) with the rows: they become the numbers of the
-operations, their arithmetic on single Values, on runs and in replays, the methods, the checks of
-what is refused, the type stubs; tests/test_operations.py tests each row. To add an operation, add
-a row and build: `Operation("sin", "sin(a)", ["cos(a)"], "The sine, of an angle in radians.")`.
+operations, their arithmetic on single Values, on runs and in replays, the methods, the checks for
+what is refused, and the type stubs; tests/test_operations.py tests each row. To add an operation,
+add a row and build: `Operation("sin", "sin(a)", ["cos(a)"], "The sine, of an angle in radians.")`.
 
 The expressions are Cython (and Python) on floats: `a` and `b` are the operands, `out` is the value
 that was computed from them, and functions are those of C's <math.h>.
@@ -21,7 +21,7 @@ class Operation:
     doc: str = ""
     symbol: str = ""  # what `Value.op` says, if not the name
     method: str = ""  # the method of Values and Vectors, if not the name
-    # What a single Value refuses, as plain Python does: condition, exception, message. Runs and
+    # What a single Value refuses, like plain Python: condition, exception, message. Runs and
     # replays give inf or nan instead (IEEE 754).
     refuses: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ class Operation:
 
     @property
     def is_exact(self):
-        """Whether each local gradient is an operand, the result or a number, as it stands."""
+        """Whether each local gradient is simply an operand, the result or a number."""
         return all(re.fullmatch(r"a|b|out|-?[\d.]+", local) for local in self.local)
 
 

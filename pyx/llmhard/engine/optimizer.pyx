@@ -13,7 +13,7 @@ from llmhard.engine.threads cimport GRAD, READ, WRITE, Access, Pass, n_at_work, 
 
 def adam_update(parameters, means, squares, *, double lr, double beta1, double beta2,
                 double eps, int t, double weight_decay=0.0, Pass tape=None):
-    """One step of Adam on every parameter, a leaf, in place; then its gradient is zero.
+    """Take one step of Adam with every parameter, a leaf, in place, and set its gradient to zero.
 
     With g the gradient: m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2, then
     data -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps), as in Kingma and Ba,
@@ -26,11 +26,11 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
     a gradient above 1e154, whose square is infinite, makes data nan. `t` counts the steps from 1.
     With a `tape`, a Tape or a Batch, its backward() comes first, and other threads see both or
     neither. From a Batch, the gradients of weight matrices go into Adam without passing through
-    memory: the same bits, sooner.
+    memory: the same bits, but faster.
 
-    Raises, before anything is changed, ValueError if one of them is no leaf, the shapes
-    or numbers differ or t is below 1, TypeError if one is no handle or a plain number in a formula,
-    and what backward() raises.
+    Raises, before anything is changed, ValueError if one of them is not a leaf, if the shapes or
+    numbers differ, or if t is below 1; TypeError if one is not a handle or is a plain number in a
+    formula; and what backward() raises.
     """
     cdef AdamStep step
     cdef Batch batch = tape if isinstance(tape, Batch) else None
@@ -68,7 +68,7 @@ def adam_update(parameters, means, squares, *, double lr, double beta1, double b
 
 cdef int move_by_products(list ps, list ms, list vs, AdamStep *step, Batch batch,
                           list moved) except -1:
-    """Go backward; notes in `moved` which parameters a step was taken with on the way."""
+    """Go backward; note in `moved` which parameters a step was taken with on the way."""
     cdef Py_ssize_t i
     batch.begin_backward()
     batch.step, batch.moves = step[0], True
@@ -84,8 +84,8 @@ cdef int move_by_products(list ps, list ms, list vs, AdamStep *step, Batch batch
 
 
 cdef void move(Handle p, Handle m, Handle v, AdamStep *step) noexcept:
-    """One step of Adam on one parameter."""
-    cdef AdamStep own = step[0]     # so that no number written can be one of these
+    """Take one step of Adam with one parameter."""
+    cdef AdamStep own = step[0]     # a copy, so that no number written can be one of these
     adam(size(p.node), data_of(p.node), grad_of(p.node), data_of(m.node), data_of(v.node), &own)
     if is_run(p.node):
         run_of(p.node).used = False
@@ -103,8 +103,8 @@ def average_update(means, parameters, *, double share):
 
     With the shares 1, 1/2, 1/3, ... the means are those of all parameters so far. For each
     parameter, a leaf, `means` has a leaf of the same shape. Raises, before anything is changed,
-    ValueError if one of them is no leaf or the shapes or numbers differ, TypeError if one is no
-    handle or a plain number in a formula.
+    ValueError if one of them is not a leaf or if the shapes or numbers differ, TypeError if one is
+    not a handle or is a plain number in a formula.
     """
     cdef Handle mean, parameter
     cdef list ms = list(means), ps = list(parameters)
@@ -126,7 +126,7 @@ def average_update(means, parameters, *, double share):
 
 
 cdef int wait_for_all(Pass tape, list accesses) except -1:
-    """Wait until no other thread works on any of the (leaves, access), or hinders the tape."""
+    """Wait until no other thread is using any of the (leaves, access), or is in the tape's way."""
     cdef bint waited = n_at_work > 0
     while waited:
         if tape is not None:
@@ -139,7 +139,7 @@ cdef int wait_for_all(Pass tape, list accesses) except -1:
 
 
 cdef int check_leaf(object handle, object like) except -1:
-    """Refuse what is no leaf of the shape of `like`, a handle checked before or the same."""
+    """Refuse what is not a leaf of the shape of `like`, a handle checked before or the same."""
     cdef Node *node
     cdef Node *other
     if not isinstance(handle, Handle):

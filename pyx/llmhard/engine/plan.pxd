@@ -4,7 +4,7 @@ from llmhard.engine.operation cimport Shape
 from llmhard.engine.traversal cimport NodeList, Seen
 
 
-# What the data of a Place counts from.
+# Where the data of a Place is counted from.
 cdef enum Base:
     ARENA                   # the row's own memory
     CONSTANTS               # plain numbers
@@ -13,7 +13,7 @@ cdef enum Base:
 # Where the numbers of an operand are, the same for every row of a Batch. A row has an arena of
 # its own for all that is computed, and for the gradients; data may be in a leaf instead.
 cdef struct Place:
-    int base                # what data counts from: a Base, or beyond LEAVES another leaf
+    int base                # where data is counted from: a Base, or beyond LEAVES another leaf
     int data                # where data begins, in scalars
     int grad                # where grad begins in the arena, in scalars
     int select              # the Select that moves data; 0: none does
@@ -23,7 +23,7 @@ cdef struct Place:
 cdef struct Item:
     Place out
     Place a                 # the first operand
-    Place b                 # the second; of one operand the same again
+    Place b                 # the second; the first again if there is only one
     Shape shape
 
 # Neighbouring items of one operation. None of them depends on another.
@@ -35,8 +35,8 @@ cdef struct Instruction:
     int group               # of products with a leaf matrix: the number of its Group; else -1
     Py_ssize_t first        # the place of the first item
     Py_ssize_t count        # how many there are
-    int *counts             # for each root: how many of them, the first ones, it depends on
-    bint united             # elementwise, and all that they read and write lies side by side, so
+    int *counts             # for each root: how many of them it depends on, from the first
+    bint united             # elementwise, and all that they read and write is side by side, so
     int *sizes              # that they are one operation; for each root: on how many scalars
 
 # What an Index names in one row: its value times `unit` scalars further on.
@@ -44,7 +44,7 @@ cdef struct Select:
     Py_ssize_t index        # the number of the Index
     Py_ssize_t limit        # the value is below it
     Py_ssize_t unit
-    int rank                # of what is selected from: for the error message
+    int rank                # of what is selected from, for the error message
     int inside              # the Select that moves what is selected from; 0: none does
     int need
 
@@ -54,7 +54,7 @@ cdef struct Share:
     Py_ssize_t rows, cols, stride
     int need
 
-# A part of the arena in which gradients are to be zero before they are added up.
+# A part of the arena where gradients must be zero before they are added up.
 cdef struct Span:
     Py_ssize_t first
     int *lengths            # for each root
@@ -63,7 +63,7 @@ cdef struct Span:
 cdef struct Group:
     int base                # the leaf
     Py_ssize_t rows, cols
-    bint stays_out          # nothing else adds to the matrix's gradient, no vector is a leaf
+    bint stays_out          # nothing else adds to the matrix's gradient, and no vector is a leaf
 
 
 cdef class Plan:
@@ -84,7 +84,7 @@ cdef class Plan:
     cdef Seen touched           # the leaves
     cdef list indexes
     cdef Py_ssize_t widest      # the most columns of a product
-    cdef Py_ssize_t tallest     # the most rows of one whose matrix is no leaf
+    cdef Py_ssize_t tallest     # the most rows of one whose matrix is not a leaf
 
 
 cdef inline Node *leaf_of(Plan plan, int base) noexcept nogil:

@@ -1,8 +1,8 @@
 """Plans: a graph as a list of instructions and places, to be run for many rows of a Batch at once.
 
-A Plan holds no nodes but the leaves. What is alike stands together: an operation at one depth, over
-all positions of a sentence, is one instruction. Runs of which a larger one is put together lie next
-to each other in the arena, so that nothing is copied.
+A Plan holds no nodes except the leaves. Like goes with like: an operation at one depth, over all
+positions of a sentence, is one instruction. Runs that are joined into a larger one are next to each
+other in the arena, so that nothing is copied.
 """
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from libc.limits cimport INT_MAX
@@ -20,18 +20,18 @@ from llmhard.engine.node cimport (
 from llmhard.engine.operation cimport Shape, shape_of
 from llmhard.engine.traversal cimport Marks, NodeList, Seen, append, collect, is_first, mark
 
-# Where a node is, while the plan is made.
+# Where a node is, while the plan is being made.
 cdef struct Spot:
     Node *node
     int need                # of an operation: the first root that depends on it
     int last                # and the last
     bint has_gap            # some root between these does not depend on it
-    bint placed             # the place of the data is known, of an operation also that of the grad
-    int share               # of what is in a leaf: its gradients are Share number share - 1
-    bint joined             # a GATHER whose inputs lie next to each other: nothing is to be done
+    bint placed             # the place of the data is known and, for an operation, that of the grad
+    int share               # for what is in a leaf: its gradients are Share number share - 1
+    bint joined             # a GATHER whose inputs are next to each other: there is nothing to do
     Place place
 
-# Gradients that begin as zeros.
+# Gradients that start from zero.
 cdef struct Zeros:
     Py_ssize_t first, end
     int need                # the first root that needs them
@@ -41,20 +41,20 @@ cdef struct Extent:
     Py_ssize_t first, end
     Py_ssize_t cols, stride
 
-# The order of the items, a Tape's: what is compared, the more important first; then the kind.
+# The order of the items, a Tape's: what is compared, most important first; then the kind.
 cdef struct Key:
     int depth
     int op                  # products last
     Py_ssize_t matrix       # of products: which one
     int number              # the place in the list of spots
-    int kind                # what else makes one instruction: ranks, plain numbers
+    int kind                # what else must agree in one instruction: ranks, plain numbers
     int last
     bint apart              # an instruction of its own
     Py_ssize_t instruction
 
 
 cdef void *grown(void *items, Py_ssize_t count, size_t n_bytes) except NULL:
-    """Make room for one item more: the memory doubles whenever the count is a power of two."""
+    """Make room for one more item: the memory doubles whenever the count is a power of two."""
     if count & (count - 1) == 0:
         items = PyMem_Realloc(items, (2 * count if count else 1) * n_bytes)
         if items is NULL:
@@ -101,7 +101,7 @@ cdef int by_beginning(const void *one, const void *other) noexcept nogil:
 
 
 cdef bint are_apart(Extent *matrices, Py_ssize_t count) noexcept:
-    """Whether those that begin at different places have no number in common."""
+    """Return whether matrices that begin at different places have no number in common."""
     cdef Extent *a
     cdef Extent *b
     cdef Py_ssize_t i, j, column
@@ -113,7 +113,7 @@ cdef bint are_apart(Extent *matrices, Py_ssize_t count) noexcept:
             continue
         for j in range(i):
             b = &matrices[j]
-            if b.end > a.first:     # in the same rows: then in columns of their own
+            if b.end > a.first:     # in the same rows, so they must be in different columns
                 column = (a.first - b.first) % b.stride
                 if a.stride != b.stride or column < b.cols or column + a.cols > a.stride:
                     return False
@@ -121,7 +121,7 @@ cdef bint are_apart(Extent *matrices, Py_ssize_t count) noexcept:
 
 
 cdef inline int width(Item *item) noexcept:
-    """How many scalars an elementwise operation computes."""
+    """Return how many scalars an elementwise operation computes."""
     return item.shape.n if item.shape.rank else 1
 
 
@@ -135,8 +135,8 @@ cdef inline bint is_same_number(Place *first, Place *place) noexcept:
 
 
 cdef bint is_united(Instruction *instruction, Item *items) noexcept:
-    """Whether each operand of all items lies side by side, or is one plain number. Two operands
-    that overlap are the same, or gradients would not be added up in the order of a Tape."""
+    """Return whether each operand of all the items is side by side, or is one plain number. Two
+    operands that overlap must be the same, or gradients would not be added up in a Tape's order."""
     cdef Py_ssize_t i, offset = 0
     cdef bint a_beside = True, b_beside = True, a_same = True, b_same = True
     cdef Item *item
@@ -158,7 +158,7 @@ cdef bint is_united(Instruction *instruction, Item *items) noexcept:
 
 
 cdef bint goes_on(int op, Item *item) noexcept:
-    """Whether the matrix of a product is that of the product before, or that and more rows."""
+    """Return whether the matrix of a product is the previous product's, possibly with more rows."""
     cdef Place *matrix = &item.b if op == VECMAT else &item.a
     cdef Place *before = &item[-1].b if op == VECMAT else &item[-1].a
     return (matrix.base == before.base and matrix.data == before.data
@@ -193,7 +193,7 @@ cdef class Plan:
 
 
 cdef class Draft:
-    """A Plan in the making, and what is needed only for that."""
+    """A Plan in the making, with what is needed only for that."""
     cdef Plan plan
     cdef Marks marks            # of each node that has a spot: `place` is its number
     cdef Spot *spots            # the operations first, in the order in which they were found
@@ -201,7 +201,7 @@ cdef class Draft:
     cdef NodeList nodes         # the operations
     cdef uint64_t *dependents   # of each operation: `n_words` with a bit for each root
     cdef Py_ssize_t n_words
-    cdef Key *order             # those that are to be computed, in the order of computing
+    cdef Key *order             # those to be computed, in the order of computing
     cdef Py_ssize_t n_order
     cdef Py_ssize_t n_data      # scalars in the arena so far
     cdef Zeros *zeros
@@ -209,7 +209,7 @@ cdef class Draft:
     cdef dict constants         # their places, by their bits
     cdef bint apart             # products of vectors with matrices may be done in any order
     cdef int need               # of the operation that is written
-    cdef int unread             # where gradients go that nobody reads; 0: nowhere yet
+    cdef int unread             # where to put gradients that nobody reads; 0: no place yet
 
     def __cinit__(self, Plan plan):
         self.plan = plan
@@ -253,7 +253,7 @@ cdef class Draft:
     # ------------------------------------------------------------ what there is
 
     cdef int find(self, list roots) except -1:
-        """List the operations, inputs first, and note the first root that depends on each."""
+        """List the operations, inputs first, and note the first root that depends on each one."""
         cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
         cdef Py_ssize_t i, j
         seen.without_grads = True
@@ -272,7 +272,7 @@ cdef class Draft:
         return 0
 
     cdef int find_dependents(self, list roots) except -1:
-        """Note which roots depend on each operation: those that depend on what it is used for."""
+        """Note which roots depend on each operation: those that depend on what uses it."""
         cdef Py_ssize_t i, j
         cdef uint64_t *of
         self.n_words = (len(roots) + 63) // 64
@@ -294,14 +294,14 @@ cdef class Draft:
         return 0
 
     cdef uint64_t *dependents_of(self, Node *node) except? NULL:
-        """Of the operation that the numbers of a node are from; NULL if it is a leaf."""
+        """Return the dependents of the operation that computed a node; NULL for a leaf."""
         if node.op == VIEW:
             node = base_of(node)
         return NULL if node.op == LEAF else (
             self.dependents + mark(&self.marks, node).place * self.n_words)
 
     cdef bint depends(self, Py_ssize_t root, Py_ssize_t number) noexcept:
-        """Whether the root depends on this operation."""
+        """Return whether the root depends on this operation."""
         return self.dependents[number * self.n_words + (root >> 6)] >> (root & 63) & 1
 
     cdef void note_last(self, Py_ssize_t number) noexcept:
@@ -313,7 +313,7 @@ cdef class Draft:
                 spot.last = root
 
     cdef Spot *new_spot(self, Node *node) except NULL:
-        """A spot for a node that has none; good until the next new one."""
+        """Return a spot for a node that has none; good until the next new one."""
         cdef Spot *spot
         self.spots = <Spot *>grown(self.spots, self.n_spots, sizeof(Spot))
         spot = &self.spots[self.n_spots]
@@ -332,7 +332,7 @@ cdef class Draft:
     # ------------------------------------------------------------ where it is
 
     cdef int take(self, Py_ssize_t n) except -1:
-        """Take the next n scalars of the arena. A long run begins at a cache line."""
+        """Reserve the next n scalars of the arena. A long run begins at a cache line."""
         cdef Py_ssize_t first = self.n_data
         if n % 8 == 0 or n > 64:
             first = (first + 7) & ~7
@@ -342,8 +342,8 @@ cdef class Draft:
         return first
 
     cdef int join_runs(self) except -1:
-        """Place the runs that others are put together of next to each other, the longest first:
-        the keys up to each position begin those up to the last one."""
+        """Place runs that are joined into others next to each other, the longest first: the keys up
+        to each position are the beginning of those up to the last one."""
         cdef NodeList gathers = NodeList(NULL, 0, 0)
         cdef Py_ssize_t i
         try:
@@ -389,7 +389,7 @@ cdef class Draft:
         return 0
 
     cdef bint are_different(self, Node *gather) except -1:
-        """Whether no input is there twice, and none is a GATHER, whose inputs would be apart."""
+        """Return whether no input is there twice or is a GATHER, with its inputs elsewhere."""
         cdef Seen seen = Seen(NULL, 0, 0, NULL, False)
         cdef Py_ssize_t i
         cdef bint different = True
@@ -405,8 +405,8 @@ cdef class Draft:
         spot.place.data, spot.placed = first, True
 
     cdef int lay_out(self) except -1:
-        """Place what is left: the results of what is done together side by side. Then the
-        gradients, in the same order as the data."""
+        """Place what is left, with the results of one instruction side by side; then the gradients,
+        in the same order as the data."""
         cdef Py_ssize_t i
         cdef Node *node
         cdef Key *order = <Key *>PyMem_Calloc(self.nodes.count + 1, sizeof(Key))
@@ -433,14 +433,14 @@ cdef class Draft:
         return 0
 
     cdef int clear(self, Py_ssize_t first, Py_ssize_t length, int need) except -1:
-        """Note that these gradients begin as zeros."""
+        """Note that these gradients start from zero."""
         self.zeros = <Zeros *>grown(self.zeros, self.n_zeros, sizeof(Zeros))
         self.zeros[self.n_zeros] = Zeros(first, first + length, need)
         self.n_zeros += 1
         return 0
 
     cdef Place where(self, Node *node) except *:
-        """Where the data is, and of what is computed, the grad."""
+        """Return where a node's data is and, if it is computed, its grad."""
         cdef Spot *spot = self.spot_of(node)
         cdef Place place = spot.place
         cdef Node *of = node
@@ -465,7 +465,7 @@ cdef class Draft:
                 raise MemoryError()
             place.data += offset
             place.grad += offset
-        spot = self.spot_of(node)       # there may be new ones since
+        spot = self.spot_of(node)       # looked up again: there may be new spots since
         spot.place, spot.placed = place, True
         return place
 
@@ -490,7 +490,7 @@ cdef class Draft:
         return place
 
     cdef int select(self, Node *node, int inside) except -1:
-        """The number of a new Select."""
+        """Return the number of a new Select."""
         cdef Plan plan = self.plan
         cdef Node *of = inputs_of(node)[0]
         cdef Select made
@@ -512,7 +512,7 @@ cdef class Draft:
         return plan.n_selects - 1
 
     cdef Place operand(self, Node *node) except *:
-        """Where data and grad of an operand are. What is in a leaf gets a place for its grad."""
+        """Return where an operand's data and grad are. One in a leaf gets a place for its grad."""
         cdef Place place = self.where(node)
         cdef Spot *spot = self.spot_of(node)
         cdef Share *share
@@ -529,7 +529,7 @@ cdef class Draft:
         return place
 
     cdef int more_grads(self, Py_ssize_t n) except -1:
-        """Take n scalars behind the gradients."""
+        """Reserve n scalars behind the gradients."""
         cdef Py_ssize_t first = (self.plan.n_arena + 7) & ~7
         if first + n > INT_MAX:
             raise MemoryError()
@@ -552,8 +552,8 @@ cdef class Draft:
         return 0
 
     cdef int write_spans(self) except -1:
-        """Write the zeros down; neighbours that are needed by the same root or a later one share
-        a span, of which each root clears the beginning."""
+        """List what starts from zero; neighbours that the same root or a later one needs share a
+        span, of which each root clears the beginning."""
         cdef Plan plan = self.plan
         cdef Share *share
         cdef Zeros *zeros
@@ -589,7 +589,7 @@ cdef class Draft:
     # ------------------------------------------------------------ what is done
 
     cdef int sort(self) except -1:
-        """Order what is to be computed: by depth, then alike operations together."""
+        """Order what is to be computed by depth, then with similar operations together."""
         cdef Py_ssize_t i
         self.order = <Key *>PyMem_Calloc(self.nodes.count + 1, sizeof(Key))
         if self.order is NULL:
@@ -603,9 +603,9 @@ cdef class Draft:
         return 0
 
     cdef int find_apart(self) except -1:
-        """Note whether the order of the VECMATs at one depth does not matter: no vector is in two,
-        and matrices that begin at different places have no number in common. Then those that begin
-        at the same place can be together."""
+        """Note whether the VECMATs at one depth can be done in any order: no vector is in two of
+        them, and matrices that begin at different places have no number in common. Then those that
+        begin at the same place can be together."""
         cdef Seen vectors = Seen(NULL, 0, 0, NULL, False)
         cdef Extent *matrices = NULL
         cdef Py_ssize_t i, count = 0
@@ -635,7 +635,7 @@ cdef class Draft:
         return of
 
     cdef Key rough_key(self, Py_ssize_t number) except *:
-        """The key before anything is placed: what is computed at one depth by one operation."""
+        """Return the key before anything is placed: what one operation computes at one depth."""
         cdef Node *node = self.nodes.items[number]
         cdef Key key
         memset(&key, 0, sizeof(key))
@@ -703,7 +703,7 @@ cdef class Draft:
         return 0
 
     cdef int group(self, Node *matrix) except -1:
-        """The number of the group of products with a leaf matrix."""
+        """Return the number of the group of products with a leaf matrix."""
         cdef Plan plan = self.plan
         cdef int base = self.where(matrix).base
         cdef Py_ssize_t i
@@ -770,7 +770,7 @@ cdef class Draft:
         return 0
 
     cdef int unite(self) except -1:
-        """Find the instructions whose items are together one operation."""
+        """Find the instructions whose items together make one operation."""
         cdef Plan plan = self.plan
         cdef Instruction *instruction
         cdef Item *items
@@ -801,8 +801,8 @@ cdef class Draft:
                     instruction.op, &self.plan.items[instruction.first + k])
 
     cdef int find_what_stays_out(self) except -1:
-        """Find the matrices of which only products tell the gradient, and only with vectors that
-        no step of Adam moves before it is taken."""
+        """Find the matrices whose gradient comes only from products, and only with vectors that no
+        step of Adam moves before it is taken."""
         cdef Plan plan = self.plan
         cdef Group *group
         cdef Instruction *instruction

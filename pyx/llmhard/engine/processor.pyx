@@ -1,10 +1,10 @@
-"""What this processor can do, and lets programs do under this system."""
+"""What this processor can do, and this system lets programs do."""
 
 cdef extern from *:
     """
     #if defined(__x86_64__)
     #include <cpuid.h>
-    /* The parts of v3 without registers of their own, which not every compiler knows by name. */
+    /* Parts of v3 that have no registers, and that not every compiler knows by name. */
     static int has_small_parts(void) {
         const unsigned int MOVBE = 1u << 22, F16C = 1u << 29, LZCNT = 1u << 5;
         unsigned int a, b, c = 0, d, extended = 0;
@@ -12,7 +12,7 @@ cdef extern from *:
         __get_cpuid(0x80000001u, &a, &b, &extended, &d);
         return (c & MOVBE) && (c & F16C) && (extended & LZCNT);
     }
-    /* The builtin also asks if the system saves the wide registers when it changes programs. */
+    /* The builtin also asks if the system saves the wide registers when it switches programs. */
     static int is_v3(void) {
         __builtin_cpu_init();
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")

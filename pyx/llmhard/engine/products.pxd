@@ -3,15 +3,15 @@ from llmhard.engine.kernels cimport MANY, lanes
 
 
 # Products whose matrices begin at the same place, such as the keys or values up to each position:
-# the rows of the last one, the largest, are those of all.
+# the last one, the largest, has the rows of all.
 cdef struct Sharers:
     Py_ssize_t count, cols, stride
-    Py_ssize_t rows[MANY]   # of each matrix; no fewer than of the one before
+    Py_ssize_t rows[MANY]   # of each matrix; never fewer than in the one before
     double *m
     double *gm
-    double *by_row[MANY]    # the operand or result that has a number for each row
+    double *by_row[MANY]    # the operand or result with a number for each row
     double *by_row_grads[MANY]
-    double *by_col[MANY]    # the one that has a number for each column
+    double *by_col[MANY]    # the one with a number for each column
     double *by_col_grads[MANY]
 
 

@@ -1,7 +1,7 @@
 """Products of several vectors with the beginnings of one matrix: what attention consists of.
 
-A module of its own, so that the compiler's limits for what it puts into one function are not used
-up by the products with weights, which are in batch.pyx.
+It is a module of its own, so that the products with weights, in batch.pyx, do not use up what the
+compiler is willing to inline into one function.
 """
 from libc.string cimport memcpy
 
@@ -9,14 +9,14 @@ from llmhard.engine.kernels cimport MANY, add_dots, add_to_rows, lanes, matvecs,
 
 
 cdef void forward_matvec(Sharers *some, lanes *scratch, double *results) noexcept nogil:
-    """by_row[t] = matrix t times by_col[t]; `scratch` as for matvecs, `results` has room for as
-    many numbers as the largest matrix has rows, times the vectors."""
+    """by_row[t] = matrix t times by_col[t]; `scratch` is as for matvecs, and `results` has room for
+    one number for each vector and row of the largest matrix."""
     cdef Py_ssize_t t, rows = some.rows[some.count - 1]
     cdef double *all_rows[MANY]
     if some.count == 1:
         matvecs(1, rows, some.cols, some.stride, some.by_row, some.m, some.by_col, scratch)
         return
-    for t in range(some.count):     # of all rows, the first ones are kept
+    for t in range(some.count):     # of all rows, the first ones are used
         all_rows[t] = results + t * rows
     matvecs(some.count, rows, some.cols, some.stride, all_rows, some.m, some.by_col, scratch)
     for t in range(some.count):
@@ -24,7 +24,7 @@ cdef void forward_matvec(Sharers *some, lanes *scratch, double *results) noexcep
 
 
 cdef void backward_matvec(Sharers *some, bint rounding) noexcept nogil:
-    """`rounding`: as add_to_rows says."""
+    """Go backward through by_row[t] = matrix t times by_col[t]; `rounding` is as in add_to_rows."""
     sum_rows(some.count, True, some.rows, some.cols, some.stride, some.by_row_grads, some.m,
              some.by_col_grads)
     add_to_rows(some.count, rounding, some.rows, some.cols, some.stride, some.gm,

@@ -6,7 +6,7 @@ from llmhard.engine.kernels cimport lanes
 from llmhard.engine.node cimport Node, clock, locals_of
 from llmhard.engine.operation cimport find_local
 
-cdef uint64_t n_blocks       # how many `with no_grad()` blocks all threads are in, together
+cdef uint64_t n_blocks       # how many `with no_grad()` blocks all threads together are in
 
 cdef Node *finish(Node *node, lanes *scratch=*) noexcept
 cdef void forget(Node *node) noexcept
@@ -14,7 +14,7 @@ cdef lanes *scratch_for(Py_ssize_t n) except NULL
 
 
 cdef inline Node *finish_single(Node *node, double data, double *local) noexcept:
-    """finish(), of a single Value: its data, and its local gradients if exact, are known."""
+    """finish() for a single Value whose data, and exact local gradients, are known."""
     cdef int i
     node.changed = clock.changes
     node.home.own[0] = data

@@ -16,13 +16,13 @@ cdef extern from *:
     int not_recording           # how many `with no_grad()` blocks this thread is in
     uint64_t thread             # this thread's number; 0 before it has one
 
-cdef uint64_t n_threads = 0     # how many have a number: no two ever have the same one
+cdef uint64_t n_threads = 0     # how many have a number; no two ever have the same one
 
 
-# A thread that is in a block, and how often.
+# A thread that is in a block, and how many times.
 cdef struct Entry:
     uint64_t thread
-    int times               # at least 1, but for the moment in which it is made
+    int times               # at least 1, except while it is being made
     Entry *next
 
 
@@ -30,7 +30,7 @@ cdef class no_grad:
     """`with no_grad():` computes without recording, so that nothing is kept for backward().
 
     Results are leaves: they have data but neither children nor, later, a gradient to pass on.
-    It holds in the thread that enters the block and in no other. A block may be entered again,
+    This applies to the thread that enters the block and to no other. A block may be entered again,
     inside itself or later; leaving it more often than this thread has entered it does nothing.
     """
     cdef Entry *entries         # of the threads in this block, one each
@@ -46,7 +46,7 @@ cdef class no_grad:
         return self
 
     def __exit__(self, kind=None, error=None, traceback=None):
-        """Needs no memory: named arguments come without a tuple."""
+        """Leave the block. This needs no memory: named arguments come without a tuple."""
         global not_recording, n_blocks
         cdef Entry **place = self.find()
         cdef Entry *mine = place[0]
@@ -60,7 +60,7 @@ cdef class no_grad:
             PyMem_Free(mine)
 
     cdef Entry **find(self) noexcept:
-        """Return where the address of this thread's entry is; NULL is there if it has none."""
+        """Return where the address of this thread's entry is; it is NULL if there is none."""
         cdef Entry **place = &self.entries
         while place[0] is not NULL and place[0].thread != thread:
             place = &place[0].next
@@ -100,7 +100,7 @@ cdef Node *finish(Node *node, lanes *scratch=NULL) noexcept:
 
 
 cdef void forget(Node *node) noexcept:
-    """Let a new node be a leaf, if this thread does not record."""
+    """Make a new node a leaf if this thread does not record."""
     cdef int i
     if not_recording:
         for i in range(node.n_inputs):

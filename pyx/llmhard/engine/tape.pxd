@@ -7,7 +7,7 @@ from llmhard.engine.threads cimport Pass
 from llmhard.engine.traversal cimport NodeList, Seen
 
 
-# What inner scalars' gradients were before a backward that adds to them.
+# What inner scalars' gradients were before a backward pass that adds to them.
 cdef struct Earlier:
     NodeList nodes          # those that had a gradient
     double *grads           # as many for each node as it has scalars
@@ -15,7 +15,7 @@ cdef struct Earlier:
 
 cdef class Tape(Pass):
     cdef readonly Handle root   # keeps all nodes on the tape alive
-    cdef Tape after             # what is on it, or on those it comes after, is not on this one
+    cdef Tape after             # what is on it, or on those it comes after, is left out here
     cdef NodeList products      # the matvecs with a leaf matrix, those of one matrix together
     cdef NodeList matrices      # leaf matrices that get a gradient not only from products
     cdef NodeList selects       # the nodes with an Index

@@ -1,4 +1,4 @@
-"""The tape: everything below a root, in an order of computing, to be run again and backward."""
+"""The tape: everything below a root, in an order of computing, to be run again and in reverse."""
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
@@ -31,7 +31,7 @@ cdef void *allocated(size_t n_bytes) except NULL:
 
 
 cdef double *input_data(Node *input, double **plain) noexcept:
-    """Where the data stands; a plain number is copied, to be near the others."""
+    """Return where the data is; a plain number is copied, to be near the others."""
     if not input.flags & CONSTANT:
         return data_of(input)
     plain[0][0] = data_of(input)[0]
@@ -50,14 +50,14 @@ cdef void add_grads(Earlier *earlier) noexcept:
 
 @cython.final
 @cython.no_gc_clear     # a cycle goes through attributes, too, and they are cleared
-@cython.trashcan(True)  # a chain of Tapes, each after another, does not go by recursion
+@cython.trashcan(True)  # so that a chain of Tapes, each after another, is not freed by recursion
 cdef class Tape:
     """All that a Value or Vector was computed from, ready to be computed again: forward() with
-    what the leaves' `.data` and the Indexes hold by now, backward() for the gradients of that.
+    what the leaves' `.data` and the Indexes hold now, backward() for the gradients of that.
 
     A replay does what recording the same operations again would do, to the same bits, but without
     Python. Plain numbers in the formula stay as they were recorded, and so does whatever Python
-    decided on the way (an `if` on some `.data`, the number of turns of a loop).
+    decided on the way (an `if` on some `.data`, the number of iterations of a loop).
 
     >>> x = Value(2.0)
     >>> y = x * x
@@ -73,9 +73,9 @@ cdef class Tape:
 
     forward() and backward() let other threads run. Called while the same Tape is at work in
     another thread, they raise RuntimeError and change nothing; give each thread a Tape of its own.
-    Tapes may share leaves and even results: what one thread's Tape computes or adds to, no other
-    thread reads or writes until it is done, but waits. Two forward() that share leaves go on side
-    by side, two backward() that do go one after the other.
+    Tapes may share leaves and even results: other threads wait until a Tape is done before they
+    read or write what it computes or adds to. Two forward() calls that share leaves run side by
+    side, two backward() calls that do run one after the other.
     """
     def __cinit__(self, Handle root not None, Tape after=None):
         if node_of(root).rank == 2:
@@ -105,7 +105,7 @@ cdef class Tape:
         raise TypeError("a Tape is not copied: copy the leaves, compute again, and make a new one")
 
     cdef int find_operations(self) except -1:
-        """Put everything that root depends on onto the tape, but not what is on earlier tapes."""
+        """Put everything that root depends on onto the tape, except what is on earlier tapes."""
         cdef Tape earlier = self.after
         cdef Py_ssize_t i
         while earlier is not None:
@@ -166,7 +166,7 @@ cdef class Tape:
         return 0
 
     cdef Py_ssize_t batch(self, Py_ssize_t first) noexcept nogil:
-        """Where the products with the matrix of nodes[first], at its depth, end."""
+        """Return where the products with the matrix of nodes[first], at its depth, end."""
         cdef Node *node = self.nodes.items[first]
         cdef Py_ssize_t i = first + 1
         while (i < self.nodes.count and self.nodes.items[i].op == MATVEC
@@ -197,7 +197,7 @@ cdef class Tape:
         if self.program is NULL:
             self.compile()
         self.begin(False)
-        clock.changes += 1          # what is computed from these numbers elsewhere is stale now
+        clock.changes += 1          # what was computed from these numbers elsewhere is now stale
         now = clock.replayed = clock.changes    # other threads go on counting
         with nogil:
             self.run_forward(now)
@@ -214,7 +214,7 @@ cdef class Tape:
         return 0
 
     cdef int compile(self) except -1:
-        """Make a Program: room for all single Values, steps for those of single Values only."""
+        """Make a Program: room for all single Values, steps for operations on these only."""
         cdef Py_ssize_t i
         cdef Node *node
         cdef Step *step
@@ -299,14 +299,14 @@ cdef class Tape:
         self.differentiate(False, False)
 
     cdef int backward_in_one_piece(self) except -1:
-        """backward() for adam_update, which has waited for what it changes, too, and keeps the
+        """Go backward for adam_update, which has also waited for what it changes, and keeps the
         GIL."""
         self.check_root()
         self.differentiate(False, True)
         return 0
 
     cdef int accumulate(self) except -1:
-        """backward() for Value.backward(): what inner scalars' grads held already is kept, too."""
+        """Go backward for Value.backward(), keeping what inner scalars' grads held already, too."""
         self.differentiate(True, False)
         return 0
 
@@ -347,7 +347,7 @@ cdef class Tape:
         return 0
 
     cdef int find_inner_grads(self, Earlier *earlier) except -1:
-        """Write down the gradients that inner scalars have."""
+        """Note the gradients that inner scalars have."""
         cdef Py_ssize_t i, count = 0
         cdef Node *node
         cdef double *grads
@@ -365,7 +365,7 @@ cdef class Tape:
         return 0
 
     cdef void clear_inner_grads(self) noexcept:
-        """Set the grads of inner scalars to zero, which they would else pass on a second time."""
+        """Set the grads of inner scalars to zero, or they would be passed on a second time."""
         cdef Py_ssize_t i
         cdef Node *node
         for i in range(self.nodes.count):
@@ -413,7 +413,7 @@ cdef class Tape:
         self.run_products()
 
     cdef void run_products(self) noexcept nogil:
-        """The gradients of leaf matrices that are multiplied with."""
+        """Add up the gradients of the leaf matrices in products."""
         cdef Node **products = self.products.items
         cdef Py_ssize_t first = 0, end
         while first < self.products.count:

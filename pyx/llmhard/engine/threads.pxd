@@ -1,4 +1,4 @@
-"""Passes beside which other threads run, as the modules above see them."""
+"""Passes that run while other threads do, as the modules above see them."""
 from llmhard.engine.node cimport Node
 from llmhard.engine.traversal cimport NodeList, Seen
 
@@ -10,11 +10,11 @@ cdef enum Access:
 
 cdef class Pass:
     cdef NodeList nodes         # what forward() computes: inputs before what depends on them
-    cdef Seen touched           # these, and the leaves and earlier results that they are made of
-    cdef bint at_work           # in the list of passes: begin() was called, and not yet end()
-    cdef bint backward          # which way it goes, while at work
+    cdef Seen touched           # these, and the leaves and earlier results that they depend on
+    cdef bint at_work           # in the list of passes: begin() was called, but not yet end()
+    cdef bint backward          # its direction, while at work
     cdef bint moves             # it moves leaves, too: a step of Adam
-    cdef int awaited            # how many threads wait for its end
+    cdef int awaited            # how many threads are waiting for it to end
 
     cdef int wait_for_others(self, bint backward) except -1
     cdef int begin(self, bint backward) except -1
@@ -31,6 +31,6 @@ cdef bint wait_once(Node *node, Access what) noexcept
 
 
 cdef inline void reach(Node *node, Access what) noexcept:
-    """Wait until no other thread works on these numbers. The caller then keeps the GIL."""
+    """Wait until no other thread is using these numbers. The caller then keeps the GIL."""
     if n_at_work:
         wait_for_nodes(&node, 1, what)

@@ -1,8 +1,8 @@
 """Threads: who waits for whom while a Tape computes without the GIL.
 
-All state here is read and written with the GIL held. Waiting is to let go of the GIL for a moment
-and to look again: there is no lock that a fork or an exception could leave behind, and nobody
-holds anything while it waits, so nobody waits for ever.
+All state here is read and written with the GIL held. Waiting means releasing the GIL for a moment
+and looking again: there is no lock that a fork or an exception could leave behind, and a waiting
+thread holds nothing, so no thread waits forever.
 """
 from cpython.pythread cimport PyThread_get_thread_ident
 from posix.unistd cimport usleep
@@ -14,21 +14,21 @@ from llmhard.engine.traversal cimport has, overlap
 import os
 
 cdef list passes = []           # those at work; n_at_work of them
-cdef unsigned long forking = 0  # the thread that is about to fork, and whom passes wait for
+cdef unsigned long forking = 0  # the thread that is about to fork, for which passes wait
 
 cdef enum:
-    MOMENT = 50                 # microseconds between two looks
+    MOMENT = 50                 # microseconds between two checks
 
 
 cdef class Pass:
     """What the forward() or backward() of a Tape reads and writes while other threads run."""
 
     cdef int wait_for_others(self, bint backward) except -1:
-        """Wait until this pass can go on beside those at work: until no number is written by one
-        and reached by the other. Raises RuntimeError if this very one is at work."""
+        """Wait until this pass can run beside those at work: until no number is written by one and
+        used by the other. Raises RuntimeError if this pass itself is at work."""
         cdef Pass other
         if self.awaited and not self.at_work:
-            pause(4 * MOMENT)   # whoever waits for this Tape has a go first
+            pause(4 * MOMENT)   # whoever is waiting for this Tape goes first
         while forking and forking != PyThread_get_thread_ident():
             pause(MOMENT)
         while n_at_work:
@@ -43,7 +43,7 @@ cdef class Pass:
         return 0
 
     cdef int begin(self, bint backward) except -1:
-        """Enter the list, with the GIL held since wait_for_others and right before it is let go."""
+        """Enter the list, with the GIL held since wait_for_others and just before releasing it."""
         passes.append(self)
         self.backward = backward
         set_at_work(self, True)
@@ -54,7 +54,7 @@ cdef class Pass:
         set_at_work(self, False)
 
     cdef Pass hindrance(self, bint backward):
-        """A pass at work beside which this one cannot go on; None if there is none."""
+        """Return a pass at work beside which this one cannot run; None if there is none."""
         cdef Pass other
         for other in passes:
             if (other is not self and overlap(&self.touched, &other.touched)
@@ -64,7 +64,7 @@ cdef class Pass:
         return None
 
     cdef bint computes_for(self, Pass other) noexcept:
-        """Whether the other one comes to something that this one computes."""
+        """Return whether the other pass uses something that this one computes."""
         cdef Py_ssize_t i
         for i in range(self.nodes.count):
             if has(&other.touched, self.nodes.items[i]):
@@ -72,8 +72,8 @@ cdef class Pass:
         return False
 
     cdef bint hinders(self, Node *node, Access what) noexcept:
-        """Whether this pass writes what is to be read, or comes to what is to be written."""
-        while node.op == SELECT:        # where it stands is computed, too
+        """Return whether this pass writes what will be read, or uses what will be written."""
+        while node.op == SELECT:        # where it points is computed, too
             if has(&self.touched, node):
                 return True
             node = inputs_of(node)[0]
@@ -102,7 +102,7 @@ cdef void wait_for(Pass other) noexcept:
 
 
 cdef bint wait_once(Node *node, Access what) noexcept:
-    """Wait for a moment if a pass at work hinders this access; returns whether one did."""
+    """Wait for a moment if a pass at work hinders this access; return whether one did."""
     cdef Pass other
     for other in passes:
         if other.hinders(node, what):
@@ -121,7 +121,7 @@ cdef void wait_for_nodes(Node **nodes, Py_ssize_t count, Access what) noexcept:
 # ---------------------------------------------------------------- fork
 
 def before_fork():
-    """Let no pass be at work while the process is copied: half of its numbers would be old."""
+    """Keep passes from working while the process is copied: half of their numbers would be old."""
     global forking
     while forking:
         pause(MOMENT)

@@ -1,16 +1,16 @@
-"""What a traversal of the graph keeps beside the nodes, for the modules above."""
+"""What a traversal of the graph keeps besides the nodes, as the modules above see it."""
 from libc.stdint cimport uint64_t
 
 from llmhard.engine.node cimport Node
 
 
 cdef struct NodeList:
-    Node **items        # the nodes, in memory of the list's own; they are not counted as references
+    Node **items        # the nodes, in the list's own memory; not counted as references
     Py_ssize_t count    # how many there are
     Py_ssize_t room     # how many fit into the memory; never below count
 
-# Which nodes a traversal has come to: a bit for each 16 bytes of memory that there are. A node is
-# larger, so no two nodes have the same bit; neighbours in memory share a Page.
+# Which nodes a traversal has come to: one bit for each 16 bytes of memory. A node is larger, so no
+# two nodes have the same bit; neighbours in memory share a Page.
 cdef struct Page:
     uint64_t number     # the address of its 1024 bytes, over 1024; 0: the slot is free
     uint64_t met        # bit i: the node that begins in its i-th 16 bytes was met
@@ -19,7 +19,7 @@ cdef struct Seen:
     Page *slots         # a hash table by number, with linear probing
     Py_ssize_t count    # the slots in use, at most half of them
     Py_ssize_t room     # how many slots there are: a power of two, or 0 before the first node
-    Page *last          # where it was last: the next node is often beside; NULL before the first
+    Page *last          # the last one used: the next node is often near; NULL before the first
     bint runs           # collect() has come to a Run
     bint without_grads  # collect() need not make room for gradients
 

@@ -23,13 +23,13 @@ cdef int append(NodeList *nodes, Node *node) except -1:
 
 
 cdef inline Py_ssize_t mixed(uint64_t key, Py_ssize_t room) noexcept nogil:
-    """Where to look for the key first: Fibonacci hashing (Knuth, "The Art of Computer
+    """Return where to look for the key first: Fibonacci hashing (Knuth, "The Art of Computer
     Programming", 6.4)."""
     return <Py_ssize_t>((key * <uint64_t>11400714819323198485) >> 32) & (room - 1)
 
 
 cdef inline Page *page_of(Page *slots, Py_ssize_t room, uint64_t number) noexcept nogil:
-    """The slot of the page, or the free one where it would be."""
+    """Return the slot of the page, or the free one where it would be."""
     cdef Py_ssize_t i = mixed(number, room)
     while slots[i].number != 0 and slots[i].number != number:
         i = (i + 1) & (room - 1)
@@ -37,7 +37,7 @@ cdef inline Page *page_of(Page *slots, Py_ssize_t room, uint64_t number) noexcep
 
 
 cdef bint is_first(Seen *seen, Node *node) except -1:
-    """Whether the traversal has come to this node for the first time."""
+    """Return whether the traversal has come to this node for the first time."""
     cdef uint64_t address = <uint64_t><uintptr_t>node
     cdef uint64_t bit = <uint64_t>1 << (address >> 4 & 63)
     if seen.last is NULL or seen.last.number != address >> 10:
@@ -53,7 +53,7 @@ cdef bint is_first(Seen *seen, Node *node) except -1:
 
 
 cdef bint has(Seen *seen, Node *node) noexcept:
-    """Whether the traversal has come to this node."""
+    """Return whether the traversal has come to this node."""
     cdef uint64_t address = <uint64_t><uintptr_t>node
     if seen.room == 0:
         return False
@@ -61,7 +61,7 @@ cdef bint has(Seen *seen, Node *node) noexcept:
 
 
 cdef bint overlap(Seen *these, Seen *those) noexcept:
-    """Whether two traversals have come to one and the same node."""
+    """Return whether two traversals have come to the same node."""
     cdef Py_ssize_t i
     for i in range(these.room):
         if (these.slots[i].number != 0 and those.room != 0 and these.slots[i].met
@@ -84,7 +84,7 @@ cdef int grow_seen(Seen *seen) except -1:
 
 
 cdef inline Mark *slot(Mark *slots, Py_ssize_t room, Node *node) noexcept nogil:
-    """The slot of the node, or the free one where it would be."""
+    """Return the slot of the node, or the free one where it would be."""
     cdef Py_ssize_t i = mixed(<uint64_t><uintptr_t>node, room)
     while slots[i].node is not NULL and slots[i].node is not node:
         i = (i + 1) & (room - 1)
@@ -92,7 +92,7 @@ cdef inline Mark *slot(Mark *slots, Py_ssize_t room, Node *node) noexcept nogil:
 
 
 cdef Mark *mark(Marks *marks, Node *node) except NULL:
-    """The mark of the node, a new one of zeros if it has none; good until the next new one."""
+    """Return the mark of the node, or a new one of zeros; it is valid until the next new one."""
     cdef Mark *made
     if 2 * marks.count >= marks.room:
         grow(marks)
@@ -138,8 +138,8 @@ cdef inline void fetch(Node *node) noexcept nogil:
 
 
 cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
-    """Append all operations that root depends on, each after its inputs, as they were used first:
-    depth-first, so what a part of the graph alone depends on comes in the same order."""
+    """Append all operations that root depends on, each after its inputs, in the order of first use:
+    depth-first, so that part of a graph alone gives the same order as the whole."""
     cdef Path path = Path(NULL, 0, 0)
     cdef Visit *last
     try:
@@ -158,7 +158,7 @@ cdef int collect(NodeList *found, Seen *seen, Node *root) except -1:
 
 
 cdef int enter(Path *path, Seen *seen, Node *node) except -1:
-    """Go on to an operation, unless it was seen. Leaves and still views are no operations."""
+    """Go on to an operation, unless it was seen. Leaves and fixed views are not operations."""
     if not is_first(seen, node):
         return 0
     if is_run(node):
@@ -166,7 +166,7 @@ cdef int enter(Path *path, Seen *seen, Node *node) except -1:
         if not seen.without_grads:
             need_grad(node)
     if node.op == VIEW:
-        return enter(path, seen, base_of(node))     # not itself a view
+        return enter(path, seen, base_of(node))     # which is not a view itself
     if node.op == LEAF:
         return 0
     fetch(node)
@@ -193,8 +193,8 @@ cdef enum:
 
 
 cdef int sort(NodeList *nodes) except -1:
-    """Order what collect() has found by depth; at one depth, the products with one matrix stand
-    together, last."""
+    """Order what collect() has found by depth; at each depth, the products with one matrix come
+    together, at the end."""
     cdef Marks marks = Marks(NULL, 0, 0)
     cdef Node **by_depth = <Node **>PyMem_Malloc((nodes.count + 1) * sizeof(Node *))
     cdef Py_ssize_t first = 0, last
@@ -235,9 +235,9 @@ cdef int count_depths(NodeList *nodes, Node **by_depth) except -1:
 
 
 cdef int arrange(Marks *marks, Node **nodes, Py_ssize_t count, Node **arranged) except -1:
-    """Write nodes of one depth to `arranged`: alike operations together, then the products.
+    """Write nodes of one depth to `arranged`: equal operations together, then the products.
 
-    Which operation comes first does not matter; that it is always the same one keeps the bits.
+    Which operation comes first does not matter, but it must always be the same for the same bits.
     """
     cdef Py_ssize_t places[N_OPS]
     cdef Py_ssize_t i, n, place = 0
@@ -263,7 +263,7 @@ cdef int arrange(Marks *marks, Node **nodes, Py_ssize_t count, Node **arranged) 
 cdef Py_ssize_t group(Marks *marks, Node **nodes, Py_ssize_t count, Node **grouped) except -1:
     """Write the products (MATVEC) among the nodes to `grouped`, those with one matrix together.
 
-    Returns how many there are. The tallies in `marks` are zero before and after.
+    Return how many there are. The tallies in `marks` are zero before and after.
     """
     cdef Py_ssize_t i, place = 0
     cdef Mark *matrix

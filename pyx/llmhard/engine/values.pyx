@@ -6,8 +6,8 @@ scalars are neighbours in memory, a *run*, so that one record and one loop serve
 knows its operation and its inputs; together the nodes are the computation graph.
 
 `Value`, `Vector` and `Matrix` are handles: small Python objects that keep one node alive. Nodes
-count their handles and the nodes that use them as inputs, and go when nobody is left. The graph
-can have no cycle, since inputs are older than what is computed from them.
+count their handles and the nodes that use them as inputs, and are freed with the last of these. The
+graph cannot have cycles, since inputs are older than what is computed from them.
 """
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
@@ -46,8 +46,8 @@ cdef extern from *:
     """
     typedef struct __pyx_obj_7llmhard_6engine_4node_Handle HandleStruct;
 
-    /* Free an object in the way of a class that its type comes from, and without recursion where
-       that would go deep; `whole` is its type's own way, which then is called again. */
+    /* Free an object as a class that its type inherits from does, without recursion where that
+       would go deep; `whole` is the type's own way, which is then called again. */
     static void free_in_turn(PyObject *object, destructor inherited, destructor whole) {
         PyObject_GC_UnTrack(object);
         Py_TRASHCAN_BEGIN(object, whole)
@@ -67,8 +67,8 @@ cdef extern from "Python.h":
 
 
 # ================================================================ handles, made and freed
-# Those of results in between come and go by the thousand, as their nodes do (new_scalar): Values
-# that nobody could tell from new ones are kept when they are freed, and made again.
+# Handles of intermediate results come and go by the thousand, like their nodes (new_scalar): Values
+# that nobody could tell from new ones are kept when they are freed, and used again.
 
 cdef enum:
     SPARE_VALUES = 1 << 14
@@ -78,7 +78,7 @@ cdef list MODELS = []                       # a Value, a Vector and a Matrix wit
 
 
 cdef object handle(Node *node):
-    """A new handle of the node: a Value, Vector or Matrix."""
+    """Return a new handle of the node: a Value, Vector or Matrix."""
     global spare_values, n_spare_values
     cdef HandleStruct *spare = spare_values
     cdef Handle made
@@ -95,7 +95,7 @@ cdef object handle(Node *node):
 
 
 cdef Handle new_handle(Node *node):
-    """What type.__new__ makes, but without a visit to each class that the type comes from."""
+    """Return what type.__new__ makes, but without visiting each class that the type extends."""
     cdef Handle model = MODELS[node.rank]
     cdef PyObject *made = _PyObject_GC_New(Py_TYPE(<PyObject *>model))
     if made is NULL:    # `try` would cost more than all the rest
@@ -108,7 +108,7 @@ cdef Handle new_handle(Node *node):
 
 
 cdef void free_value(PyObject *value) noexcept:
-    """Free a Value, or keep it for later if only its node tells it from a new one."""
+    """Free a Value, or keep it for later if only its node distinguishes it from a new one."""
     global spare_values, n_spare_values
     cdef HandleStruct *handle = <HandleStruct *>value
     cdef Node *node = handle.node
@@ -125,8 +125,8 @@ cdef void free_value(PyObject *value) noexcept:
 
 
 cdef object shown(Node *node):
-    """The handle of a single scalar that somebody looks at. It lives as long as the node from now
-    on: who has seen it may know it by its id."""
+    """Return the handle of a single scalar that somebody looks at. From now on it lives as long as
+    the node: whoever has seen it may know it by its id."""
     # 0 references: a handle that is being freed
     if node.handle is NULL or Py_REFCNT(<object>node.handle) == 0:
         made = handle(node)
@@ -141,7 +141,7 @@ cdef inline bint is_number(object x):
 
 
 cdef bint is_numpy_bool(object x):
-    """True and False are numbers, being ints; numpy's, which it registers as none, are, too."""
+    """Return whether this is one of numpy's bools, which count as numbers like Python's own."""
     return isinstance(x, getattr(sys.modules.get("numpy"), "bool_", ()))
 
 
@@ -152,7 +152,7 @@ cdef double number(object x) except? -1.0:
 
 
 cdef Node *operand(object x) except? NULL:
-    """The node of a Value or Vector, a new constant for a number, NULL for anything else."""
+    """Return the node of a Value or Vector, a new constant for a number, NULL for anything else."""
     cdef Node *node
     if type(x) is Value:        # the usual case needs no walk through the base classes
         return node_of(<Handle>x)
@@ -183,7 +183,7 @@ cdef object elementwise2(int op, object x, object y):
                              f"not {cols_of(a)} and {cols_of(b)}")
         node = new_node(op, max(a.rank, b.rank), 1, max(cols_of(a), cols_of(b)), 2)
     finally:
-        if node is NULL:        # the plain numbers go again
+        if node is NULL:        # free the plain numbers
             discard(a)
             discard(b)
     link(node, a)
@@ -238,11 +238,11 @@ cdef class Arithmetic(Functions):
     `+ - * / **` work between Values, Vectors and plain numbers. Between a Vector and a Value or
     number, the single one is used for every element; two Vectors must have the same length.
     """
-    # A numpy scalar on the left leaves the operation to us; an array works through its elements.
+    # A numpy scalar on the left leaves the operation to us; an array goes through its elements.
     __array_priority__ = -1.0
 
     cdef int adopt(self, Node *node) except -1:
-        """For __init__: a second one would pull the scalars from under those who use them."""
+        """Refuse a second __init__, which would pull the scalars from under their users."""
         if self.node is not NULL:
             discard(node)
             raise TypeError(f"this {type(self).__name__} has its scalars; make a new one instead")
@@ -255,7 +255,7 @@ cdef class Arithmetic(Functions):
         return 0
 
     def __reduce__(self):
-        """For copy and pickle: a leaf, with its data, grad and attributes."""
+        """Say how to copy and pickle a leaf, with its data, grad and attributes."""
         cdef Node *node = node_of(self)
         if node.op != LEAF or base_of(node) is not NULL or node.flags & CONSTANT:
             raise TypeError(no_copy(self, node))
@@ -284,10 +284,10 @@ cdef class Value(Arithmetic):
     it was computed from, and the derivative of the result with respect to each of them.
 
     A Value takes attributes; `label` is "" at first. The same number is the same object: what
-    `children`, `vector[i]` and iteration have shown once lives as long as what it was read from,
-    and so does a Value with attributes or of a subclass. Another result that nobody holds may come
-    back as a new object, equal to the old one; a weak reference does not hold it. Attributes that
-    lead to what was computed from a Value keep both in memory until they are deleted.
+    `children`, `vector[i]` and iteration have once shown lives as long as what it was read from,
+    and so does a Value with attributes or of a subclass. Any other result that nobody holds may
+    come back as a new object, equal to the old one; a weak reference does not hold it. Attributes
+    that lead to what was computed from a Value keep both in memory until they are deleted.
 
     >>> x = Value(3.0)
     >>> y = x * x + 1
@@ -299,7 +299,7 @@ cdef class Value(Arithmetic):
     def __init__(self, data=0.0, children=(), local_grads=(), label="", *, _children=(), _op=""):
         cdef Node *node
         cdef double value = number(data)
-        if isinstance(local_grads, str):        # as micrograd has it: Value(data, children, "+")
+        if isinstance(local_grads, str):        # as in micrograd: Value(data, children, "+")
             local_grads, _op = (), local_grads
         children, local_grads = list(_children or children), list(local_grads)
         if children and _op and not local_grads:
@@ -355,8 +355,8 @@ cdef class Value(Arithmetic):
         """Add the derivative of this Value with respect to each scalar below it to its grad.
 
         Calling it again adds again, as in PyTorch; set the grads to 0 in between. Single Values
-        use the local gradients as of their recording. Raises RuntimeError, before any grad is
-        touched, if data that a run needs for its gradient was changed since.
+        use the local gradients of their recording. Raises RuntimeError, before any grad is touched,
+        if data that a run needs for its gradient was changed since.
         """
         cdef Tape tape = Tape(self)
         tape.accumulate()
@@ -376,14 +376,14 @@ cdef class Value(Arithmetic):
     def local_grads(self):
         """The local gradients, d self / d child for each of `children`, a tuple of floats.
 
-        Inside a run they are computed from the data when asked; raises RuntimeError if that was
+        Inside a run they are computed from the data on demand; raises RuntimeError if that was
         changed after the recording.
         """
         return tuple([local for _, local in children_of(node_of(self))])
 
     def graph(self, names=None, **limits):
-        """The graph of what it was computed from, as llmhard.graph draws it."""
-        from llmhard.graphs import graph    # only here: numbers are seldom looked at
+        """Return the graph of what this Value was computed from, as llmhard.graph draws it."""
+        from llmhard.graphs import graph    # only here: graphs are rarely drawn
         return graph(self, names, **limits)
 
     def _repr_svg_(self):
@@ -395,7 +395,7 @@ cdef class Value(Arithmetic):
 
     @property
     def _backward(self):
-        """A function that adds to each child's grad what this grad means for it."""
+        """A function that adds to each child's grad what this grad contributes to it."""
         return lambda: self.pass_on()
 
     @_backward.setter
@@ -438,7 +438,7 @@ cdef class Value(Arithmetic):
 
 
 cdef Node *custom(double value, list children, list local_grads) except NULL:
-    """An operation that only the caller knows."""
+    """Return a node for an operation that only the caller knows."""
     cdef Node *node
     cdef Py_ssize_t i
     if len(local_grads) != len(children):
@@ -551,7 +551,7 @@ cdef class Vector(Arithmetic):
         return handle(finish(node))
 
     def sum(self):
-        """The sum of the elements, a Value."""
+        """Return the sum of the elements, a Value."""
         cdef Node *node = new_node(SUM, 0, 1, 1, 1)
         link(node, node_of(self))
         return handle(finish(node))
@@ -615,7 +615,7 @@ cdef class Matrix(Arithmetic):
 
     @staticmethod
     def frombytes(content, rows, cols):
-        """A leaf Matrix of [rows, cols] from row-major float64 bytes (this machine's byte order).
+        """Return a leaf Matrix [rows, cols] of row-major float64 bytes, in this machine's order.
 
         Raises ValueError if the length is not rows * cols * 8 or a size is below 1.
         """
@@ -624,7 +624,7 @@ cdef class Matrix(Arithmetic):
         cdef Py_ssize_t width = PyNumber_AsSsize_t(cols, ValueError)
         cdef Py_ssize_t count = len(buffer) // sizeof(double)
         cdef Node *node
-        # a quotient, since the product of two sizes may be too large for an integer of C
+        # a quotient, since the product of two sizes may be too large for a C integer
         if (height < 1 or width < 1 or len(buffer) % sizeof(double) or count % width
                 or count // width != height):
             raise ValueError(f"[{height}, {width}] float64 numbers do not fit "
@@ -634,7 +634,7 @@ cdef class Matrix(Arithmetic):
         return handle(node)
 
     def tobytes(self):
-        """The data as row-major float64 bytes (this machine's byte order)."""
+        """Return the data as row-major float64 bytes (this machine's byte order)."""
         cdef Node *node = node_of(self)
         cdef Py_ssize_t stride = run_of(node).stride    # r * stride may be more than an int holds
         reach(node, READ)
@@ -717,7 +717,7 @@ cdef class Matrix(Arithmetic):
 
 
 cdef Node *gather(list parts, int rank) except NULL:
-    """One run of the scalars of Values and Vectors, in order; of rank 2 if each is a row."""
+    """Return one run of the scalars of Values and Vectors, in order; of rank 2 if each is a row."""
     cdef Py_ssize_t total = 0
     cdef Node *node
     for part in parts:
@@ -732,7 +732,7 @@ cdef Node *gather(list parts, int rank) except NULL:
 
 
 def concat(parts):
-    """One Vector of the elements of all `parts` (Vectors or Values), one after another."""
+    """Return one Vector of the elements of all `parts` (Vectors or Values), one after another."""
     parts = list(parts)
     for part in parts:
         if not isinstance(part, (Value, Vector)):
@@ -745,21 +745,21 @@ def concat(parts):
 # ================================================================ looking inside
 
 cdef Node *origin(Node *node, Py_ssize_t *index) noexcept:
-    """The node that computed a Value's scalar, and which of its scalars it is."""
+    """Return the node that computed a Value's scalar, and which of its scalars it is."""
     cdef Node *owner = storage(node)
     index[0] = data_of(node) - data_of(owner)
     return owner
 
 
 cdef object scalar(Node *node, Py_ssize_t row, Py_ssize_t col):
-    """The Value of one scalar, the same one every time."""
+    """Return the Value of one scalar, the same one every time."""
     if node.rank == 0:
         return shown(node)
     return element(node, data_of(node) + row * run_of(node).stride + col)
 
 
 cdef object element(Node *shows, double *data):
-    """The Value of one of the scalars that a Vector or Matrix shows, the same one every time.
+    """Return the Value of a scalar that a Vector or Matrix shows, the same one every time.
 
     A run keeps the Values of its scalars, so their views are not counted as references to it.
     """
@@ -783,8 +783,8 @@ cdef object element(Node *shows, double *data):
 
 
 cdef void reach_operation(Node *node) noexcept:
-    """Wait until no other thread works on a node, which finds its local gradients again, or on
-    what it was computed from."""
+    """Wait until no other thread is using a node, whose local gradients are found again, or what
+    it was computed from."""
     cdef bint waited = n_at_work > 0
     cdef int i
     while waited:
@@ -794,7 +794,7 @@ cdef void reach_operation(Node *node) noexcept:
 
 
 cdef list children_of(Node *value):
-    """The (child, local gradient) pairs of one scalar: of each operation, its scalar meaning."""
+    """Return the (child, local gradient) pairs of one scalar, as if it had been computed alone."""
     cdef Py_ssize_t i, j = 0
     cdef Node *node = origin(value, &i)
     cdef Node *a = inputs_of(node)[0] if node.n_inputs > 0 else NULL
@@ -842,7 +842,7 @@ cdef list children_of(Node *value):
 # ================================================================ copies
 
 def restore(kind, data, grad):
-    """Make a leaf again, for copy and pickle; a subclass's __init__ is not called, as usual."""
+    """Make a leaf again, for copy and pickle; as usual, a subclass's __init__ is not called."""
     made = kind.__new__(kind)
     for base in (Value, Vector, Matrix):
         if issubclass(kind, base):
@@ -885,7 +885,7 @@ cdef int assign_grad(Node *node, object values) except -1:
 cdef double *read(Node *node, object values) except NULL:
     """Return new memory with numbers of the node's shape, or one number for all its scalars.
 
-    Whatever goes wrong goes wrong here, before write() changes the first of the node's numbers.
+    Whatever can fail fails here, before write() changes the first of the node's numbers.
     """
     cdef Py_ssize_t i
     cdef double one
@@ -928,7 +928,7 @@ cdef int read_row(double *to, object values, Py_ssize_t n) except -1:
 
 
 cdef Py_ssize_t count_row(double *to, object values, Py_ssize_t n) except -1:
-    """Read the first n numbers; returns how many there are, or n + 1 for more."""
+    """Read the first n numbers; return how many there are, or n + 1 for more."""
     cdef Py_ssize_t i = 0
     for x in values:
         if i == n:
@@ -939,7 +939,7 @@ cdef Py_ssize_t count_row(double *to, object values, Py_ssize_t n) except -1:
 
 
 cdef void write(Node *node, double *to, double *numbers) noexcept:
-    """Move numbers that read() has returned to where the node's data or grad begins."""
+    """Move numbers from read() to where the node's data or grad begins."""
     cdef Py_ssize_t r, stride = run_of(node).stride
     for r in range(run_of(node).rows):
         memcpy(to + r * stride, numbers + r * cols_of(node), cols_of(node) * sizeof(double))
@@ -947,7 +947,7 @@ cdef void write(Node *node, double *to, double *numbers) noexcept:
 
 
 cdef list rows_of(Node *node, double *numbers):
-    """The numbers of a Matrix as lists, read without a pause for other threads."""
+    """Return the numbers of a Matrix as lists, read without letting other threads in between."""
     cdef Py_ssize_t r, c, stride = run_of(node).stride
     return [[numbers[r * stride + c] for c in range(cols_of(node))]
             for r in range(run_of(node).rows)]
@@ -959,7 +959,7 @@ cdef str listing(list numbers):
 
 
 MODELS += [Value.__new__(Value), Vector.__new__(Vector), Matrix.__new__(Matrix)]
-# Vectors and Matrices are freed as every Handle is: Cython's own way goes through each class.
+# Vectors and Matrices are freed like every Handle; Cython's own way goes through each class.
 (<PyTypeObject *>Value).tp_dealloc = free_value
 for kind in (Vector, Matrix):
     (<PyTypeObject *>kind).tp_dealloc = (<PyTypeObject *>Handle).tp_dealloc
