@@ -6,7 +6,7 @@ BIN := .venv/bin
 TYPESCRIPT := 5.9.3
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus clean
+.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus dist release-check wheel-again wheel-check clean
 
 build: .venv/built
 
@@ -149,6 +149,20 @@ tsan: build/tsan
 	$(call in_copy,tsan) -m pytest -s -p no:cacheprovider -k "not fork and not turn" tests/test_threads.py \
 		tests/test_batch.py
 	$(call in_copy,tsan) tests/fuzz.py --threads --seconds $(TSAN_SECONDS)
+
+# What a release consists of, in dist/: the sdist, and the wheel that is built from it. The date of the
+# files in the wheel is that of the commit, so that two builds of one commit are the same.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || echo 1767225600)
+dist: .venv/extra-release
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+# What the checkers of packages say about dist/.
+release-check: dist
+	$(BIN)/validate-pyproject pyproject.toml
+	PATH="$(CURDIR)/$(BIN):$$PATH" check-manifest --no-build-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
 
 # Write data/*.txt again from the grammar.
 corpus: build
