@@ -351,6 +351,8 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     project_urls=urls(home()),
     cmdclass={"build_ext": BuildEngine},
+    # Microsoft's compiler has no vectors as a type; gcc and clang for Windows do.
+    options={"build_ext": {"compiler": "mingw32"}} if os.name == "nt" else {},
     # Of these, BuildEngine compiles what LLMHARD_ARCH asks for.
     ext_modules=[extension(level, module) for level in ["", *LEVELS] for module in MODULES],
 )
