@@ -1,6 +1,7 @@
 """The commands of lab 12 that need PyTorch and transformers, and what they print.
 
     make scale-transcript         run them and write docs/scale-transcript.txt, some minutes
+    python -m docs_tools.scale big import sample        only these, in the folder of the last time
 
 Nobody needs PyTorch to read or check the lab: it shows the transcript. `make interop` runs the
 commands again and compares. What they say on the standard error output is left out.
@@ -11,15 +12,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from docs_tools.errors import DocsError
 from docs_tools.session import ROOT
 
 TRANSCRIPT = Path("docs/scale-transcript.txt")
+FOLDER = ROOT / "build" / "scale"  # where the commands run
 TIME_LIMIT = 1200  # seconds for a command, also on a busy machine
 STEPS, EVERY = 200, 50  # of the runs whose losses are compared with llmhard's
 _SHORT = f"--dtype float64 --steps {STEPS} --every {EVERY}"
@@ -70,13 +73,13 @@ def run(command: str, folder: Path) -> str:
     return done.stdout.rstrip()
 
 
-def record() -> dict[str, str]:
-    """Run all commands in one new folder; returns what each prints."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for linked in ("examples", "data"):
+def record(folder: Path, names: Iterable[str] = COMMANDS) -> dict[str, str]:
+    """Run the commands of these names in a folder; returns what each prints."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for linked in ("examples", "data"):
+        if not (folder / linked).is_symlink():
             (folder / linked).symlink_to(ROOT / linked)
-        return {key: run(command, folder) for key, command in COMMANDS.items()}
+    return {name: run(COMMANDS[name], folder) for name in names}
 
 
 def written(outputs: dict[str, str]) -> str:
@@ -102,9 +105,14 @@ def losses(output: str) -> dict[int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / TRANSCRIPT)
-    options = parser.parse_args()
-    options.out.write_text(written(record()), encoding="utf-8")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMMANDS))
+    names = parser.parse_args().names
+    path = ROOT / TRANSCRIPT
+    known = read(path.read_text(encoding="utf-8")) if names else {}
+    if not names:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    found = known | record(FOLDER, names or COMMANDS)
+    path.write_text(written(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

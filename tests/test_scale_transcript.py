@@ -15,8 +15,8 @@ def recorded():
 
 
 @pytest.fixture(scope="module")
-def now():
-    return scale.record()
+def now(tmp_path_factory):
+    return scale.record(tmp_path_factory.mktemp("scale"))
 
 
 @pytest.mark.parametrize("name", ["one", "ddp", "fsdp"])
