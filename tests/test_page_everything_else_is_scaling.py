@@ -126,10 +126,14 @@ def test_from_where_pytorch_is_faster():
         {"width": "64", "sentences": "1", "llmhard_ms": "2", "theirs": "2.5"},
         {"width": "128", "sentences": "1", "llmhard_ms": "9", "theirs": "4"},
     ]
-    told = lab._overtakes(rows, "1", "theirs")
-    assert told == "from width 128 on"
-    assert lab._overtakes(rows[:2], "1", "theirs") == "at none of the widths"
-    assert lab._overtakes(rows[2:], "1", "theirs") == "from width 128 on"
+    assert lab._overtakes(rows, "1", "theirs") == "128"
+    assert lab._overtakes(rows[:2], "1", "theirs") is None
+    assert lab._overtakes(rows[2:], "1", "theirs") == "128"
+    told = lab._verdict(rows, 1, ["theirs", "llmhard_ms"])
+    assert "With 1 sentence a step" in told
+    assert "in double precision from width 128 on" in told
+    assert "in single precision at none" in told
+    assert "llmhard is faster" in lab._verdict(rows[:2], 1, ["theirs", "llmhard_ms"])
 
 
 def test_the_file_of_steps_is_complete():

@@ -15,7 +15,7 @@ from llmhard.drawing import CURVES, EDGE, MUTED, Drawing
 from llmhard.model import Config
 
 HELD_OUT = 64  # the width that the law has not seen
-FEWEST = 4000  # sentences of the runs that the law is fitted to
+FEWEST, LONG = 4000, 64_000  # sentences of the runs that the law is fitted to; LONG held out, too
 SMALL = (8, 2, 16_000, 0.024, 1)  # a run that the reader repeats
 MODEL, THEIRS = "llmhard/model.py", "llmhard/export/modeling_llmhard.py"
 TRAIN = "examples/scale/train.py"
@@ -134,8 +134,9 @@ def law_figure() -> None:
 
 
 def _law_drawing(law: Law, by_width: dict[int, list[Point]]) -> Drawing:
-    plot, width, height = Drawing(), 430.0, 300.0
-    left, right = log10(2000) - 0.05, log10(32_000) + 0.05
+    plot, width, height = Drawing(), 300.0, 300.0
+    first, last = scaling.SENTENCES[0], scaling.SENTENCES[-1]
+    left, right = log10(first) - 0.05, log10(last) + 0.05
     low, high = log10(0.1), log10(2)
 
     def place(sentences: float, gap: float) -> tuple[float, float]:
@@ -149,48 +150,69 @@ def _law_drawing(law: Law, by_width: dict[int, list[Point]]) -> Drawing:
     for sentences in scaling.SENTENCES:
         x = place(sentences, 1)[0]
         plot.label(x, height + 14, f"{sentences:,}", size=12, colour=MUTED)
-    for (size, some), colour in zip(by_width.items(), CURVES, strict=False):
+    for i, ((size, some), colour) in enumerate(zip(by_width.items(), CURVES, strict=False)):
         n = some[0].parameters
-        across = [2000 * 16 ** (i / 40) for i in range(41)]
+        across = [first * (last / first) ** (j / 40) for j in range(41)]
         curve = [place(d, gap_at(law, n, d)) for d in across]
         plot.line(curve, colour, 2, dashed=size == HELD_OUT)
         for point in some:
             x, y = place(point.sentences, point.gap)
             plot.line([(x - 4, y - 4), (x + 4, y + 4)], colour, 2)
             plot.line([(x - 4, y + 4), (x + 4, y - 4)], colour, 2)
-        x, y = curve[-1]
-        plot.label(x + 14, y, f"width {size}", anchor="start", size=12)
+        x, y = i % 3 * 105.0, height + 58 + i // 3 * 20
+        plot.line([(x, y), (x + 18, y)], colour, 3, dashed=size == HELD_OUT)
+        plot.label(x + 24, y, f"width {size}", anchor="start", size=12)
     plot.label(width, height + 34, "sentences", anchor="end", size=12, colour=MUTED)
     plot.label(-8, -16, "nats a token above the floor", anchor="start", size=12, colour=MUTED)
     return plot
 
 
+def _off(law: Law, point: Point) -> float:
+    """Return by how many per cent a law's gap is above the one that was measured."""
+    return 100 * (gap_at(law, point.parameters, point.sentences) / point.gap - 1)
+
+
+def _compared(what: str, law: Law, some: list[tuple[int, Point]]) -> None:
+    """Show what the law says about points, each with what tells it from the others."""
+    blocks.table(
+        [what, "predicted", "measured", "off by"],
+        [
+            [f"{name:,}", f"{told:.3f}", f"{p.gap:.3f}", f"{_off(law, p):+.0f} %"]
+            for name, p in some
+            for told in [gap_at(law, p.parameters, p.sentences)]
+        ],
+        tolerance=0.01,
+        percent=2,
+    )
+
+
 def prediction() -> None:
     """Compare what the law says about the width that it has not seen with what was measured."""
     law = found_law()
-    unseen = [p for p in two_layers() if p.width == HELD_OUT and p.sentences >= FEWEST]
-    rows: list[list[object]] = []
-    for p in unseen:
-        told = gap_at(law, p.parameters, p.sentences)
-        off = f"{100 * (told / p.gap - 1):+.0f} %"
-        rows.append([f"{p.sentences:,}", f"{told:.3f}", f"{p.gap:.3f}", off])
-    blocks.table(["sentences", "predicted", "measured", "off by"], rows, tolerance=0.01)
-    off = [100 * (gap_at(law, p.parameters, p.sentences) / p.gap - 1) for p in unseen]
+    fitted = [p for p in two_layers() if FEWEST <= p.sentences < LONG]
+    unseen = [p for p in fitted if p.width == HELD_OUT]
+    known = [p for p in fitted if p.width < HELD_OUT]
+    _compared("sentences", law, [(p.sentences, p) for p in unseen])
+    off = [_off(law, p) for p in unseen]
     assert min(off) > 0
-    known = [p for p in two_layers() if p.width < HELD_OUT and p.sentences >= FEWEST]
-    fitted = max(abs(gap_at(law, p.parameters, p.sentences) / p.gap - 1) for p in known)
     largest = max(p.parameters for p in known)
     blocks.text(
         f"""
         The model has {unseen[0].parameters:,} parameters, {unseen[0].parameters / largest:.1f}
         times as many as the largest that the law has seen, and the law puts its gap
         {min(off):.0f} to {max(off):.0f} % too high. Where it has seen the model, it is off by
-        {100 * fitted:.0f} % at most. So it is a useful guess, and a cautious one: the wide model is
-        better than the narrow ones promise.
+        {max(abs(_off(law, p)) for p in known):.0f} % at most. So it is a useful guess, and a
+        cautious one: the wide model is better than the narrow ones promise.
         """,
         percent=2,
         tolerance=0.1,
     )
+
+
+def longer() -> None:
+    """Compare what the law says about more sentences than it has seen with what was measured."""
+    law = found_law()
+    _compared("width", law, [(p.width, p) for p in two_layers() if p.sentences == LONG])
 
 
 def which_helps_more() -> None:
@@ -282,14 +304,7 @@ def steps_by_width() -> None:
         ["width", "sentences a step", "llmhard, ms", "PyTorch, double", "PyTorch, single"],
         [[row["width"], row["sentences"], *(row[name] for name in engines)] for row in rows],
     )
-    double, single = (
-        [_overtakes(rows, n, name) for n in map(str, overtaking.BATCHES)] for name in engines[1:]
-    )
-    told = [
-        f"With {n} sentence{'s' if n > 1 else ''} a step, PyTorch is faster {d} in double "
-        f"precision and {s} in single."
-        for n, d, s in zip(overtaking.BATCHES, double, single, strict=True)
-    ]
+    told = [_verdict(rows, n, engines[1:]) for n in overtaking.BATCHES]
     blocks.text(
         f"""
         {" ".join(told)} Sentences of {overtaking.POSITIONS} tokens, one thread, the fastest step
@@ -298,12 +313,24 @@ def steps_by_width() -> None:
     )
 
 
-def _overtakes(rows: list[dict[str, str]], sentences: str, engine: str) -> str:
-    """Say from which width on an engine is faster than llmhard, for good."""
+def _verdict(rows: list[dict[str, str]], sentences: int, engines: list[str]) -> str:
+    """Say from which widths on PyTorch is faster, in double and in single precision."""
+    many = f"With {sentences} sentence{'s' if sentences > 1 else ''} a step"
+    double, single = (_overtakes(rows, str(sentences), engine) for engine in engines)
+    if double is None and single is None:
+        return f"{many}, llmhard is faster at all of these widths."
+    found = {"single": single, "double": double}
+    told = [f"in {name} precision from width {width} on" for name, width in found.items() if width]
+    never = [f"in {name} precision at none of these" for name, width in found.items() if not width]
+    return f"{many}, PyTorch is faster {', '.join(told + never)}."
+
+
+def _overtakes(rows: list[dict[str, str]], sentences: str, engine: str) -> str | None:
+    """Return the width from which on an engine is faster than llmhard, None if there is none."""
     some = [row for row in rows if row["sentences"] == sentences]
     slower = [i for i, row in enumerate(some) if float(row[engine]) >= float(row["llmhard_ms"])]
     first = slower[-1] + 1 if slower else 0
-    return f"from width {some[first]['width']} on" if first < len(some) else "at none of the widths"
+    return some[first]["width"] if first < len(some) else None
 
 
 # ---------------------------------------------------------------- side by side
@@ -342,12 +369,13 @@ def recorded(*names: str, head: int | None = None) -> None:
 
 
 def _typed(name: str) -> str:
-    """Return a command, broken into lines that fit."""
-    words, lines = scale.COMMANDS[name].split(), [""]
-    for word in words:
-        if lines[-1] and len(lines[-1]) + len(word) > 74:
+    """Return a command, broken before options into lines that fit."""
+    first, *parts = re.split(r" (?=--)", scale.COMMANDS[name])
+    lines = [first]
+    for part in parts:
+        if len(lines[-1]) + len(part) > 74:
             lines.append("   ")
-        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+        lines[-1] += f" {part}"
     return " \\\n".join(lines)
 
 
