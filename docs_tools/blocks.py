@@ -220,6 +220,11 @@ def shell(
     page.write(*_fence("console", content, Tolerance(**tolerance)))
 
 
+def console(recorded: str) -> None:
+    """A command and what it printed when it was recorded; nothing is run."""
+    page.write(*_fence("console", recorded))
+
+
 def _cut(lines: list[str], head: int | None, tail: int | None) -> list[str]:
     kept = (head or 0) + (tail or 0)
     if kept == 0 or len(lines) <= kept + 1:
