@@ -65,10 +65,8 @@ def products(row: Row, x: Row) -> str:
 
 
 def dot_product() -> None:
-    blocks.formula(
-        "w . x = w_0 * x_0 + w_1 * x_1 + w_2 * x_2 + ...\n\n"
-        f"[2, 0, 1] . [1, 2, 3] = {products(W[0], X)} = {linear(X, W)[0]:g}"
-    )
+    """Write out the dot product of the vector and the first row."""
+    blocks.formula(f"{W[0]} . {X} = {products(W[0], X)} = {linear(X, W)[0]:g}")
 
 
 def linear_figure() -> None:
