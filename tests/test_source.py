@@ -41,6 +41,9 @@ def test_the_solutions_have_none(path):
         ("for p in x:\n    p = p - 1\n    p.grad = 0.0", "gives the name p to something new"),
         ("for p in x:\n    n = p.data\n    n -= 1", "changes the number called n"),
         ("return eval(x)", "json.loads reads it"),
+        ("return x.append(y)", "After that, the list is `x`"),
+        ("y.shuffle(x)\nx = y.shuffle(x)\nreturn x", "the list is `x`"),
+        ("x = x.sort()\nreturn x", "`.sort` changes the list and gives None"),
     ],
 )
 def test_a_slip_is_named_with_its_line(body, says):
@@ -56,6 +59,7 @@ def test_a_slip_is_named_with_its_line(body, says):
         "for i in x:\n    if not i:\n        continue\n    return i\nreturn y",
         "while True:\n    y += 1\n    if y > x:\n        return y",
         "out = []\nfor i in x:\n    out.append(i)\nreturn out + y",
+        "y = x.pop()\nreturn y",
         "for i in x:\n    row = []\n    row.append(i)\n    y.append(row)\nreturn y",
         "for w in x:\n    w = w.strip()\n    y.append(w)\nreturn y",
         "for p in x:\n    p.data -= y\n    p.grad = 0.0",

@@ -384,7 +384,28 @@ def _changed(node: ast.AST) -> set[str]:
     return names
 
 
+RETURNS_NONE = {"append", "extend", "insert", "sort", "reverse", "shuffle", "clear"}
+
+
+def keeps_what_is_none(function: Function) -> Slips:
+    """Find `return ids.append(x)` and `ids = ids.sort()`: these change the list and give None."""
+    for node in ast.walk(function.node):
+        if not isinstance(node, ast.Return | ast.Assign):
+            continue
+        value = node.value
+        if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)):
+            continue
+        if value.func.attr in RETURNS_NONE and ast.unparse(value.func.value) != "self":
+            changed = value.args[0] if value.func.attr == "shuffle" else value.func.value
+            yield (
+                node.lineno,
+                f"`.{value.func.attr}` changes the list and gives None. Call it in a line of its "
+                f"own. After that, the list is `{ast.unparse(changed)}`.",
+            )
+
+
 SURE = (
+    keeps_what_is_none,
     fills_its_default,
     ends_in_the_first_round,
     starts_anew_in_each_round,

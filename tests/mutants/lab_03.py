@@ -614,4 +614,16 @@ ROWS = [
         "value, children_done = to_visit.pop(0)",
         "Take the one that was put in last: pop()",
     ),
+    (
+        "exp with the exponent itself as its slope",
+        "(self,), (power,))",
+        "(self,), (self.data,))",
+        "Yours is the argument",
+    ),
+    (
+        "__pow__ uses the rule for integrals: one more, and divided by it",
+        "slope = exponent * self.data ** (exponent - 1)",
+        "slope = self.data ** (exponent + 1) / (exponent + 1)",
+        "The power rule: the exponent comes down in front",
+    ),
 ]

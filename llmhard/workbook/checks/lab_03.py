@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llmhard.workbook.answers import ToDo, Wrong, agree, show
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
-from llmhard.workbook.formulas import formula
+from llmhard.workbook.formulas import OTHER_POINTS, formula
 
 check = Checks("03")
 
@@ -127,10 +127,9 @@ def check_operation(
             )
         expected = nudge(plain, numbers, name)
         if not agree(gradients[id(value)], expected, 1e-4):
-            known = (
-                said for slip, said in slips if agree(gradients[id(value)], slip(**numbers), 1e-4)
-            )
-            slope = formula(partial(slope_of, book, function, name), numbers, plain_in(text))
+            result = partial(slope_of, book, function, name)
+            known = (said for slip, said in slips if is_slip(result, slip, numbers))
+            slope = formula(result, numbers, plain_in(text))
             raise Wrong(
                 f"d({text})/d{name} {at(numbers)}: yours {show(gradients[id(value)])}, "
                 f"nudging {name} by {STEP:.0e} gives {show(expected)}".replace("1e-06", "1e-6"),
@@ -157,6 +156,19 @@ def slope_of(
         slope: dict[int, float] = book.attempt("it", lambda: slopes(book, "it", found))
         return slope.get(id(values[name]))
     return None
+
+
+def is_slip(
+    result: Callable[[Mapping[str, float]], float | None],
+    slip: Callable[..., float],
+    numbers: Mapping[str, float],
+) -> bool:
+    """Return whether a slip gives the same numbers, at other points, too."""
+    others = [{name: point[name] for name in numbers} for point in OTHER_POINTS]
+    return all(
+        (found := result(point)) is not None and agree(found, slip(**point), 1e-4)
+        for point in (numbers, *others)
+    )
 
 
 def plain_in(text: str) -> float | None:
@@ -281,7 +293,14 @@ def rectifies(book: Book, a: float) -> None:
     book.same(f"the local gradient of {text}", found_slopes.get(id(zero)), 0.0, hint)
 
 
-@check("-a, a - b", "Local gradients", after=["a + b", "a * b"], cases=TWO, a=TENTHS, b=TENTHS)
+@check(
+    "-a, a - b",
+    "Local gradients",
+    after=["numbers beside Values: a + 3, a * 3"],
+    cases=TWO,
+    a=TENTHS,
+    b=TENTHS,
+)
 def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "-a", lambda a: -a, {"a": a}, "-a falls when a grows.")
     hint = "a - b falls when b grows: the sign of that slope is minus."
@@ -290,7 +309,14 @@ def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "3 - a", lambda a: 3 - a, {"a": a}, hint)
 
 
-@check("a / b", "Local gradients", after=["a * b", "a ** n"], cases=TWO, a=TENTHS, b=NOT_ZERO)
+@check(
+    "a / b",
+    "Local gradients",
+    after=["numbers beside Values: a + 3, a * 3", "a ** n"],
+    cases=TWO,
+    a=TENTHS,
+    b=NOT_ZERO,
+)
 def divides(book: Book, a: float, b: float) -> None:
     hint = "a / b is a times b ** -1: both operations are there already, with their gradients."
     if b < 0 or a < 0:
