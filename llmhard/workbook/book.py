@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from llmhard.workbook import errors
-from llmhard.workbook.answers import Changed, ToDo, Wrong, agree, brief, show
+from llmhard.workbook.answers import Changed, Nothing, ToDo, Wrong, agree, brief, show
 from llmhard.workbook.errors import MODULES
 
 
@@ -233,7 +233,7 @@ class Book:
     def number(self, text: str, found: Any) -> float:
         """`found` if it is a number. Raises Wrong."""
         if isinstance(found, bool) or not isinstance(found, int | float):
-            raise Wrong(
+            raise _wrong_type(found)(
                 f"{text} should be a number. Yours is {show(found)}.", hint=_about_type(found)
             )
         return found
@@ -241,7 +241,7 @@ class Book:
     def value(self, text: str, found: Any) -> Any:
         """`found` if it is a Value with a number in it. Raises Wrong."""
         if not isinstance(found, (self.engine, self.get("value", "Value"))):
-            raise Wrong(
+            raise _wrong_type(found)(
                 f"{text} should be a Value. Yours is {show(found)}.",
                 hint=_about_type(found, learns=True),
             )
@@ -251,7 +251,7 @@ class Book:
     def sequence(self, text: str, found: Any, length: int, of: str) -> list[Any]:
         """`found` if it is a list of so many. Raises Wrong."""
         if not isinstance(found, list | tuple):
-            raise Wrong(
+            raise _wrong_type(found)(
                 f"{text} should be a list of {length} {of}. Yours is {show(found)}.",
                 hint=_about_type(found, learns=of == "Values"),
             )
@@ -297,6 +297,10 @@ def _about_length(found: Any, length: int, of: str) -> str:
     if of != "rows" and inner:
         return "What it lists are lists again. Go through the numbers of each of them, too."
     return ""
+
+
+def _wrong_type(found: Any) -> type[Wrong]:
+    return Nothing if found is None else Wrong
 
 
 def _about_type(found: Any, learns: bool = False) -> str:
