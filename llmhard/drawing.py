@@ -25,7 +25,7 @@ ADVANCE = 0.61  # width of a character, in sizes
 LEADING = 1.35  # from line to line, in sizes
 MARGIN = 14
 PAPER, EDGE, INK, MUTED = "#fdfdfb", "#d5d5cc", "#1f2933", "#5b6673"
-# What a box stands for: its fill and its outline.
+# The kinds of boxes: the fill and the outline of each.
 KINDS = {
     "plain": ("#ffffff", "#5b6673"),
     "data": ("#e4efff", "#2f6fb7"),
@@ -162,7 +162,7 @@ class Drawing:
         half = len(lines) * size * LEADING / 2
         self._grow((left, y - half), (left + width, y + half))
         for number, line in enumerate(lines):
-            # A letter's middle is about a third of the size above the line that it stands on.
+            # A letter's middle is about a third of the size above its baseline.
             baseline = y - half + (number + 0.5) * size * LEADING + size * 0.35
             element = self._add("text", x=x, y=baseline, fill=colour)
             element.attrib |= {"font-size": _number(size), "text-anchor": anchor}

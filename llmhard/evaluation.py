@@ -139,11 +139,11 @@ def _different(sentences: Sequence[str]) -> dict[str, set[str | tuple[str, ...]]
 @dataclass(frozen=True)
 class Samples:
     """Sentences that the model wrote: the share that the grammar accepts, the share that is not in
-    the training text, and the number of distinct ones divided by that of all.
+    the training text, and the number of distinct sentences divided by the number of all.
 
     `varieties` compares the accepted ones with as many fresh sentences of the grammar, so that
-    mistakes do not pass for variety; `mistakes` sorts the others. `accepted` is None without a
-    grammar, and the two are empty; `new` is None if the training text is not known.
+    mistakes do not pass for variety; `mistakes` sorts the rejected ones. Without a grammar,
+    `accepted` is None and these two are empty; `new` is None if the training text is not known.
     """
 
     count: int
@@ -185,9 +185,9 @@ class Evaluation:
 
     `trained_on` says whether the model learned from the text; `unseen` counts the sentences of it
     that the model did not learn from, on which `validation` is measured. `fresh` is the loss on
-    sentences drawn anew from the grammar, `fresh_in_training` the share of these that the training
-    text has, too; `next_words` compares the predictions in them, position by position. There are
-    `samples` for each temperature.
+    sentences drawn anew from the grammar, `fresh_in_training` the share of these that are in the
+    training text, too; `next_words` compares the predictions in them, position by position. There
+    are `samples` for each temperature.
     """
 
     parameters: int

@@ -402,7 +402,7 @@ def _layered(root: Node) -> tuple[list[list[Place]], Edges]:
         level[node] = 1 + max((level[child] for child, _ in node.inputs), default=-1)
         for child, _ in node.inputs:
             users[child].append(node)
-    for node in order:  # inputs stand just above what first needs them
+    for node in order:  # inputs go just above what first needs them
         if not node.inputs and node is not root:
             level[node] = min(level[user] for user in users[node]) - 1
     layers: list[list[Place]] = [[] for _ in range(level[root] + 1)]

@@ -85,16 +85,16 @@ def train(
             strings; by default the 30,000 bundled sentences.
         steps: How many times the parameters move; settings of the recipe that are None are those
             of the preset.
-        seed: For the order of the sentences and the first parameters.
+        seed: For the order of the sentences and the initial parameters.
         tokenizer: What a token is: "word", or "char" for characters.
         preset: The recipe: "thorough" takes 17,000 steps of 16 sentences, "classic" 5,000 of one.
         batch_size: Sentences per step.
-        lr: The learning rate at its highest; it ends at 0.
+        lr: The highest learning rate; it ends at 0.
         warmup: Steps in which the learning rate rises.
         weight_decay: The share of each parameter, times the rate, that is lost per step.
         average: The share of the steps, the last ones, whose parameters are averaged.
         n_layer: How many layers.
-        n_embd: The width: how many numbers stand for a token.
+        n_embd: The width: how many numbers represent a token.
         n_head: How many attention heads a layer has; must divide the width.
         block_size: The context: how many tokens the model sees.
         keep: "best" keeps the parameters from before the validation loss rose, "last" those of the
@@ -297,7 +297,7 @@ class LanguageModel:
 
         Returns:
             A dict from words to probabilities, which sum to 1. The empty string, `llmhard.END`,
-            stands for the end of the sentence.
+            means the end of the sentence.
 
         Raises:
             ValueError: If the text has words that the model does not know or is too long, or if a
@@ -367,7 +367,7 @@ class LanguageModel:
 
         Returns:
             The page: a notebook shows it, `.open()` shows it in the browser and
-            `.save("explorer.html")` writes it. It has the film of the training if there is one.
+            `.save("explorer.html")` writes it. It has the film of the training run if there is one.
 
         Raises:
             ValueError: If the text has words that the model does not know, or is too long.

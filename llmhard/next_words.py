@@ -12,7 +12,7 @@ SHOWN = 10
 class NextWords(dict[str, float]):
     """The probability of each word as the next one, the likeliest first; they sum to 1.
 
-    A dict from words to probabilities. The empty string stands for the end of the sentence, which
+    A dict from words to probabilities. The empty string means the end of the sentence, which
     is shown as (end). A notebook shows the ten likeliest as bars.
 
     Attributes:

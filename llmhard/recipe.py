@@ -12,7 +12,7 @@ class Recipe:
 
     steps         how many times the parameters move
     batch_size    sentences per step; the loss is the mean over all their tokens
-    lr            the learning rate at its highest
+    lr            the highest learning rate
     warmup        steps in which the learning rate climbs to `lr`; then it falls to 0
     decay         how it falls: as this power of the share of the steps that is left
     beta1, beta2  how much of Adam's running means remains at each step

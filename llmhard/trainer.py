@@ -173,7 +173,7 @@ class Trainer:
     def run(self, on_step: Callable[[Trainer], None] | None = None) -> None:
         """Take the steps that are left; `on_step` is called after each.
 
-        In the end the model has the parameters that are kept: of the best step or the last, or
+        At the end, the model has the parameters to keep: of the best step or the last, or
         the average. Raises TrainingDivergedError when a loss is not finite; the model then has its
         last good parameters: those of at most 100 steps before, with which the loss was finite.
         """

@@ -324,7 +324,7 @@ def test_a_cleared_line_counts_as_the_first_ctrl_c(folder):
     code, shown = person.end()
     assert code == 130
     assert shown.endswith("\nllmhard: interrupted\n")
-    assert "once more" not in shown
+    assert "Ctrl-C again" not in shown
 
 
 @KINDS
@@ -335,7 +335,7 @@ def test_a_line_between_two_ctrl_cs_makes_the_second_a_first_one(folder, person_
         person.type(keys)
     code, shown = person.end()
     assert code == 130
-    assert shown.count("once more") == 2
+    assert shown.count("Ctrl-C again") == 2
 
 
 @KINDS

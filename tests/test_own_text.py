@@ -468,7 +468,7 @@ def test_a_terminal_is_asked_for_sentences():
     assert process.returncode == 0
     assert b"sentences   2\n" in out
     (asked,) = complaints(err.decode())
-    assert asked.startswith("llmhard: type the sentences, one a line; Ctrl-D")
+    assert asked.startswith("llmhard: type the sentences, one per line; Ctrl-D")
 
 
 @pytest.mark.parametrize("stdin", ["pipe", "terminal"])

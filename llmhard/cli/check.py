@@ -32,7 +32,7 @@ def add_parser(commands: Any, program: str) -> None:
         metavar="LAB",
         type=folder_name,
         nargs="?",
-        help="02 to 08; without it, one lab after the other up to the first that does not pass",
+        help="02 to 08; without it, one lab after another, up to the first that does not pass",
     )
     command.add_argument(
         "folder",

@@ -81,7 +81,7 @@ def add_parser(commands: Any, program: str) -> None:
         type=not_negative,
         nargs="+",
         default=DEFAULT_TEMPERATURES,
-        help="of the sentences that the model writes, one or more (default: 0.8 1)",
+        help="one or more, for the sentences that the model writes (default: 0.8 1)",
     )
     command.add_argument(
         "--seed",

@@ -80,8 +80,8 @@ def add_import_parser(commands: Any, program: str) -> None:
         "import",
         help="bring back a model that was trained elsewhere",
         description=(
-            "Make a model file from a folder that `export` wrote and, perhaps, transformers "
-            "then changed: the weights are those that were trained there."
+            "Turn a folder that `export` wrote back into a model file, with the weights that "
+            "transformers may have trained there since."
         ),
         epilog=f"examples:\n  {program} import {EXAMPLE} --out back.safetensors",
     )

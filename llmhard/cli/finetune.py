@@ -50,7 +50,7 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--data",
         metavar="FILE",
-        help="sentences, one a line; - is standard input (default: the bundled questions)",
+        help="sentences, one per line; - is standard input (default: the bundled questions)",
     )
     command.add_argument(
         "--skip-unknown",

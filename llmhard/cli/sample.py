@@ -18,7 +18,7 @@ def add_parser(commands: Any, program: str) -> None:
     command = commands.add_parser(
         "sample",
         help="write sentences with a trained model",
-        description="Write sentences with a trained model, one a line.",
+        description="Write sentences with a trained model, one per line.",
         epilog=(
             f"examples:\n"
             f"  {program} sample\n"
@@ -43,8 +43,8 @@ def add_parser(commands: Any, program: str) -> None:
     command.add_argument(
         "--stream",
         action="store_true",
-        help="write each word when it is chosen, on a terminal slowly enough to watch; with "
-        "--show-probs, so come the steps, with the whole sentence below them",
+        help="write each word as it is chosen, on a terminal slowly enough to watch; with "
+        "--show-probs, the steps appear like that, with the whole sentence below them",
     )
     command.add_argument(
         "--show-probs",

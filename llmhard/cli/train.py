@@ -51,7 +51,7 @@ CHANGEABLE = (  # when a run is resumed
 DEFAULT_OUT = "model.safetensors"
 SIZES = {
     "n_layer": "layers",
-    "n_embd": "width: numbers that stand for a token",
+    "n_embd": "width: how many numbers represent a token",
     "n_head": "attention heads; must divide the width",
     "block_size": "context: how many tokens the model sees",
 }
@@ -61,7 +61,7 @@ def add_parser(commands: Any, program: str) -> None:
     command = commands.add_parser(
         "train",
         help="learn from a file of sentences and save the model",
-        description="Learn from a file of sentences, one a line, and save the model.",
+        description="Learn from a file of sentences, one per line, and save the model.",
         epilog=(
             f"examples:\n"
             f"  {program} train\n"
@@ -79,7 +79,7 @@ def add_parser(commands: Any, program: str) -> None:
         command,
         "data",
         None,
-        "sentences, one a line; - is standard input (default: the 30,000 bundled ones)",
+        "sentences, one per line; - is standard input (default: the 30,000 bundled ones)",
     )
     command.add_argument(
         "--tokenizer",
@@ -94,7 +94,7 @@ def add_parser(commands: Any, program: str) -> None:
         "--seed",
         metavar="N",
         type=int,
-        help=f"for the order of the sentences and the first parameters (default: {DEFAULT_SEED})",
+        help=f"for the order of the sentences and the initial parameters (default: {DEFAULT_SEED})",
     )
     command.add_argument(
         "--resume",
@@ -151,7 +151,7 @@ def _begun(options: argparse.Namespace) -> Job:
 
 
 def _resumed(options: argparse.Namespace) -> Job:
-    """Return a training run that goes on from a checkpoint."""
+    """Return a training run that continues from a checkpoint."""
     path = Path(options.resume)
     for name, value in vars(options).items():
         if name not in CHANGEABLE and value is not None:

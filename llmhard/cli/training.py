@@ -58,8 +58,8 @@ def add_recipe_options(command: argparse.ArgumentParser, defaults: str) -> None:
     recipe = command.add_argument_group("recipe", f"defaults: {defaults}")
     options = (
         ("--steps", at_least_one, "how many times the parameters move"),
-        ("--batch-size", at_least_one, "sentences a step"),
-        ("--lr", positive, "learning rate at its highest; it ends at 0"),
+        ("--batch-size", at_least_one, "sentences per step"),
+        ("--lr", positive, "highest learning rate; it ends at 0"),
         ("--warmup", from_zero, "steps in which the learning rate rises"),
         ("--weight-decay", float, "share of each parameter, times the rate, lost per step"),
         ("--average", share, "share of the steps, the last ones, whose parameters are averaged"),
@@ -90,8 +90,8 @@ def add_output_options(command: argparse.ArgumentParser, out: str) -> None:
         "--keep",
         choices=get_args(Keep),
         help=(
-            "which parameters are saved: best, the last ones before the validation loss rises, or "
-            "those of the last step (default: best if any are held out, which takes ten or more)"
+            "which parameters to save: best, the last ones before the validation loss rises, or "
+            "last, those of the last step (default: best if sentences are held out, from ten on)"
         ),
     )
     command.add_argument(
@@ -150,7 +150,7 @@ def filming(options: argparse.Namespace, trainer: Trainer, tokenizer: Tokenizer)
 def read_text(path: str | None) -> Text:
     """Return the sentences of a file, of standard input ("-") or the bundled ones (None)."""
     if path == "-" and sys.stdin and sys.stdin.isatty():
-        notify("type the sentences, one a line; Ctrl-D at the beginning of a line ends them")
+        notify("type the sentences, one per line; Ctrl-D at the beginning of a line ends them")
     with refused():
         return preparation.read_text(path)
 

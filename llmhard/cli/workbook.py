@@ -22,8 +22,8 @@ def add_parser(commands: Any, program: str) -> None:
         help="lay out the files in which you build a GPT yourself",
         description=(
             "Lay out the workbook: a file for each of labs 02 to 08, in which you write the "
-            "parts of a GPT in plain Python. Files that are there already are left alone; inside "
-            "a workbook the command restores those that are missing."
+            "parts of a GPT in plain Python. Existing files are left alone; inside a workbook, "
+            "the command restores missing ones."
         ),
         epilog=f"examples:\n  {program} workbook {EXAMPLE}\n  {program} check 02 {EXAMPLE}",
     )
