@@ -209,6 +209,7 @@ wheel-check: dist
 
 # The wheels of this kind of machine for all Pythons, in build/wheels, tested: pyproject.toml says how.
 # On Linux it needs docker.
+wheels: export SOURCE_DATE_EPOCH = $(EPOCH)
 wheels:
 	$(PYTHON) -m pip install --quiet cibuildwheel==$(CIBUILDWHEEL)
 	$(PYTHON) -m cibuildwheel --output-dir build/wheels
