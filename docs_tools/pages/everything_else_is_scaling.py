@@ -255,8 +255,8 @@ def published() -> None:
         what people write. You know your grammar's.
 
         Your exponents, {a:.2f} and {b:.2f}, are larger. A toy language has a few hundred words
-        and a finite grammar, and a model can be done with it. The web has no end, and each
-        doubling buys less. The shape of the law is the same.
+        and a finite grammar. The web has no end, and each doubling buys less. The form of the law
+        is the same.
         """,
         tolerance=0.02,
     )
