@@ -28,7 +28,7 @@ from llmhard.trainer import Recordings
 
 ROOT = Path(__file__).parent.parent
 OUT = Path("docs/overtaking.csv")
-WIDTHS = (32, 64, 128)
+WIDTHS = (32, 64, 128, 256)
 BATCHES = (1, 16, 64)
 VOCABULARY, POSITIONS, LEARNING_RATE = 597, 7, 0.001
 FEWEST, SECONDS = 3, 2.0  # steps that are timed, and for how long

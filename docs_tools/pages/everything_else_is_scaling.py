@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from benchmarks import overtaking, scaling
 from docs_tools import blocks, scale
+from docs_tools.pages.everything_else_is_efficiency import rows_of
 from docs_tools.session import ROOT
 from llmhard.drawing import CURVES, EDGE, MUTED, Drawing
 from llmhard.model import Config
@@ -255,8 +256,8 @@ def published() -> None:
         what people write. You know your grammar's.
 
         Your exponents, {a:.2f} and {b:.2f}, are larger. A toy language has a few hundred words
-        and a finite grammar, and a model can be done with it. The web has no end, and each
-        doubling buys less. The shape of the law is the same.
+        and a finite grammar. The web has no end, and each doubling buys less. The form of the law
+        is the same.
         """,
         tolerance=0.02,
     )
@@ -305,10 +306,18 @@ def steps_by_width() -> None:
         [[row["width"], row["sentences"], *(row[name] for name in engines)] for row in rows],
     )
     told = [_verdict(rows, n, engines[1:]) for n in overtaking.BATCHES]
+    positions, layers = (rows_of(f"{what} | parameters") for what in ("positions", "layers"))
     blocks.text(
         f"""
-        {" ".join(told)} Sentences of {overtaking.POSITIONS} tokens, one thread, the fastest step
-        of several; `python -m benchmarks.overtaking` measured it ({machine}).
+        {" ".join(told)} Sentences of {overtaking.POSITIONS} tokens, one thread, processor time, the
+        fastest step of several; `python -m benchmarks.overtaking` measured it ({machine}).
+
+        Longer sentences help PyTorch, too, and more layers do not, as [benchmarks.md](benchmarks.md)
+        found at width 32 with one sentence a step. With {positions[0][0]} positions PyTorch takes
+        {positions[0][-1].rstrip("x")} times as long as llmhard, with {positions[-1][0]} positions
+        {positions[-1][-1].rstrip("x")} times. With {layers[0][0]} layer it is
+        {layers[0][-1].rstrip("x")} times, with {layers[-1][0]} layers
+        {layers[-1][-1].rstrip("x")} times.
         """
     )
 
