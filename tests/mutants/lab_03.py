@@ -330,7 +330,7 @@ ROWS = [
         """\
     return order[::-1]
 """,
-        "Yours lists each Value when it is first met",
+        "Yours is the right list turned round",
     ),
     (
         "visited holds numbers",

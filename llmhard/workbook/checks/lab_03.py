@@ -461,6 +461,8 @@ def orders(book: Book, lines: list[Line], b: float = 3.0) -> None:
 
 
 WALKS = {
+    "reversed": "Yours is the right list turned round. Children come before parents, and the root "
+    "comes last.",
     "queue": "Yours takes what was put into the list first. Then a Value comes out before its "
     "children, which were put in behind it. Take the one that was put in last: pop().",
     "marked early": "Yours marks a child as visited when it is put into the list of what is still "
