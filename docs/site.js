@@ -1,4 +1,5 @@
-// A button on each block that can be pasted. Without it the pages are complete.
+// A button on each block that can be pasted, and figures that go step by step. Without both the
+// pages are complete.
 
 const CONTINUED = /\\$/;
 
@@ -81,3 +82,54 @@ async function copied(text) {
 }
 
 document.querySelectorAll(".highlight:not(.doc-signature)").forEach(addButton);
+
+/**
+ * Let a figure show its steps one after the other, each with its words.
+ * @param {HTMLElement} figure
+ * @param {HTMLTemplateElement} template its steps, as images
+ */
+function addSteps(figure, template) {
+  const pictures = [...template.content.querySelectorAll("img")];
+  const image = figure.querySelector("img");
+  const caption = figure.querySelector("figcaption");
+  if (!image || !caption) return;
+  const words = document.createElement("span");
+  words.setAttribute("aria-live", "polite");
+  let step = 0;
+  const back = stepButton("Back", () => show(step - 1));
+  const next = stepButton("Next step", () => show(step + 1));
+  /** @param {number} number */
+  const show = (number) => {
+    step = number;
+    image.src = pictures[step].src;
+    words.textContent = `Step ${step + 1} of ${pictures.length}: ${pictures[step].alt}`;
+    back.setAttribute("aria-disabled", String(step === 0));
+    next.setAttribute("aria-disabled", String(step === pictures.length - 1));
+  };
+  const controls = document.createElement("div");
+  controls.className = "steps";
+  controls.append(back, next);
+  caption.replaceChildren(words);
+  figure.insertBefore(controls, caption);
+  show(0);
+}
+
+/**
+ * Return a button; at an end it stays focused, is said to be disabled, and does nothing.
+ * @param {string} name
+ * @param {() => void} act
+ */
+function stepButton(name, act) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = name;
+  button.addEventListener("click", () => {
+    if (button.getAttribute("aria-disabled") !== "true") act();
+  });
+  return button;
+}
+
+document.querySelectorAll("figure > template").forEach((template) => {
+  const figure = template.parentElement;
+  if (figure && template instanceof HTMLTemplateElement) addSteps(figure, template);
+});

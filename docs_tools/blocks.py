@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -52,6 +52,7 @@ __all__ = [
     "python",
     "reader_writes",
     "shell",
+    "steps",
     "table",
     "text",
     "value",
@@ -219,6 +220,11 @@ def shell(
     page.write(*_fence("console", content, Tolerance(**tolerance)))
 
 
+def console(recorded: str) -> None:
+    """A command and what it printed when it was recorded; nothing is run."""
+    page.write(*_fence("console", recorded))
+
+
 def _cut(lines: list[str], head: int | None, tail: int | None) -> list[str]:
     kept = (head or 0) + (tail or 0)
     if kept == 0 or len(lines) <= kept + 1:
@@ -380,6 +386,16 @@ def figure(name: str, svg: drawing.Drawing, alt: str, caption: str = "", **toler
     page.figures[f"{name}.svg"] = (svg.svg(), Tolerance(**tolerance))
     title = f' "{" ".join(caption.split())}"' if caption else ""
     page.write((f"![{' '.join(alt.split())}](figures/{name}.svg{title})", EXACT))
+
+
+def steps(name: str, pictures: Sequence[drawing.Drawing], still: drawing.Drawing, alt: str) -> None:
+    """A figure that moves: the site shows one picture after the other, with its description.
+
+    On a code host, on paper and without JavaScript there is the still one.
+    """
+    for number, picture in enumerate(pictures, 1):
+        page.figures[f"{name}-{number}.svg"] = (picture.svg(), EXACT)
+    figure(name, still, alt)
 
 
 def labels(svg: str) -> list[str]:

@@ -6,6 +6,7 @@ import difflib
 import importlib.util
 import platform
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from cogapp import Cog
 from cogapp.cogapp import CogError
 
 from docs_tools import blocks
-from docs_tools.blocks import Page
+from docs_tools.blocks import Page, Piece
 from docs_tools.compare import EXACT, Tolerance, differences
 from docs_tools.errors import DocsError
 from docs_tools.session import Session
@@ -51,6 +52,16 @@ class Result:
     text: str
     figures: dict[str, str]  # file name: SVG
     stale: list[Stale]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A stretch as it was and as it is now; `reasons` say why it is stale, if it is."""
+
+    old: Stretch
+    new: Stretch
+    reasons: list[str]
+    trained: bool  # it depends on the last bits of a training run
 
 
 def all_labs(root: Path) -> list[str]:
@@ -114,32 +125,44 @@ def _module(lab: str) -> str:
 
 
 def _result(path: Path, committed: str, fresh: str, page: Page, same_machine: bool) -> Result:
-    lines: list[str] = []
-    stale = []
     written = iter(page.lines)
-    for old, new in zip(stretches(committed), stretches(fresh), strict=True):
-        tolerances = []
-        for line in new.lines if new.is_output else []:
-            text, tolerance = next(written, ("", EXACT))
-            if line.strip() != text.strip():
-                raise DocsError(f"docs/{path.name}: {line!r} was not written by a block's function")
-            tolerances.append(tolerance)
-        if new.is_output and (
-            reasons := differences(old.lines, new.lines, tolerances, same_machine)
-        ):
-            place = f"docs/{path.name}:{old.first}"
-            stale.append(Stale(place, reasons, _diff(place, old.lines, new.lines)))
-            lines += new.lines
-        else:
-            lines += old.lines
+    compared = [
+        _compare(path, old, new, written, same_machine)
+        for old, new in zip(stretches(committed), stretches(fresh), strict=True)
+    ]
+    # A report and the words about it are renewed together, or the page contradicts itself.
+    again = any(one.trained and one.reasons for one in compared)
+    lines = []
+    stale = []
+    for one in compared:
+        lines += (one.new if one.reasons or (again and one.trained) else one.old).lines
+        if one.reasons:
+            place = f"docs/{path.name}:{one.old.first}"
+            diff = _diff(place, one.old.lines, one.new.lines)
+            stale.append(Stale(place, one.reasons, diff))
     figures = {}
     for name, (svg, tolerance) in page.figures.items():
-        figures[name], reasons = _figure(
-            path.parent / "figures" / name, svg, tolerance, same_machine
-        )
+        kept, reasons = _figure(path.parent / "figures" / name, svg, tolerance, same_machine)
+        figures[name] = svg if again and tolerance.trained else kept
         if reasons:
             stale.append(Stale(f"docs/figures/{name}", reasons, ""))
     return Result("\n".join(lines) + "\n", figures, stale)
+
+
+def _compare(
+    path: Path, old: Stretch, new: Stretch, written: Iterator[Piece], same_machine: bool
+) -> Compared:
+    """Compare a stretch with what it is now; raises DocsError for a line of unknown origin."""
+    if not new.is_output:
+        return Compared(old, new, [], False)
+    tolerances = []
+    for line in new.lines:
+        text, tolerance = next(written, ("", EXACT))
+        if line.strip() != text.strip():
+            raise DocsError(f"docs/{path.name}: {line!r} was not written by a block's function")
+        tolerances.append(tolerance)
+    reasons = differences(old.lines, new.lines, tolerances, same_machine)
+    return Compared(old, new, reasons, any(tolerance.trained for tolerance in tolerances))
 
 
 def _figure(

@@ -7,6 +7,7 @@ linked like that.
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
+from xml.etree import ElementTree
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -36,6 +38,7 @@ _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 _COG = re.compile(r"^<!-- \[\[\[(?:cog.*?\]\]\]|end\]\]\]) -->$", re.M | re.S)
 _FENCE = re.compile(r"^(`{3,}).*?^\1$", re.M | re.S)
 _IMAGE = re.compile(r'<p><img alt="([^"]*)" src="([^"]*)"(?: title="([^"]*)")? ?/></p>')
+_NUMBERED = re.compile(r"-(\d+)\.svg$")
 _CODE = re.compile(r"(<pre\b.*?</pre>)|<code>([^<]*)</code>", re.S)
 _HYPHENATED = re.compile(r"[^\s]*[^\s-]-[^\s]*|--[^\s]+")
 _log = logging.getLogger("mkdocs.hooks.site")
@@ -72,13 +75,13 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     return _COG.sub("", markdown)
 
 
-def on_page_content(html: str, page: Page, **_: Any) -> str:
+def on_page_content(content: str, page: Page, **_: Any) -> str:
     """Set the formulas, give each figure its caption, and keep names in code in one piece."""
     try:
-        html = _formulas.set(html, page.file.src_uri)
+        content = _formulas.set(content, page.file.src_uri)
     except DocsError as error:
         raise PluginError(str(error)) from None
-    return _CODE.sub(_unbroken, _IMAGE.sub(_figure, html))
+    return _CODE.sub(_unbroken, _IMAGE.sub(_figure, content))
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -93,8 +96,20 @@ def _figure(image: re.Match[str]) -> str:
     # What is read in the caption need not be read out twice.
     return (
         f'<figure><div><img alt="{alt if caption else ""}" src="{source}" /></div>'
-        f"<figcaption>{caption or alt}</figcaption></figure>"
+        f"<figcaption>{caption or alt}</figcaption>{_steps(source)}</figure>"
     )
+
+
+def _steps(source: str) -> str:
+    """The pictures of a figure that moves, each with its words, for site.js; none for others."""
+    pictures = (ROOT / "docs" / source).parent.glob(f"{PurePosixPath(source).stem}-*.svg")
+    numbered = {int(found[1]): path for path in pictures if (found := _NUMBERED.search(path.name))}
+    shown = []
+    for _, path in sorted(numbered.items()):
+        said = ElementTree.parse(path).findtext("{*}desc")
+        place = PurePosixPath(source).with_name(path.name)
+        shown.append(f'<img src="{place}" alt="{html.escape(said or "")}" />')
+    return f"<template>{''.join(shown)}</template>" if shown else ""
 
 
 def _unbroken(code: re.Match[str]) -> str:

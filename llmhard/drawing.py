@@ -184,7 +184,7 @@ class Drawing:
         if dashed:
             element.set("stroke-dasharray", "5 4")
         if head:
-            self._head(*points[-2:])
+            self._head(points[-2], points[-1], colour)
 
     def arrow(
         self, start: Box | Point, end: Box | Point, text: str = "", dashed: bool = False
@@ -196,14 +196,14 @@ class Drawing:
             (x1, y1), (x2, y2) = points
             self.note((x1 + x2) / 2, (y1 + y2) / 2, text)
 
-    def _head(self, start: Point, end: Point) -> None:
+    def _head(self, start: Point, end: Point, colour: str) -> None:
         """Draw an arrowhead. A marker would need an id, and a notebook has many drawings."""
         length = dist(start, end) or 1.0
         u, v = (end[0] - start[0]) / length, (end[1] - start[1]) / length
         corners = [(1.0, 0.0), (-8.0, 3.6), (-8.0, -3.6)]  # along the arrow, and beside it
         places = [(end[0] + a * u - b * v, end[1] + a * v + b * u) for a, b in corners]
         shown = " ".join(f"{_number(x)},{_number(y)}" for x, y in places)
-        self._add("polygon", points=shown, fill=MUTED)
+        self._add("polygon", points=shown, fill=colour)
 
     def caption(self, text: str) -> None:
         """Write a small line below everything that is there."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import copysign, isfinite
 from typing import Any
 
-from llmhard.drawing import Box, Drawing, Point, box_size, note_box
+from llmhard.drawing import CURVES, MUTED, Box, Drawing, Point, box_size, note_box
 
 ACROSS, DOWN = 26.0, 56.0  # between neighbours and between layers
 SWEEPS = 8
@@ -32,10 +32,14 @@ class Node:
               are not known; one that is used twice is here twice
     left_out  how many more inputs it has
     changed   the data of its inputs was changed since, so that they are not known any more
+    grad      the gradient that is shown
+    width     of its box at least, so that nothing moves from one drawing to the next
     """
 
     value: Any
     name: str
+    grad: Any = 0.0
+    width: float = 0.0
     inputs: list[tuple[Node, float | None]] = field(default_factory=list)
     left_out: int = 0
     changed: bool = False
@@ -93,11 +97,7 @@ def graph(
             raise ValueError(
                 f"a limit is a number of at least 0, or None for no limit, not {limit}"
             )
-    if not hasattr(value, "data") or not set(CHILDREN) & set(dir(value)):
-        kind = type(value).__name__
-        raise TypeError(f"a graph is drawn of a Value, not of a {kind}: {value!r:.40}")
-    named = {id(named): name for name, named in (names or {}).items()}
-    nodes = _chosen(value, named, depth, size, inputs)
+    nodes = _chosen(value, names or {}, depth, size, inputs)
     picture = _drawn(nodes[0], spec)
     if hidden := sum(node.left_out > 0 for node in nodes):
         whose = "1 value has" if hidden == 1 else f"{hidden} values have"
@@ -107,6 +107,61 @@ def graph(
     picture.title = f"The graph of {_number(value.data, spec)}: {count}"
     picture.description = " ".join(_said(node, spec) for node in nodes)
     return picture
+
+
+def backward_steps(
+    value: Any, names: Mapping[str, Any] | None = None, *, spec: str = ".4g"
+) -> list[Drawing]:
+    """Draw the backward pass from a Value, one step at a time.
+
+    In the first drawing the result has its gradient, 1. In each further one a Value passes on its
+    gradient, times the local gradient, to each of its inputs; that part is coloured. The
+    `description` of a drawing says the same in words. The Values themselves stay as they are.
+
+    Args:
+        value: The result, with any number of Values before it: each one gets a box.
+        names: Names for some of the Values, as for `graph`.
+        spec: How numbers are shown, in Python's format language.
+
+    Raises:
+        TypeError: If it is no Value, and like none.
+        ValueError: If a local gradient is not known.
+    """
+    nodes = _chosen(value, names or {}, None, None, None)
+    root = nodes[0]
+    gradients = dict.fromkeys(nodes, 0.0) | {root: 1.0}
+    said = f"{_called(root, spec)} is the result: its gradient is 1."
+    moments = [(root, said, gradients)]
+    for node in reversed(_in_order(root)):
+        if node.inputs:
+            gradients = dict(gradients)
+            moments.append((node, _pass_on(node, gradients, spec), gradients))
+    for _, _, gradients in moments:
+        for node, node.grad in gradients.items():
+            node.width = max(node.width, box_size(_caption(node, spec))[0])
+    pictures = []
+    for number, (giver, said, gradients) in enumerate(moments):
+        for node in nodes:
+            node.grad = gradients[node]
+        picture = _drawn(root, spec, giver, passes_on=number > 0)
+        picture.title, picture.description = f"Step {number + 1} of {len(moments)}", said
+        pictures.append(picture)
+    return pictures
+
+
+def _pass_on(node: Node, gradients: dict[Node, float], spec: str) -> str:
+    """Add what a Value passes on to the gradients of its inputs, and say so."""
+    own, parts = gradients[node], []
+    for child, local in node.inputs:
+        if local is None:
+            raise ValueError(f"the local gradients of {_called(node, spec)} are not known")
+        before = gradients[child]
+        gradients[child] += own * local
+        product = f"{_number(own, spec)} * {_number(local, spec)}"
+        part = _number(own * local, spec)
+        sum_ = f" (now {_number(gradients[child], spec)})" if before else ""
+        parts.append(f"{product} = {part} to {_called(child, spec)}{sum_}")
+    return f"{_called(node, spec)} passes on {_listed(parts)}."
 
 
 # A place in a layer: a Value, or one that an edge passes on its way to a layer further up.
@@ -119,12 +174,16 @@ Edges = dict[tuple[Node, int], list[Place]]  # (result, which input): the places
 
 def _chosen(
     root: Any,
-    named: Mapping[int, str],
+    names: Mapping[str, Any],
     depth: int | None,
     size: int | None,
     most: int | None,
 ) -> list[Node]:
     """Return the Values to draw, the root first, then those nearest to it."""
+    if not hasattr(root, "data") or not set(CHILDREN) & set(dir(root)):
+        kind = type(root).__name__
+        raise TypeError(f"a graph is drawn of a Value, not of a {kind}: {root!r:.40}")
+    named = {id(named): name for name, named in names.items()}
     nodes = {id(root): _node(root, named)}
     known: dict[int, list[tuple[Any, float | None]]] = {}
     level, steps = [root], 0
@@ -147,7 +206,8 @@ def _chosen(
 
 
 def _node(value: Any, named: Mapping[int, str]) -> Node:
-    return Node(value, str(named.get(id(value)) or getattr(value, "label", "") or ""))
+    name = str(named.get(id(value)) or getattr(value, "label", "") or "")
+    return Node(value, name, getattr(value, "grad", 0.0))
 
 
 def _inputs(node: Node) -> list[tuple[Any, float | None]]:
@@ -186,7 +246,7 @@ def _first_of(value: Any, names: Sequence[str], default: Any) -> Any:
 def _caption(node: Node, spec: str) -> str:
     lines = [node.title] if node.title else []
     lines.append(f"data {_number(node.value.data, spec)}")
-    lines.append(f"grad {_number(getattr(node.value, 'grad', 0.0), spec)}")
+    lines.append(f"grad {_number(node.grad, spec)}")
     if node.changed:
         lines.append("inputs changed since")
     if node.left_out:
@@ -205,7 +265,7 @@ def _said(node: Node, spec: str) -> str:
         sources.append(f"{node.left_out} that {'is' if node.left_out == 1 else 'are'} not drawn")
     origin = f", from {_listed(sources)}" if sources else ""
     changed = ", whose inputs were changed since" if node.changed else ""
-    data, grad = (_number(x, spec) for x in (node.value.data, getattr(node.value, "grad", 0.0)))
+    data, grad = (_number(x, spec) for x in (node.value.data, node.grad))
     return f"{node.title or 'A value'} is {data}, grad {grad}{origin}{changed}."
 
 
@@ -228,11 +288,12 @@ def _number(number: Any, spec: str) -> str:
 # ---------------------------------------------------------------- where it is drawn
 
 
-def _drawn(root: Node, spec: str) -> Drawing:
+def _drawn(root: Node, spec: str, moving: Node | None = None, passes_on: bool = False) -> Drawing:
+    """Draw the root and all before it; `moving` is coloured, and its arrows if it passes on."""
     layers, edges = _layered(root)
     captions = {p: _caption(p, spec) for layer in layers for p in layer if isinstance(p, Node)}
     sizes = {
-        place: box_size(captions[place]) if isinstance(place, Node) else (20.0, 0.0)
+        place: _size(place, captions[place]) if isinstance(place, Node) else (20.0, 0.0)
         for layer in layers
         for place in layer
     }
@@ -241,32 +302,48 @@ def _drawn(root: Node, spec: str) -> Drawing:
     boxes: dict[Place, Box] = {}
     for place, (x, y) in _centres(layers, sizes).items():
         if isinstance(place, Node):
-            kind = "operation" if place.inputs or place.left_out or place.changed else "data"
-            boxes[place] = drawing.box(x, y, captions[place], "loss" if place is root else kind)
+            kind = _kind(place, root, moving)
+            boxes[place] = drawing.box(x, y, captions[place], kind, sizes[place][0])
         else:
             boxes[place] = Box(x, y, 0, 0)
-    _draw_edges(drawing, edges, boxes, spec)
+    _draw_edges(drawing, edges, boxes, spec, moving if passes_on else None)
     return drawing
 
 
-def _draw_edges(drawing: Drawing, edges: Edges, boxes: Mapping[Place, Box], spec: str) -> None:
+def _size(node: Node, caption: str) -> tuple[float, float]:
+    width, height = box_size(caption)
+    return max(width, node.width), height
+
+
+def _kind(node: Node, root: Node, moving: Node | None) -> str:
+    """What the colour of a Value's box says; in a step it is the one that moves."""
+    if node is (moving or root):
+        return "loss"
+    return "operation" if node.inputs or node.left_out or node.changed else "data"
+
+
+def _draw_edges(
+    drawing: Drawing, edges: Edges, boxes: Mapping[Place, Box], spec: str, giver: Node | None
+) -> None:
+    """Draw the arrows with their local gradients; those of the giver are coloured."""
     notes = []
     doubled = {path[0] for (result, _), path in edges.items() if _is_doubled(result, path[0])}
     for (result, which), path in edges.items():
         shift = _shift(result, which, edges, boxes)
         twice = path[-2] is path[0] and _is_doubled(result, path[0])
+        colour, thick = (CURVES[3], 2.5) if result is giver else (MUTED, 1.3)
         for upper, lower in pairwise(path):
             start, end = boxes[upper], boxes[lower]
             begins, ends = start.bottom, end.top
             if lower is not result:
                 if upper in doubled and ends[0] != begins[0]:  # beside the two arrows, not across
                     begins = (begins[0] + copysign(start.width / 3, ends[0] - begins[0]), begins[1])
-                drawing.line([begins, ends])
+                drawing.line([begins, ends], colour, thick)
                 continue
             ends = (ends[0] + shift, ends[1])
             # Two arrows from the same input would hide each other.
             begins = (begins[0] + shift, begins[1]) if twice else begins
-            drawing.arrow(begins, ends)
+            drawing.line([begins, ends], colour, thick, head=True)
             local = result.inputs[which][1]
             if local is not None:
                 notes.append((begins, ends, _number(local, spec)))

@@ -8,7 +8,7 @@ import small_run
 from browser import chromium
 from hypothesis import settings
 
-from llmhard import corpus, grammar, model_file
+from llmhard import corpus, crew, grammar, model_file
 from llmhard.minimal_pairs import NoPairsError, minimal_pairs
 from llmhard.model import GPT, Config
 from llmhard.recipe import Recipe
@@ -19,6 +19,11 @@ from llmhard.training_record import DataRecord, TrainingRecord
 # A shared machine is sometimes slow; a time limit for each example would only be noise.
 settings.register_profile("llmhard", deadline=None)
 settings.load_profile("llmhard")
+
+
+def pytest_xdist_auto_num_workers():
+    """Two workers for each processor: many tests wait for a program that they have started."""
+    return 2 * crew.n_cores()
 
 
 def bits(numbers):

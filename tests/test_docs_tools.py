@@ -120,6 +120,26 @@ def test_a_number_outside_its_tolerance_is_found(checkout, now, count):
     assert (path.read_bytes() == before) == (count == 0)  # what is near enough is left alone
 
 
+def test_what_one_trained_model_says_is_renewed_together(checkout):
+    """A number near enough is left alone, but not on a page where another one is renewed."""
+    calls = [f'shell("sed -n {n}p loss.txt", tolerance=0.05, trained=True)' for n in (1, 2)]
+    apart = 'shell("sed -n 3p loss.txt", tolerance=0.05)'
+    path = lab(checkout, "01-a", *calls, apart)
+    (checkout / "loss.txt").write_text("a 1.00\nb 2.00\nc 3.00\n")
+    update(checkout)
+    (checkout / "loss.txt").write_text("a 1.01\nb 2.01\nc 3.01\n")
+    assert update(checkout) == []
+    (checkout / "loss.txt").write_text("a 1.01\nb 2.50\nc 3.01\n")
+    assert len(check(checkout)) == 1
+    assert len(update(checkout)) == 1
+    assert [re.findall(r"\d\.\d+", block) for block in shown(path)] == [
+        ["1.01"],
+        ["2.50"],
+        ["3.00"],
+    ]
+    assert check(checkout) == []
+
+
 def test_a_figure_is_compared_too(checkout):
     call = 'figure("bar", drawing.bars({"a": 2.5, "b": NUMBER}), "two bars"OPTION)'
     lab(checkout, "01-a", call.replace("NUMBER", "1.25").replace("OPTION", ""))
@@ -149,6 +169,19 @@ def test_a_figure_may_have_a_caption(checkout):
     lab(checkout, "01-a", call.replace("CAPTION", """'a "bar"'"""))
     with pytest.raises(DocsError, match="caption"):
         update(checkout)
+
+
+def test_a_figure_of_steps_has_a_picture_for_each_and_a_still_one(checkout):
+    bar = 'drawing.bars({"a": NUMBER})'
+    call = f'steps("bar", [{bar.replace("NUMBER", "1")}, {bar.replace("NUMBER", "2")}], {bar}, "a")'
+    path = lab(checkout, "01-a", call.replace("NUMBER", "2"))
+    update(checkout)
+    assert shown(path) == ["![a](figures/bar.svg)"]
+    figures = checkout / "docs" / "figures"
+    assert sorted(p.name for p in figures.iterdir()) == ["bar-1.svg", "bar-2.svg", "bar.svg"]
+    assert (figures / "bar-2.svg").read_text() == (figures / "bar.svg").read_text()
+    (figures / "bar-1.svg").write_text("<svg/>")
+    assert [stale.place for stale in check(checkout)] == ["docs/figures/bar-1.svg"]
 
 
 def test_a_figure_without_the_colours_of_today_is_stale(checkout):

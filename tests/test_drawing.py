@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from solutions import value as lab_03
 
 from llmhard import Value, Vector, drawing
-from llmhard.graphs import graph
+from llmhard.graphs import backward_steps, graph
 from llmhard.model import GPT, Config
 from llmhard.trainer import sequence_loss
 
@@ -390,3 +390,87 @@ def test_a_subclass_is_drawn():
         pass
 
     assert "data 4" in labels((Mine(2.0) * 2)._repr_svg_())
+
+
+# ---------------------------------------------------------------- backward, one step at a time
+
+
+def shown_gradients(picture, names):
+    """The gradients in the boxes that have these names."""
+    texts = labels(picture.svg())
+    places = {n: i for n in names for i, text in enumerate(texts) if text.partition(":")[0] == n}
+    return {n: float(texts[i + 2].removeprefix("grad ")) for n, i in places.items()}
+
+
+def test_the_steps_of_a_backward_pass():
+    a, b = Value(2.0), Value(3.0)
+    c = a * b
+    d = c + a
+    a.grad = 7.0
+    steps = backward_steps(d, {"a": a, "b": b, "c": c, "d": d})
+    assert [step.title for step in steps] == ["Step 1 of 3", "Step 2 of 3", "Step 3 of 3"]
+    assert [step.description for step in steps] == [
+        "d is the result: its gradient is 1.",
+        "d passes on 1 * 1 = 1 to c and 1 * 1 = 1 to a.",
+        "c passes on 1 * 3 = 3 to a (now 4) and 1 * 2 = 2 to b.",
+    ]
+    assert [shown_gradients(step, "abcd") for step in steps] == [
+        {"a": 0, "b": 0, "c": 0, "d": 1},
+        {"a": 1, "b": 0, "c": 1, "d": 1},
+        {"a": 4, "b": 2, "c": 1, "d": 1},
+    ]
+    strong = [
+        step.svg().count(f'stroke="{drawing.CURVES[3]}" stroke-width="2.5"') for step in steps
+    ]
+    assert strong == [0, 3, 2]  # that from a to d has a bend
+    assert (a.grad, d.grad) == (7.0, 0.0)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_the_last_step_has_the_gradients_of_backward_and_nothing_has_moved(choices, rng):
+    values = [Value(1.5, label="u"), Value(2.0, label="v")]
+    for i, choice in enumerate(choices):
+        x, y = rng.choice(values), rng.choice(values)
+        values.append(((x + y) * 0.5, x * y * 0.1, x.tanh(), x - 1)[choice])
+        values[-1].label = f"n{i}"
+    result = values[-1]
+    *_, last = steps = backward_steps(result, spec=".9g")
+    result.backward()
+    drawn = shown_gradients(last, [v.label for v in values])
+    assert drawn[result.label] == 1
+    for value in values:
+        if value.label in drawn:
+            assert drawn[value.label] == pytest.approx(value.grad, rel=1e-8)
+    places = [[(e.get("x"), e.get("y"), e.get("width")) for e in boxes_of(s.svg())] for s in steps]
+    assert all(place == places[0] for place in places)
+
+
+def test_a_value_that_is_used_twice_by_one_gets_two_parts():
+    x = Value(3.0)
+    assert backward_steps(x * x, {"x": x})[1].description == (
+        "* 9 passes on 1 * 3 = 3 to x and 1 * 3 = 3 to x (now 6)."
+    )
+
+
+def test_the_steps_of_lab_03_are_the_same():
+    engines = []
+    for kind in (Value, lab_03.Value):
+        a, b = kind(2.0), kind(-3.0)
+        names = {"a": a, "b": b}
+        engines.append([s.description for s in backward_steps((a * b + a).exp() * b, names)])
+    assert len(engines[0]) == 5
+    assert [said.count(" to ") for said in engines[0]] == [
+        said.count(" to ") for said in engines[1]
+    ]
+
+
+def test_steps_need_values_that_know_their_local_gradients():
+    class Other:
+        def __init__(self, data, children=()):
+            self.data, self.children = data, children
+
+    root = Other(3.0, (Other(1.0), Other(2.0)))
+    with pytest.raises(ValueError, match="local gradients of sum"):
+        backward_steps(root, {"sum": root})
+    with pytest.raises(TypeError, match="not of a float"):
+        backward_steps(2.0)

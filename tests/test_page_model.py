@@ -71,3 +71,11 @@ def test_the_page_asks_before_it_answers():
         assert fold
         assert "above the floor" in answer
         assert "above the floor  " not in question
+
+
+def test_a_page_on_which_the_two_models_differ_is_not_written(monkeypatch):
+    monkeypatch.setattr(lab.blocks.page, "last_output", "True\n")
+    lab.computes_the_same()
+    monkeypatch.setattr(lab.blocks.page, "last_output", "False\n")
+    with pytest.raises(AssertionError):
+        lab.computes_the_same()

@@ -1,11 +1,16 @@
 """What lab 04 shows in figures and tables is what its own functions compute."""
 
+import re
 from math import isclose
+from pathlib import Path
 
 import pytest
 
 from docs_tools.pages import nn_primitives as lab
 from llmhard import Value, layers
+from llmhard.layers import RMSNORM_EPS
+
+PAGE = Path(__file__).parent.parent / "docs" / "04-nn-primitives.md"
 
 
 def values(numbers):
@@ -32,6 +37,12 @@ def test_the_one_matrix_does_what_the_two_do():
     assert sum(map(sum, lab.both())) == 13
     for x in ([2, -1], [0.5, 7], [-3, 0]):
         assert lab.linear(x, lab.both()) == lab.linear(lab.linear(x, lab.FIRST), lab.SECOND)
+
+
+def test_the_formula_of_the_norm_has_the_number_of_the_package():
+    (formula,) = re.findall(r"```math\n(.*rmsnorm.*)\n```", PAGE.read_text())
+    assert lab.EPS == RMSNORM_EPS
+    assert f"+ {RMSNORM_EPS:.5f}}}" in formula
 
 
 def test_the_norm_of_nothing_is_nothing():

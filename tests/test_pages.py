@@ -43,6 +43,14 @@ def test_figures_are_drawn_and_described(written):
 # ---------------------------------------------------------------- lab 02
 
 
+def test_the_first_trap_is_bos_read_as_the_last_word():
+    source = (ROOT / tokenizer.SOLUTION).read_text()
+    names = {}
+    exec(source.replace(*tokenizer.FIRST_TRAP), names)
+    assert source.count(tokenizer.FIRST_TRAP[0]) == 1
+    assert names["Tokenizer"](["cat", "sat", "the"]).decode([0, 1, 0]) == "the cat the"
+
+
 def test_the_same_sentence_is_cut_in_three_ways(written):
     tokenizer.ways_to_cut_table()
     (_, characters, subwords, words) = written[0][0]

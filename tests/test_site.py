@@ -8,7 +8,7 @@ import re
 import threading
 import tomllib
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import pytest
@@ -390,6 +390,49 @@ def test_the_button_copies_with_the_keyboard(browser, address):
     button.get_by_text("Copied").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == typed(block.locator("code").text_content()) + "\n"
+    context.close()
+
+
+@built
+def test_a_figure_goes_step_by_step_with_the_keyboard(browser, address):
+    page = browser.new_page()
+    page.goto(f"{address}/03-autograd.html")
+    page.locator("details").evaluate_all("all => all.forEach((one) => (one.open = true))")
+    figure = page.locator("figure", has=page.locator(".steps"))
+    image, words = figure.locator("img"), figure.locator("figcaption")
+    back, further = figure.get_by_text("Back"), figure.get_by_text("Next step")
+
+    def shown():
+        image.evaluate("image => image.decode()")
+        return PurePosixPath(image.get_attribute("src")).name, words.text_content()
+
+    first = ("backward-steps-1.svg", "Step 1 of 3: d is the result: its gradient is 1.")
+    assert shown() == first
+    further.focus()
+    page.keyboard.press("Enter")
+    assert shown() == (
+        "backward-steps-2.svg",
+        "Step 2 of 3: d passes on 1 * 1 = 1 to c and 1 * 1 = 1 to a.",
+    )
+    for _ in range(3):  # more than there are
+        page.keyboard.press("Enter")
+    assert shown()[0] == "backward-steps-3.svg"
+    assert further.get_attribute("aria-disabled") == "true"
+    assert page.evaluate("document.activeElement.textContent") == "Next step"
+    back.focus()
+    for _ in range(4):
+        page.keyboard.press("Enter")
+    assert shown() == first
+    page.close()
+
+
+@built
+def test_without_javascript_a_figure_of_steps_is_the_still_one(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/03-autograd.html")
+    assert page.locator('figure img[src="figures/backward-steps.svg"]').count() == 1
+    assert page.locator(".steps").count() == 0
     context.close()
 
 

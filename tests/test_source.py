@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from llmhard.workbook import SOLUTIONS
-from llmhard.workbook.source import doubts, functions, slips
+from llmhard.workbook.source import doubts, functions, returns_nothing, slips
 
 
 def found(source, look=slips):
@@ -41,6 +41,9 @@ def test_the_solutions_have_none(path):
         ("for p in x:\n    p = p - 1\n    p.grad = 0.0", "gives the name p to something new"),
         ("for p in x:\n    n = p.data\n    n -= 1", "changes the number called n"),
         ("return eval(x)", "json.loads reads it"),
+        ("return x.append(y)", "After that, the list is `x`"),
+        ("y.shuffle(x)\nx = y.shuffle(x)\nreturn x", "the list is `x`"),
+        ("x = x.sort()\nreturn x", "`.sort` changes the list and gives None"),
     ],
 )
 def test_a_slip_is_named_with_its_line(body, says):
@@ -56,6 +59,7 @@ def test_a_slip_is_named_with_its_line(body, says):
         "for i in x:\n    if not i:\n        continue\n    return i\nreturn y",
         "while True:\n    y += 1\n    if y > x:\n        return y",
         "out = []\nfor i in x:\n    out.append(i)\nreturn out + y",
+        "y = x.pop()\nreturn y",
         "for i in x:\n    row = []\n    row.append(i)\n    y.append(row)\nreturn y",
         "for w in x:\n    w = w.strip()\n    y.append(w)\nreturn y",
         "for p in x:\n    p.data -= y\n    p.grad = 0.0",
@@ -99,3 +103,50 @@ def test_doubts_are_what_is_not_used():
 
 def test_a_file_that_cannot_be_read_has_no_functions():
     assert functions("def f(:\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            "def f(x, order=[]):\n    order.append(x)\n    return order",
+            "`order=[]` is made only once",
+        ),
+        ("def f(x, y=set()):\n    y.add(x)\n    return y", "Make a new one inside f"),
+        ("def f(x, y=[]):\n    z = y\n    z += [x]\n    return z", "`y=[]`"),
+        ("def f(x, y={}):\n    y[x] = 1\n    return y", "stays there for the next call"),
+    ],
+)
+def test_a_default_that_is_filled_lives_on(source, says):
+    (text,) = found(source)
+    assert says in text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(x, y=[]):\n    z = list(y)\n    z.append(x)\n    return z",
+        "def f(x, y=()):\n    return x in y",
+        "def f(x, y=[]):\n    return y[0]",
+    ],
+)
+def test_a_default_that_is_only_read_does_not(source):
+    assert found(source) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "ends"),
+    [
+        ("if x:\n    return 1", True),
+        ("for i in x:\n    if i:\n        return i", True),
+        ("while x:\n    return x", True),
+        ("while True:\n    if x:\n        break\n    return x", True),
+        ("if x:\n    return 1\nelse:\n    return 2", False),
+        ("if x:\n    return 1\nraise ValueError", False),
+        ("while True:\n    if x:\n        return x", False),
+        ("x.append(1)", False),  # it never returns anything, which is another slip
+    ],
+)
+def test_an_end_without_a_return(body, ends):
+    source = "def f(x):\n" + textwrap.indent(body, "    ")
+    assert bool(returns_nothing(list(functions(source).values()))) == ends

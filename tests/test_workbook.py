@@ -23,6 +23,7 @@ from llmhard.tokenizer import Tokenizer
 from llmhard.workbook import LABS, SCRIPT, SENTENCES, SOLUTIONS, lay_out
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import SECTIONS, checks_of
+from llmhard.workbook.errors import Wrong
 from llmhard.workbook.grading import SECONDS, grade, told
 from llmhard.workbook.stubs import stub
 from llmhard.workbook.worker import CALL_SECONDS, NOT_RUN, OK, TO_DO, WRONG, run_lab
@@ -769,3 +770,18 @@ def test_lay_out_says_what_it_wrote(tmp_path):
     assert len(written) == len(LABS) + 2
     assert kept == []
     assert lay_out(tmp_path / "a" / "b") == ([], written)
+
+
+@pytest.mark.parametrize("slow", [1, 2])
+def test_a_busy_machine_is_not_taken_for_a_slow_answer(slow):
+    calls = []
+
+    def work(n):
+        return lambda: calls.append(
+            sum(range(20_000_000)) if n == 8000 and len(calls) < 2 * slow else n
+        )
+
+    Book(SOLUTIONS).grows("work", work, "hint")
+    assert len(calls) == 2 * (slow + 1)
+    with pytest.raises(Wrong, match=r"work takes 0\.0\d\d s with 1,000 of them"):
+        Book(SOLUTIONS).grows("work", lambda n: lambda: sum(range(20_000_000 * (n > 1000))), "hint")

@@ -161,13 +161,15 @@ def backward_frames() -> list[Frame]:
 
 
 def backward_figure() -> None:
-    """Draw the steps beside one another; what moves in a step is coloured."""
+    """Draw the steps side by side, and each alone; what moves in a step is coloured."""
     picture = drawing.Drawing()
     frames = backward_frames()
     for number, frame in enumerate(frames):
         _draw_frame(picture, number * 215.0, number + 1, frame)
-    blocks.figure(
+    names = product_and_sum()
+    blocks.steps(
         "backward-steps",
+        graphs.backward_steps(names["d"], names),
         picture,
         "The graph of d = a * b + a in three steps. Step 1: d has the gradient 1, the others none "
         "yet. Step 2: d has passed on 1 times 1 to c and to a. Step 3: c has passed on 1 times 3 "

@@ -194,7 +194,7 @@ def attention_table() -> None:
             TOKENS, KEYS, scores(), divided, softmax(divided), VALUES, strict=True
         )
     ]
-    header = ["token", "key", "score: query . key", "score / sqrt(2)", "weight", "value"]
+    header = ["token", "key", "score: query . key", "score / √2", "weight", "value"]
     blocks.table(header, rows)
 
 
@@ -216,7 +216,7 @@ def scores_table() -> None:
         ]
         typical = sqrt(sum(squares) / len(squares))
         rows.append([d, f"{typical:.1f}", f"{sqrt(d):.1f}", f"{typical / sqrt(d):.2f}"])
-    blocks.table(["length `d`", "typical score", "sqrt(d)", "score / sqrt(d)"], rows)
+    blocks.table(["length `d`", "typical score", "√d", "score / √d"], rows)
 
 
 def heads_figure() -> None:
@@ -490,6 +490,11 @@ def experiments_figure() -> None:
         trained=True,
         tolerance=0.1,
     )
+
+
+def computes_the_same() -> None:
+    """Raise AssertionError unless the reader's model and the package's have the same logits."""
+    assert blocks.page.last_output.strip().endswith("True"), blocks.page.last_output
 
 
 # ---------------------------------------------------------------- exercises

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import exp, sqrt
 
 from docs_tools import blocks
-from llmhard import drawing
+from llmhard import Value, drawing, graphs
 
 SOLUTION = "llmhard/workbook/solutions/layers.py"
 EPS = 1e-5
@@ -65,10 +65,8 @@ def products(row: Row, x: Row) -> str:
 
 
 def dot_product() -> None:
-    blocks.formula(
-        "w . x = w_0 * x_0 + w_1 * x_1 + w_2 * x_2 + ...\n\n"
-        f"[2, 0, 1] . [1, 2, 3] = {products(W[0], X)} = {linear(X, W)[0]:g}"
-    )
+    """Write out the dot product of the vector and the first row."""
+    blocks.formula(f"{W[0]} . {X} = {products(W[0], X)} = {linear(X, W)[0]:g}")
 
 
 def linear_figure() -> None:
@@ -159,3 +157,28 @@ def both() -> list[list[float]]:
     """Return the one matrix that does what FIRST and then SECOND do."""
     columns = (linear(linear(x, FIRST), SECOND) for x in ([1, 0], [0, 1]))
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+# ---------------------------------------------------------------- backward, step by step
+
+
+def loss_figure() -> None:
+    """Go backward from the loss of three words, of which "pie" came, to their logits."""
+    words = WORDS[:3]
+    logits = [Value(x) for x in LOGITS[:3]]
+    exps = [x.exp() for x in logits]
+    total = exps[0] + exps[1] + exps[2]
+    p = exps[1] / total
+    loss = -p.log()
+    names = dict(zip(words, logits, strict=True)) | {"sum": total, "p": p, "loss": loss}
+    pictures = graphs.backward_steps(loss, names, spec=".3f")
+    loss.backward()
+    shares = softmax(LOGITS[:3])
+    blocks.steps(
+        "backward-from-the-loss",
+        pictures,
+        graphs.graph(loss, names, spec=".3f"),
+        "From the logits of cake, pie and pizza down to the loss of pie, with all gradients: "
+        f"cake has {shares[0]:.3f}, its probability, pizza {shares[2]:.3f}, and pie "
+        f"{shares[1] - 1:.3f}, its probability minus 1.",
+    )

@@ -14,6 +14,10 @@ from llmhard.tokenizer import Tokenizer
 SOLUTION = "llmhard/workbook/solutions/tokenizer.py"
 VOCABULARY = ("Tokenizer.__init__", "Tokenizer.from_sentences")
 ENCODING = (*VOCABULARY, "Tokenizer.vocab_size", "Tokenizer.encode", "Tokenizer.encode_document")
+FIRST_TRAP = (
+    "            if token != BOS:\n                words.append",
+    "            words.append",
+)
 TINY = ["the cat sat", "the dog sat", "a cat ran"]
 EXAMPLE = "the kittens in the castle sleep"
 ROUNDS = 200

@@ -23,6 +23,10 @@ class Changed(Wrong):
     """A function that changes what it was given."""
 
 
+class Nothing(Wrong):
+    """A function that gives None."""
+
+
 class ToDo(Exception):
     """A stub that is not written yet."""
 

@@ -9,6 +9,7 @@ mistake is. Only results are compared, so it does not matter how the reader's co
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +44,7 @@ MOST_ELSEWHERE = 5_000  # and in one of another check
 
 Case = Mapping[str, Any]
 Results = list[Snapshot]  # of one expression in one run
+Key = tuple[Any, ...]  # the same, as numbers that agree are the same
 
 
 @dataclass(frozen=True)
@@ -154,14 +156,17 @@ class _Search:
         for place, results in mine.results.items():
             if self.mine.places[place].is_answer or self.mine.places[place].function in as_given:
                 continue
-            for others in wanted.values():
+            key = _key([results])
+            for (other_key, *_), others in wanted.items():
                 other = self.runs[0].results[others[0]]
-                at = _parting(results, other)
-                if at is not None and _may_replace(results, other):
+                if not _may_replace(results, other) or _is_reordered(key[0], other_key):
+                    continue
+                at = _parting(key[0], other_key)
+                if at is not None:
                     order = (
                         self.mine.places[place].is_given,  # what went wrong before it came in?
                         _kind(results[at]) != _kind(other[at]),
-                        _key([results]) in known,
+                        key in known,
                         mine.times[place][at],
                     )
                     yield order, place, others
@@ -205,16 +210,13 @@ def _cases(check: Check, book: Book) -> Iterator[Case]:
         yield from drawn[1:]
 
 
-def _key(results: list[Results]) -> Any:
+def _key(results: list[Results]) -> tuple[Key, ...]:
     return tuple(tuple(map(rounded, each)) for each in results)
 
 
-def _parting(mine: Results, other: Results) -> int | None:
+def _parting(mine: Key, other: Key) -> int | None:
     """Return the number of the first result that differs, None if none does."""
-    for i, (a, b) in enumerate(zip(mine, other, strict=False)):
-        if rounded(a) != rounded(b):
-            return i
-    return None
+    return next((i for i, (a, b) in enumerate(zip(mine, other, strict=False)) if a != b), None)
 
 
 def _may_replace(results: Results, other: Results) -> bool:
@@ -223,6 +225,11 @@ def _may_replace(results: Results, other: Results) -> bool:
         return False
     kinds = {_kind(results[0]), _kind(other[0])}
     return len(kinds) == 1 or not kinds & {bool, str}
+
+
+def _is_reordered(mine: Key, other: Key) -> bool:
+    """Return whether they are the same results in another order: what decides that is wrong."""
+    return len(mine) > 1 and mine[0] in other and Counter(mine) == Counter(other)
 
 
 def _kind(x: Snapshot) -> Any:
@@ -239,18 +246,19 @@ def _kind(x: Snapshot) -> Any:
 
 def told(found: Located, file: Path) -> list[str]:
     """Return lines that say where it is, what is there, and what the check passes with."""
-    place, at = found.place, _parting(found.gives, found.passes_with) or 0
+    (mine,), (other,) = _key([found.gives]), _key([found.passes_with])
+    place, at = found.place, _parting(mine, other) or 0
     gives, passes_with = found.gives[at:], found.passes_with[at:]
     if len({rounded(x) for x in gives}) == len({rounded(x) for x in passes_with}) == 1:
         gives, passes_with = gives[:1], passes_with[:1]
-    mine, other = _series(gives), _series(passes_with)
-    what = f"`{cut(place.text, 70)}` {'leaves' if place.is_change else 'gives'} {mine}."
-    if place.text == mine:
+    shown, wanted = _series(gives), _series(passes_with)
+    what = f"`{cut(place.text, 70)}` {'leaves' if place.is_change else 'gives'} {shown}."
+    if place.text == shown:
         what = f"`{place.text}` is not what belongs there."
     return [
         f"in {file.name}, line {place.line}, {place.function}:",
         f"    {file.read_text(encoding='utf-8').splitlines()[place.line - 1].strip()}",
-        f"There, {what} With {other} in its place, this check passes.",
+        f"There, {what} With {wanted} in its place, this check passes.",
     ]
 
 

@@ -67,6 +67,33 @@ def doubts(function: Function) -> list[str]:
     return text + [f"Line {line}: {slip}" for line, slip in found]
 
 
+def returns_nothing(ran: list[Function]) -> list[str]:
+    """Return where functions that return something may end without it, one sentence for each."""
+    found = []
+    for function in ran:
+        returns = [n for n in ast.walk(function.node) if isinstance(n, ast.Return) and n.value]
+        if returns and _ends(function.node.body):
+            found.append(
+                f"{function.name} can come to its end without a `return`, and then gives None: "
+                f"line {returns[-1].lineno} is not always reached. Return something at the end."
+            )
+    return found
+
+
+def _ends(body: list[ast.stmt]) -> bool:
+    """Return whether a run can go on after these lines."""
+    last = body[-1]
+    if isinstance(last, ast.Return | ast.Raise):
+        return False
+    if isinstance(last, ast.If):
+        return not last.orelse or _ends(last.body) or _ends(last.orelse)
+    if isinstance(last, ast.With):
+        return _ends(last.body)
+    if isinstance(last, ast.While) and isinstance(last.test, ast.Constant) and last.test.value:
+        return any(isinstance(node, ast.Break) for node in ast.walk(last))
+    return not isinstance(last, ast.Try | ast.Match)
+
+
 # ---------------------------------------------------------------- one slip each
 
 Slips = Iterator[tuple[int, str]]
@@ -311,7 +338,75 @@ def runs_what_a_file_says(function: Function) -> Slips:
             )
 
 
+ADDING = {"append", "extend", "insert", "add", "update", "pop", "sort", "reverse", "remove"}
+
+
+def fills_its_default(function: Function) -> Slips:
+    """Find arguments whose default is a list or the like, which the function changes."""
+    node = function.node
+    arguments, defaults = node.args.args, node.args.defaults
+    for argument, default in zip(
+        arguments[len(arguments) - len(defaults) :], defaults, strict=True
+    ):
+        if not _is_container(default):
+            continue
+        names = {argument.arg, *_aliases(node, argument.arg)}
+        if names & _changed(node):
+            yield (
+                default.lineno,
+                f"`{argument.arg}={ast.unparse(default)}` is made only once, and what is put into "
+                f"it stays there for the next call. Make a new one inside {function.name}.",
+            )
+
+
+def _is_container(node: ast.expr) -> bool:
+    name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+    return isinstance(node, ast.List | ast.Dict | ast.Set) or name in ("list", "dict", "set")
+
+
+def _aliases(node: ast.AST, name: str) -> Iterator[str]:
+    """Yield other names for what is called `name`."""
+    for n in ast.walk(node):
+        if isinstance(n, ast.Assign) and getattr(n.value, "id", "") == name:
+            yield from [target.id for target in n.targets if isinstance(target, ast.Name)]
+
+
+def _changed(node: ast.AST) -> set[str]:
+    """Return the names of lists and the like that something is put into or taken from."""
+    names = set()
+    for n in ast.walk(node):
+        if isinstance(n, ast.AugAssign):
+            names.add(getattr(n.target, "id", ""))
+        if isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load):
+            names.add(getattr(n.value, "id", ""))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ADDING:
+            names.add(getattr(n.func.value, "id", ""))
+    return names
+
+
+RETURNS_NONE = {"append", "extend", "insert", "sort", "reverse", "shuffle", "clear"}
+
+
+def keeps_what_is_none(function: Function) -> Slips:
+    """Find `return ids.append(x)` and `ids = ids.sort()`: these change the list and give None."""
+    for node in ast.walk(function.node):
+        if not isinstance(node, ast.Return | ast.Assign):
+            continue
+        value = node.value
+        if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)):
+            continue
+        if value.func.attr in RETURNS_NONE and ast.unparse(value.func.value) != "self":
+            changed = value.args[0] if value.func.attr == "shuffle" else value.func.value
+            yield (
+                node.lineno,
+                f"`.{value.func.attr}` changes the list and gives None. Call it in a line of its "
+                f"own. After that, the list is `{ast.unparse(changed)}`.",
+            )
+
+
 SURE = (
+    keeps_what_is_none,
+    fills_its_default,
     ends_in_the_first_round,
     starts_anew_in_each_round,
     drops_a_result,

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from llmhard.workbook import LABS, Lab, locating
-from llmhard.workbook.answers import Changed, ToDo, Wrong
+from llmhard.workbook.answers import Changed, Nothing, ToDo, Wrong
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Check, checks_of
 from llmhard.workbook.errors import place
 from llmhard.workbook.locating import located
-from llmhard.workbook.source import Function, doubts, functions, slips
+from llmhard.workbook.source import Function, doubts, functions, returns_nothing, slips
 
 CALL_SECONDS = 3.5  # on the processor; twice as much by the clock, for a busy machine
 TOLD = 2  # failures of a lab for which the expression behind them is looked for
@@ -93,6 +93,8 @@ def run_check(number: str, check: Check, book: Book, locate: bool = False) -> Ou
         if sure := [slip for function in ran for slip in slips(function)]:
             return Outcome(number, title, WRONG, wrong.lines, " ".join(sure[:2]), section, printed)
         lines, hint = wrong.lines, wrong.hint
+        if isinstance(wrong, Nothing):
+            hint = " ".join(returns_nothing(ran)) or hint
         if locate and not isinstance(wrong, Changed) and (found := located(check, lab, book)):
             lines = [*lines, *locating.told(found, book.folder / lab.file)]
             hint = hint or check.hint

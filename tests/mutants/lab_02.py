@@ -105,4 +105,48 @@ ROWS = [
 """,
         "this `return` is inside the loop",
     ),
+    (
+        "__init__ has the dict the wrong way round, from id to word",
+        "{word: i + 1 for i, word in enumerate(self.words)}",
+        "{i + 1: word for i, word in enumerate(self.words)}",
+        "has to lead from the word to the id",
+    ),
+    (
+        "__init__ sorts the words it is given once more",
+        "self.words = list(words)",
+        "self.words = sorted(words)",
+        "Yours sorts the words",
+    ),
+    (
+        "from_sentences makes every word lower case, as other tokenizers do",
+        "sorted({word for sentence in sentences for word in sentence.split()})",
+        "sorted({word.lower() for sentence in sentences for word in sentence.split()})",
+        "Yours makes the words lower case",
+    ),
+    (
+        "vocab_size is the largest id, not how many ids there are",
+        "return len(self.words) + 1",
+        "return max(self.ids.values())",
+        "it has an id that no word has",
+    ),
+    (
+        "encode_document returns what list.insert returns",
+        "        return [BOS, *self.encode(sentence), BOS]",
+        """\
+        ids = self.encode(sentence)
+        ids.append(BOS)
+        return ids.insert(0, BOS)""",
+        "`.insert` changes the list and gives None",
+    ),
+    (
+        "decode stops at the first BOS",
+        """\
+            if token != BOS:
+                words.append(self.words[token - 1])""",
+        """\
+            if token == BOS:
+                break
+            words.append(self.words[token - 1])""",
+        "Yours ends at the first BOS",
+    ),
 ]

@@ -158,7 +158,7 @@ ROWS = [
             visited.add(value)
             order.insert(0, value)
 """,
-        "should come before",
+        "and turns the list round",
     ),
     (
         "recursion",
@@ -330,7 +330,7 @@ ROWS = [
         """\
     return order[::-1]
 """,
-        "a should come before c",
+        "Yours is the right list turned round",
     ),
     (
         "visited holds numbers",
@@ -456,7 +456,7 @@ ROWS = [
             visited.add(value)
             order.append(value)
             to_visit.extend""",
-        "a should come before c",
+        "Yours lists each Value when it is first met",
     ),
     (
         "division by gradient",
@@ -596,6 +596,34 @@ ROWS = [
                     visited.add(child)
                     to_visit.append((child, False))
 """,
-        "a should come before c",
+        "Mark a Value when it is taken out",
+    ),
+    (
+        "the -1 in __truediv__ applies to the whole product",
+        """\
+        return self * as_value(other) ** -1
+""",
+        """\
+        return (self * as_value(other)) ** -1
+""",
+        "Yours computes 1 / (a * b)",
+    ),
+    (
+        "takes entries from the front of to_visit",
+        "value, children_done = to_visit.pop()",
+        "value, children_done = to_visit.pop(0)",
+        "Take the one that was put in last: pop()",
+    ),
+    (
+        "exp with the exponent itself as its slope",
+        "(self,), (power,))",
+        "(self,), (self.data,))",
+        "Yours is the argument",
+    ),
+    (
+        "__pow__ uses the rule for integrals: one more, and divided by it",
+        "slope = exponent * self.data ** (exponent - 1)",
+        "slope = self.data ** (exponent + 1) / (exponent + 1)",
+        "The power rule: the exponent comes down in front",
     ),
 ]

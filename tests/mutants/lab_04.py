@@ -127,4 +127,17 @@ ROWS = [
         "sum(x_i * x_i for x_i in x) // len(x)",
         "Write `/`",
     ),
+    (
+        "linear sets the sum to 0 once and not for each row",
+        "    return [sum(w_i * x_i for w_i, x_i in zip(row, x, strict=True)) for row in w]",
+        """\
+    total = 0
+    result = []
+    for row in w:
+        for w_i, x_i in zip(row, x, strict=True):
+            total = total + w_i * x_i
+        result.append(total)
+    return result""",
+        "Yours goes on adding from row to row",
+    ),
 ]

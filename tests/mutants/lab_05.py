@@ -652,4 +652,20 @@ ROWS = [
         '        hidden = linear([x_i.relu() for x_i in x], w[name + "up_proj.weight"])',
         "relu comes after up_proj, on what it gives",
     ),
+    (
+        "scalars collects the parameters in a set",
+        "[p for matrix in self.parameters.values() for row in matrix for p in row]",
+        "list({p for matrix in self.parameters.values() for row in matrix for p in row})",
+        "a set has no order",
+    ),
+    (
+        "__call__ norms after each addition, as the first transformer did",
+        """\
+            x = add(x, self.attention(layer, rmsnorm(x), cache))
+            x = add(x, self.mlp(layer, rmsnorm(x)))""",
+        """\
+            x = rmsnorm(add(x, self.attention(layer, x, cache)))
+            x = rmsnorm(add(x, self.mlp(layer, x)))""",
+        "Yours normalizes after each addition",
+    ),
 ]

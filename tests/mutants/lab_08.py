@@ -578,4 +578,21 @@ ROWS = [
         "    total = sum(p)\n",
         "`sum(p)` gives 1.0. With 0.5 in its place",
     ),
+    (
+        "returns from inside the loop only",
+        """\
+        if total >= top_p:
+            break
+    return keep(p, kept)""",
+        """\
+        if total >= top_p:
+            return keep(p, kept)""",
+        "line 53 is not always reached",
+    ),
+    (
+        "keep returns only the kept probabilities",
+        "    return [p[token] / total if token in tokens else 0.0 for token in range(len(p))]",
+        "    return [p[token] / total for token in tokens]",
+        "The list keeps its length",
+    ),
 ]

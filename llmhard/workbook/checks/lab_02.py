@@ -12,7 +12,7 @@ from llmhard.workbook.checks import Checks
 
 check = Checks("02")
 
-words = st.text("abc", min_size=1, max_size=3)
+words = st.text("abC.", min_size=1, max_size=3)  # nothing in a word is to be changed
 vocabularies = st.lists(words, min_size=1, max_size=6, unique=True).map(sorted)
 sentences = st.lists(st.lists(words, min_size=1, max_size=4).map(" ".join), min_size=1, max_size=4)
 
@@ -38,18 +38,22 @@ def ids(book: Book, text: str, found: Any, length: int) -> list[int]:
     "a Tokenizer keeps its words",
     "The vocabulary",
     hint="__init__ puts the list into the attribute self.words.",
-    cases=[CATS],
+    cases=[CATS, {"vocabulary": ["the", "Cat", "sat"]}],
 )
 def keeps(book: Book, vocabulary: list[str]) -> None:
     text, mine = tokenizer(book, vocabulary)
-    found = book.method(mine, "words")
-    book.same(f"{text}.words", book.sequence(f"{text}.words", found, 3, "words"), vocabulary)
+    found = book.sequence(f"{text}.words", book.method(mine, "words"), 3, "words")
+    hint = ""
+    if found == sorted(vocabulary):
+        hint = "Yours sorts the words. __init__ keeps them in the order in which they come: the "
+        hint += "id of a word is its place, and a saved vocabulary may have another order."
+    book.same(f"{text}.words", found, vocabulary, hint)
 
 
 @check(
     "from_sentences collects the words",
     "The vocabulary",
-    cases=[{"texts": ["the cat sat", "the dog"]}],
+    cases=[{"texts": ["the cat sat", "the dog"]}, {"texts": ["The cat sat."]}],
     texts=sentences,
 )
 def collects(book: Book, texts: list[str]) -> None:
@@ -69,6 +73,11 @@ def collects(book: Book, texts: list[str]) -> None:
         hint = "A word that comes again is still one word: each is in the vocabulary once."
     elif set(listed) == set(expected):
         hint = "The order is alphabetical, so that the same sentences always give the same ids."
+    elif set(listed) == {word.lower() for word in expected}:
+        hint = "Yours makes the words lower case. They stay as they are, because encode looks for "
+        hint += "them as they are."
+    elif set(listed) == {word.strip(".") for word in expected}:
+        hint = "Yours takes the full stops away. Words stay as they are between the spaces."
     elif " " in listed:
         hint = "Those are letters: sentence.split() gives a sentence's words."
     elif not set(expected) <= set(listed):
@@ -92,6 +101,17 @@ def counts(book: Book, vocabulary: list[str]) -> None:
     book.same(f"{text}.vocab_size", found, len(vocabulary) + 1)
 
 
+def turned_dict(mine: Any) -> str:
+    """Return what is wrong with a dict that leads from ids to words, "" if there is none."""
+    for name, found in getattr(mine, "__dict__", {}).items():
+        if isinstance(found, dict) and any(isinstance(key, int) for key in found):
+            return (
+                f"self.{name} is {show(found)}. encode looks up a word to find its id, so the dict "
+                "has to lead from the word to the id: {word: id}."
+            )
+    return ""
+
+
 @check(
     "encode gives the id of each word",
     "Encoding",
@@ -102,7 +122,10 @@ def encodes(book: Book, vocabulary: list[str]) -> None:
     text, mine = tokenizer(book, vocabulary)
     sentence = " ".join(reversed(vocabulary))
     call = f"{text}.encode({sentence!r})"
-    found = book.attempt(call, lambda: mine.encode(sentence))
+    try:
+        found = book.attempt(call, lambda: mine.encode(sentence))
+    except Wrong as wrong:
+        raise Wrong(*wrong.lines, hint=turned_dict(mine) or wrong.hint) from None
     expected = list(range(len(vocabulary), 0, -1))
     hint = ""
     if found == [i - 1 for i in expected]:
@@ -118,6 +141,7 @@ def encodes(book: Book, vocabulary: list[str]) -> None:
 @check(
     "encode takes any white space between words",
     "Encoding",
+    after=["encode gives the id of each word"],
     hint='"a  b".split(" ") has an empty word in the middle; "a  b".split() has not.',
     cases=[CATS],
     vocabulary=vocabularies,
@@ -133,6 +157,7 @@ def splits(book: Book, vocabulary: list[str]) -> None:
 @check(
     "encode refuses a word that it does not know",
     "Unknown words",
+    after=["encode gives the id of each word"],
     hint="A word that is left out or becomes BOS would change the sentence and nobody would know.",
     cases=[CATS],
 )
@@ -151,6 +176,7 @@ def refuses(book: Book, vocabulary: list[str]) -> None:
 @check(
     "encode_document puts BOS at both ends",
     "BOS",
+    after=["encode gives the id of each word"],
     hint="The model learns where sentences begin from the first BOS and where they end from the "
     "last.",
     cases=[CATS],
@@ -167,6 +193,7 @@ def documents(book: Book, vocabulary: list[str]) -> None:
 @check(
     "decode gives the words back",
     "Decoding",
+    after=["vocab_size counts the words and BOS"],
     cases=[CATS],
     vocabulary=vocabularies,
 )
@@ -189,7 +216,7 @@ def decodes(book: Book, vocabulary: list[str]) -> None:
 @check(
     "decode leaves BOS out",
     "Decoding",
-    hint="BOS is not a word. Beware: words[0 - 1] is the last word.",
+    after=["decode gives the words back"],
     cases=[CATS],
     vocabulary=vocabularies,
 )
@@ -197,9 +224,12 @@ def leaves_out(book: Book, vocabulary: list[str]) -> None:
     text, mine = tokenizer(book, vocabulary)
     tokens = [0, *range(1, len(vocabulary) + 1), 0]
     call = f"{text}.decode({tokens})"
-    book.same(
-        call, book.attempt(call, lambda: mine.decode(tokens), ids=tokens), " ".join(vocabulary)
-    )
+    found = book.attempt(call, lambda: mine.decode(tokens), ids=tokens)
+    hint = "BOS is not a word. Beware: words[0 - 1] is the last word."
+    if found == "":
+        hint = "Yours ends at the first BOS. There is one at the beginning, too: leave it out and "
+        hint += "go on with the words after it."
+    book.same(call, found, " ".join(vocabulary), hint)
 
 
 @check(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.answers import ToDo, Wrong, agree, show
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
+from llmhard.workbook.formulas import OTHER_POINTS, formula
 
 check = Checks("03")
 
@@ -101,10 +103,13 @@ def check_operation(
     values = new(book, numbers)
     found = book.value(text, book.attempt(f"{text} {at(numbers)}", lambda: function(**values)))
     expected, turned = plain(**numbers), ""
-    if not agree(found.data, expected) and len(numbers) == 2:
+    if not agree(found.data, expected):
         with contextlib.suppress(ArithmeticError):
-            if agree(found.data, plain(*reversed(numbers.values()))):
+            if len(numbers) == 2 and agree(found.data, plain(*reversed(numbers.values()))):
                 turned = "The two have changed places: what is left of the operator comes first."
+        result = partial(data_of, book, function)
+        if not turned and (computes := formula(result, numbers, plain_in(text))):
+            turned = f"Yours computes {computes}, at other numbers, too."
     book.same(f"{text} {at(numbers)}", found.data, expected, turned)
     for name, value in values.items():
         if value.data != numbers[name]:
@@ -122,14 +127,54 @@ def check_operation(
             )
         expected = nudge(plain, numbers, name)
         if not agree(gradients[id(value)], expected, 1e-4):
-            known = (
-                said for slip, said in slips if agree(gradients[id(value)], slip(**numbers), 1e-4)
-            )
+            result = partial(slope_of, book, function, name)
+            known = (said for slip, said in slips if is_slip(result, slip, numbers))
+            slope = formula(result, numbers, plain_in(text))
             raise Wrong(
                 f"d({text})/d{name} {at(numbers)}: yours {show(gradients[id(value)])}, "
                 f"nudging {name} by {STEP:.0e} gives {show(expected)}".replace("1e-06", "1e-6"),
-                hint=next(known, hint),
+                hint=next(known, f"Yours is {slope}. {hint}" if slope else hint),
             )
+
+
+def data_of(book: Book, function: Callable[..., Any], numbers: Mapping[str, float]) -> float | None:
+    """Return the number that an operation gives, None if it gives none."""
+    with contextlib.suppress(Wrong, ToDo):
+        found = book.attempt("it", lambda: function(**new(book, dict(numbers))))
+        number: float = book.value("it", found).data
+        return number
+    return None
+
+
+def slope_of(
+    book: Book, function: Callable[..., Any], name: str, numbers: Mapping[str, float]
+) -> float | None:
+    """Return the slope that an operation tells for one of its numbers, None if it tells none."""
+    with contextlib.suppress(Wrong, ToDo):
+        values = new(book, dict(numbers))
+        found = book.attempt("it", lambda: function(**values))
+        slope: dict[int, float] = book.attempt("it", lambda: slopes(book, "it", found))
+        return slope.get(id(values[name]))
+    return None
+
+
+def is_slip(
+    result: Callable[[Mapping[str, float]], float | None],
+    slip: Callable[..., float],
+    numbers: Mapping[str, float],
+) -> bool:
+    """Return whether a slip gives the same numbers, at other points, too."""
+    others = [{name: point[name] for name in numbers} for point in OTHER_POINTS]
+    return all(
+        (found := result(point)) is not None and agree(found, slip(**point), 1e-4)
+        for point in (numbers, *others)
+    )
+
+
+def plain_in(text: str) -> float | None:
+    """Return the plain number in an operation such as a + 3, None if there is none."""
+    found = re.search(r"-?\d[\d.]*", text)
+    return float(found[0]) if found else None
 
 
 # What plain numbers have no method for.
@@ -248,7 +293,14 @@ def rectifies(book: Book, a: float) -> None:
     book.same(f"the local gradient of {text}", found_slopes.get(id(zero)), 0.0, hint)
 
 
-@check("-a, a - b", "Local gradients", after=["a + b", "a * b"], cases=TWO, a=TENTHS, b=TENTHS)
+@check(
+    "-a, a - b",
+    "Local gradients",
+    after=["numbers beside Values: a + 3, a * 3"],
+    cases=TWO,
+    a=TENTHS,
+    b=TENTHS,
+)
 def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "-a", lambda a: -a, {"a": a}, "-a falls when a grows.")
     hint = "a - b falls when b grows: the sign of that slope is minus."
@@ -257,7 +309,14 @@ def subtracts(book: Book, a: float, b: float) -> None:
     check_operation(book, "3 - a", lambda a: 3 - a, {"a": a}, hint)
 
 
-@check("a / b", "Local gradients", after=["a * b", "a ** n"], cases=TWO, a=TENTHS, b=NOT_ZERO)
+@check(
+    "a / b",
+    "Local gradients",
+    after=["numbers beside Values: a + 3, a * 3", "a ** n"],
+    cases=TWO,
+    a=TENTHS,
+    b=NOT_ZERO,
+)
 def divides(book: Book, a: float, b: float) -> None:
     hint = "a / b is a times b ** -1: both operations are there already, with their gradients."
     if b < 0 or a < 0:
@@ -396,11 +455,69 @@ def orders(book: Book, lines: list[Line], b: float = 3.0) -> None:
     for name, (x, _, y) in zip("cdefgh", lines, strict=False):
         for child in (x, y):
             if listed.index(child) > listed.index(name):
-                raise Wrong(
-                    shown,
-                    hint=f"{child} should come before {name}, which was computed from it: a Value "
-                    "goes into the list when all of its children are in it.",
-                )
+                hint = f"{child} should come before {name}, which was computed from it: a Value "
+                hint += "goes into the list when all of its children are in it."
+                raise Wrong(shown, hint=WALKS.get(walk_of(book, function), hint))
+
+
+WALKS = {
+    "reversed": "Yours is the right list turned round. Children come before parents, and the root "
+    "comes last.",
+    "queue": "Yours takes what was put into the list first. Then a Value comes out before its "
+    "children, which were put in behind it. Take the one that was put in last: pop().",
+    "marked early": "Yours marks a child as visited when it is put into the list of what is still "
+    "to visit. Another parent then does not wait for it. Mark a Value when it is taken out.",
+    "first met": "Yours lists each Value when it is first met, before its children. List it after "
+    "all of its children.",
+    "first met, reversed": "Yours lists each Value when it is first met, and turns the list "
+    "round. Where paths meet again, that puts a child too late. List a Value after all of its "
+    "children.",
+}
+KNOTS = [  # programs on which these walks differ
+    [("a", "*", "b"), ("a", "+", "c")],
+    [("a", "*", "b"), ("c", "+", "a")],
+    [("a", "*", "b"), ("c", "+", "b"), ("c", "*", "d")],
+    [("a", "+", "b"), ("c", "*", "b"), ("d", "+", "c"), ("d", "*", "e"), ("f", "+", "a")],
+]
+
+
+def walk_of(book: Book, function: Callable[..., Any]) -> str:
+    """Return the wrong walk by which topological_order lists the Values, "" if none is known."""
+    found = []
+    for lines in KNOTS:
+        names = run(lines, new(book, {"a": 2.0, "b": 3.0}))
+        known = {id(value): name for name, value in names.items()}
+        root = names["cdefgh"[len(lines) - 1]]
+        listed = book.attempt("topological_order", partial(function, root))
+        found.append([known.get(id(value), "?") for value in listed])
+    for slip in WALKS:
+        for turn in (1, -1):  # which child is visited first
+            if found == [order_by(slip, lines, turn) for lines in KNOTS]:
+                return slip
+    return ""
+
+
+def order_by(slip: str, lines: list[Line], turn: int) -> list[str]:
+    """Return the order in which a wrong walk lists what the program computes."""
+    children = {name: (x, y)[::turn] for name, (x, _, y) in zip("cdefgh", lines, strict=False)}
+    last = "cdefgh"[len(lines) - 1]
+    order, to_visit, visited = list[str](), [(last, False)], {last}
+    seen = set[str]() if slip != "marked early" else visited
+    while to_visit:
+        name, done = to_visit.pop(0 if slip == "queue" else -1)
+        if done:
+            order.append(name)
+        elif slip == "marked early" or name not in seen:
+            seen.add(name)
+            if slip.startswith("first met"):
+                order.append(name)
+            else:
+                to_visit.append((name, True))
+            for child in children.get(name, ()):
+                if slip != "marked early" or child not in visited:
+                    to_visit.append((child, False))
+                    visited.add(child)
+    return order[::-1] if slip.endswith("reversed") else order
 
 
 @check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import accumulate
 from math import exp, sqrt
 from typing import Any
 
@@ -116,6 +117,8 @@ def check_linear(book: Book, x: list[float], w: list[list[float]]) -> None:
     numbers = [v.data for v in book.values(text, found, len(expected))]
     if agree(numbers, columns) and not agree(numbers, expected):
         hint = "Yours are the products with the columns of w. It takes the rows."
+    elif agree(numbers, list(accumulate(expected))):
+        hint = "Yours goes on adding from row to row. The sum starts at 0 again for each row."
     book.same(text, numbers, expected, hint)
 
 

@@ -110,6 +110,10 @@ class Plain:
         x = x if slip == "no first norm" else rmsnorm(x)
         layers = range(1 if slip == "one layer" else self.sizes["n_layer"])
         for layer in layers:
+            if slip == "norm after":
+                x = rmsnorm(add(x, self.attention(layer, x)))
+                x = rmsnorm(add(x, self.mlp(layer, x)))
+                continue
             x = rmsnorm(x) if slip in ("normed line", "normed for attention") else x
             norms = slip not in ("attention norm", "normed line", "normed for attention")
             part = self.attention(layer, rmsnorm(x) if norms else x)
@@ -150,6 +154,8 @@ ATTENTION_SLIPS = {
 }
 
 MODEL_SLIPS = {
+    "norm after": "Yours normalizes after each addition. rmsnorm comes before attention and before "
+    "mlp: x = x + attention(rmsnorm(x)).",
     "no position": "The token's row of wte is there, the position's row of wpe is missing.",
     "position 0": "Each token gets the row of position 0. The position is the number of tokens in "
     "the cache.",
@@ -396,15 +402,19 @@ def draws(book: Book) -> None:
             f"normal distribution it is 4.6 %.",
             hint="rng.gauss(0, INIT_STD) draws one.",
         )
-    other = book.attempt(text, lambda: make.initialize(settings, random.Random(2)))
-    if other.parameters["wte.weight"][0][0].data == found["wte.weight"][0][0].data:
+    small = config(book, TINY)
+
+    def first(seed: int) -> Any:
+        drawn = book.attempt(text, lambda: make.initialize(small, random.Random(seed)))
+        return drawn.parameters["wte.weight"][0][0].data
+
+    if first(2) == found["wte.weight"][0][0].data:
         raise Wrong(
             "GPT.initialize(config, rng) gives the same model for random.Random(1) and for "
             "random.Random(2).",
             hint="Draw from rng as it comes: whoever made it has seeded it.",
         )
-    again = book.attempt(text, lambda: make.initialize(settings, random.Random(1)))
-    if again.parameters["wte.weight"][0][0].data != found["wte.weight"][0][0].data:
+    if first(1) != found["wte.weight"][0][0].data:
         raise Wrong(
             f"{text}, twice, gives two different models.",
             hint="Draw with `rng`, not with the module random: then a seed gives the same again.",
@@ -427,10 +437,13 @@ def lists(book: Book) -> None:
         raise Wrong(f"model.scalars() has {len(listed)} Values and none of {missing[0]}.")
     items = book.values("model.scalars()", found, len(expected))
     if any(a is not b for a, b in zip(items, expected, strict=True)):
+        hint = "The optimizer changes what is in this list: copies would leave the model as it was."
+        if listed == {id(p) for p in expected}:
+            hint = "All of them are there, in another order. Collect them in a list, in the order "
+            hint += "of the matrices: a set has no order."
         raise Wrong(
             "model.scalars() should list the parameters themselves, matrix by matrix, row by row.",
-            hint="The optimizer changes what is in this list: copies would leave the model as it "
-            "was.",
+            hint=hint,
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmhard.workbook.answers import Wrong, agree, show
+from llmhard.workbook.answers import Wrong, agree, brief, show
 from llmhard.workbook.book import Book
 from llmhard.workbook.checks import Checks
 
@@ -53,6 +53,12 @@ def call(book: Book, text: str, function: Callable[..., Any], n: int, p: Row | N
     """What one of the reader's functions makes of the probabilities `p`, if it gets any."""
     arguments = {} if p is None else {"p": list(p)}
     result = book.attempt(text, lambda: function(*arguments.values()), **arguments)
+    if isinstance(result, list) and len(result) < n:
+        raise Wrong(
+            f"{text} should have {n} numbers. Yours has {len(result)}: {brief(result)}",
+            hint="The list keeps its length, for a number's place in it is the token. A token that "
+            "is not kept stays in the list, with the probability 0.0.",
+        )
     found = book.sequence(text, result, n, "numbers")
     for i, x in enumerate(found):
         if not isinstance(x, int | float):
@@ -220,6 +226,7 @@ def takes_k(book: Book, p: Row, k: int) -> None:
         {"p": HALVES, "top_p": 0.6},
         {"p": [0.25, 0.5, 0.25], "top_p": 0.7},
         {"p": HALVES, "top_p": 1.0},
+        {"p": [0.1] * 10, "top_p": 1.0},
     ],
     p=SCALED,
     top_p=st.sampled_from([0.05, 0.33, 0.71, 0.9, 0.99]),
@@ -442,10 +449,10 @@ def check_generate(
     "generate: from BOS to BOS",
     "Writing a sentence",
     after=["choose draws with these probabilities", "the temperature divides the logits"],
+    cases=[{"says": [3, 1, 2, 0]}, {"says": [0]}],
 )
-def writes(book: Book) -> None:
-    check_generate(book, [3, 1, 2, 0], [], [3, 1, 2], [0, 3, 1, 2])
-    check_generate(book, [0], [], [], [0])
+def writes(book: Book, says: list[int]) -> None:
+    check_generate(book, says, [], says[:-1], [0, *says[:-1]])
 
 
 @check(
