@@ -278,7 +278,7 @@ def test_a_text_that_is_not_found_again(refuses, tmp_path):
     assert "llmhard evaluate --data FOLDER/mine.txt" in err
     (tmp_path / "mine.txt").write_text("something else\n")
     err = refuses()
-    assert "another mine.txt than the one found" in err
+    assert "a different mine.txt from the one found" in err
     assert "--data FILE" in err
 
 
@@ -287,7 +287,7 @@ def test_another_version_of_the_bundled_sentences(refuses, schooled):
     saved = replace(schooled, records=(replace(schooled.record, data=data),))
     model_file.save("model.safetensors", saved)
     err = refuses()
-    assert f"another grade1_sentences.txt than the one found, {corpus.default_path()}" in err
+    assert f"a different grade1_sentences.txt from the one found, {corpus.default_path()}" in err
 
 
 def test_a_text_from_a_pipe(refuses, schooled):
