@@ -312,7 +312,7 @@ def steps_by_width() -> None:
         {" ".join(told)} Sentences of {overtaking.POSITIONS} tokens, one thread, processor time, the
         fastest step of several; `python -m benchmarks.overtaking` measured it ({machine}).
 
-        Longer sentences help PyTorch, too, and more layers do not, as [benchmarks.md](benchmarks.md)
+        Longer sentences help PyTorch, too, and layers do not, as [benchmarks.md](benchmarks.md)
         found at width 32 with one sentence a step. With {positions[0][0]} positions PyTorch takes
         {positions[0][-1].rstrip("x")} times as long as llmhard, with {positions[-1][0]} positions
         {positions[-1][-1].rstrip("x")} times. With {layers[0][0]} layer it is
