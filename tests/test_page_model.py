@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,8 +75,9 @@ def test_the_page_asks_before_it_answers():
 
 
 def test_a_page_on_which_the_two_models_differ_is_not_written(monkeypatch):
-    monkeypatch.setattr(lab.blocks.page, "last_output", "True\n")
+    page = SimpleNamespace(last_output=">>> same\nTrue\n")
+    monkeypatch.setattr(lab.blocks, "page", page)
     lab.computes_the_same()
-    monkeypatch.setattr(lab.blocks.page, "last_output", "False\n")
+    page.last_output = ">>> same\nFalse\n"
     with pytest.raises(AssertionError):
         lab.computes_the_same()
