@@ -138,7 +138,7 @@ def _law_drawing(law: Law, by_width: dict[int, list[Point]]) -> Drawing:
     plot, width, height = Drawing(), 300.0, 300.0
     first, last = scaling.SENTENCES[0], scaling.SENTENCES[-1]
     left, right = log10(first) - 0.05, log10(last) + 0.05
-    low, high = log10(0.1), log10(2)
+    low, high = log10(0.07), log10(2)
 
     def place(sentences: float, gap: float) -> tuple[float, float]:
         across = (log10(sentences) - left) / (right - left)
