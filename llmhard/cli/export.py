@@ -69,10 +69,8 @@ def run(options: argparse.Namespace) -> None:
     print("\n".join(wrap(said, columns(), rest="  ")))
     print()
     print("  from transformers import AutoModelForCausalLM, AutoTokenizer")
-    print(
-        f"  model = AutoModelForCausalLM.from_pretrained({str(folder)!r}, trust_remote_code=True)"
-    )
-    print(f"  tokenizer = AutoTokenizer.from_pretrained({str(folder)!r})")
+    for name, kind in (("model", "AutoModelForCausalLM"), ("tokenizer", "AutoTokenizer")):
+        print(f"  {name} = {kind}.from_pretrained({str(folder)!r}, trust_remote_code=True)")
 
 
 def add_import_parser(commands: Any, program: str) -> None:
