@@ -8,9 +8,10 @@ import small_run
 from browser import chromium
 from hypothesis import settings
 
-from llmhard import corpus, crew, grammar, model_file
+from llmhard import corpus, grammar, model_file
 from llmhard.minimal_pairs import NoPairsError, minimal_pairs
 from llmhard.model import GPT, Config
+from llmhard.preparation import n_cores
 from llmhard.recipe import Recipe
 from llmhard.tokenizer import Tokenizer
 from llmhard.trainer import Trainer
@@ -23,7 +24,7 @@ settings.load_profile("llmhard")
 
 def pytest_xdist_auto_num_workers():
     """Two workers for each processor: many tests wait for a program that they have started."""
-    return 2 * crew.n_cores()
+    return 2 * n_cores()
 
 
 def bits(numbers):

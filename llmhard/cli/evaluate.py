@@ -175,7 +175,9 @@ def _report(model: str, text: Text, evaluation: Evaluation) -> str:
 
     width = max(measure(), NARROWEST)
     screen = console(sys.stdout, width)
-    unseen = f"{evaluation.unseen:,} held out" if evaluation.trained_on else "none in its training record"
+    unseen = f"{evaluation.unseen:,} held out"
+    if not evaluation.trained_on:
+        unseen = "none in its training record"
     with screen.capture() as captured:
         for name, file, about in (
             ("model  ", model, whole(f"{evaluation.parameters:,} parameters")),
