@@ -69,6 +69,13 @@ def written(monkeypatch):
         "figure",
         lambda name, svg, alt, **_: figures.update({name: (blocks.labels(svg.svg()), alt)}),
     )
+
+    def steps(name, pictures, still, alt):
+        for number, picture in enumerate(pictures, 1):
+            figures[f"{name}-{number}"] = blocks.labels(picture.svg()), picture.description
+        figures[name] = blocks.labels(still.svg()), alt
+
+    monkeypatch.setattr(blocks, "steps", steps)
     return tables, figures
 
 

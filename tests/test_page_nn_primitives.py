@@ -48,3 +48,15 @@ def test_the_formula_of_the_norm_has_the_number_of_the_package():
 def test_the_norm_of_nothing_is_nothing():
     assert lab.rmsnorm([0, 0]) == [0, 0]
     assert isclose(lab.root_mean_square([1, 2, 2, 4]), 2.5)
+
+
+def test_the_gradient_of_a_logit_is_its_probability_minus_one_for_the_word_that_came(written):
+    lab.loss_figure()
+    labels, alt = written[1]["backward-from-the-loss"]
+    shares = lab.softmax(lab.LOGITS[:3])
+    for word, share in zip(lab.WORDS, shares, strict=False):
+        gradient = share - (word == "pie")
+        assert labels[labels.index(word) + 2] == f"grad {gradient:.3f}"
+        assert f"{gradient:.3f}" in alt
+    last = written[1]["backward-from-the-loss-9"][0]
+    assert [text for text in last if "grad" in text] == [text for text in labels if "grad" in text]

@@ -117,6 +117,9 @@ def test_the_steps_of_the_backward_pass_end_with_the_gradients(written):
     shown, _ = written[1]["backward-steps"]
     assert shown.count("grad ?") == 4
     assert "grad 1+3" in shown
+    assert written[1]["backward-steps-3"][1] == (
+        "c passes on 1 * 3 = 3 to a (now 4) and 1 * 2 = 2 to b."
+    )
 
 
 def test_a_value_gets_a_gradient_from_each_use(monkeypatch):
@@ -168,9 +171,10 @@ def test_the_first_gradient_is_what_was_expected_minus_what_came():
 
 def test_a_drawing_is_xml(monkeypatch):
     drawings = []
-    monkeypatch.setattr(blocks, "figure", lambda _, svg, __: drawings.append(svg.svg()))
+    monkeypatch.setattr(blocks, "steps", lambda _, all_, still, __: drawings.extend([*all_, still]))
     autograd.backward_figure()
-    assert ElementTree.fromstring(drawings[0]).tag.endswith("svg")
+    assert len(drawings) == 4
+    assert all(ElementTree.fromstring(one.svg()).tag.endswith("svg") for one in drawings)
 
 
 # ---------------------------------------------------------------- lab 01
