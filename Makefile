@@ -10,7 +10,7 @@ SOURCES := $(wildcard pyx/llmhard/engine/*) setup.py pyproject.toml
 
 .PHONY: build demo test lint docs docs-update docs-check site-check docs-fresh tour kills bench recipes \
 	sanitize levels interop scale-transcript fuzz tsan corpus dist release-check wheel-again wheel-check \
-	wheels engine-test metadata clean
+	wheels engine-test aarch64 metadata clean
 
 build: .venv/built
 
@@ -156,6 +156,10 @@ levels: .venv/extra-test
 	do LLMHARD_LEVEL=$$level $(CURDIR)/$(BIN)/python -m llmhard --version && \
 		LLMHARD_LEVEL=$$level $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider \
 		-k "not new_operation" $(ENGINE_TESTS) || exit 1; done
+
+# The engine's tests on AArch64, under qemu-user: three quarters of an hour. Debian only.
+aarch64: .venv/built
+	tests/aarch64.sh $(ENGINE_TESTS)
 
 # What leaves the package, with PyTorch and transformers, which no extra installs: some minutes.
 interop: .venv/extra-test
