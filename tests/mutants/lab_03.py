@@ -81,7 +81,7 @@ ROWS = [
         "a - b at a = 2.0, b = 3.0",
     ),
     (
-        "no numbers beside Values",
+        "no plain numbers",
         '        """Return self * other."""\n        other = as_value(other)\n',
         '        """Return self * other."""\n',
         "as_value(other) makes a Value of a plain number",

@@ -174,4 +174,16 @@ ROWS = [
 """,
         "this `return` is inside the loop",
     ),
+    (
+        "no default for the metadata",
+        'header.pop("__metadata__", {})',
+        'header.pop("__metadata__")',
+        "unpack(a file without __metadata__) raised KeyError",
+    ),
+    (
+        "None for no metadata",
+        'header.pop("__metadata__", {})',
+        'header.pop("__metadata__", None)',
+        "unpack(a file without __metadata__): the metadata",
+    ),
 ]

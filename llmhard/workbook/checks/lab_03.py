@@ -222,7 +222,7 @@ def multiplies(book: Book, a: float, b: float) -> None:
 
 
 @check(
-    "numbers beside Values: a + 3, a * 3",
+    "a Value and a plain number: a + 3, a * 3",
     "Local gradients",
     after=["a + b", "a * b"],
     cases=[{"a": 2.0}],
@@ -296,7 +296,7 @@ def rectifies(book: Book, a: float) -> None:
 @check(
     "-a, a - b",
     "Local gradients",
-    after=["numbers beside Values: a + 3, a * 3"],
+    after=["a Value and a plain number: a + 3, a * 3"],
     cases=TWO,
     a=TENTHS,
     b=TENTHS,
@@ -312,7 +312,7 @@ def subtracts(book: Book, a: float, b: float) -> None:
 @check(
     "a / b",
     "Local gradients",
-    after=["numbers beside Values: a + 3, a * 3", "a ** n"],
+    after=["a Value and a plain number: a + 3, a * 3", "a ** n"],
     cases=TWO,
     a=TENTHS,
     b=NOT_ZERO,
@@ -683,7 +683,7 @@ def linear_time(book: Book) -> None:
 @check(
     "doubling 60 times",
     "The order of backward",
-    after=["backward follows the chain rule"],
+    after=["a Value that is used twice"],
     late="c = c + c, 60 times, is 60 additions, but there are 2^60 ways from the end to the start. "
     "Visit each Value once, not once for every way that leads to it.",
     hint="c = c + c, 60 times, is 60 additions, but there are 2^60 ways from the end to the start. "

@@ -192,8 +192,8 @@ def is_standard(book: Book, matrices: Matrices) -> None:
         raise Wrong(f"{text}: {error}") from None
 
 
-def by_hand(matrices: Matrices, metadata: dict[str, str], backwards: bool = False) -> bytes:
-    """A file's content; backwards, the header names the last matrix first."""
+def by_hand(matrices: Matrices, metadata: dict[str, str] | None, backwards: bool = False) -> bytes:
+    """Return a file's content; backwards, the header names the last matrix first."""
     described, data = {}, b""
     for name, matrix in matrices.items():
         start = len(data)
@@ -203,7 +203,9 @@ def by_hand(matrices: Matrices, metadata: dict[str, str], backwards: bool = Fals
         described[name] = {"dtype": "F64", "shape": shape, "data_offsets": [start, len(data)]}
     if backwards:
         described = dict(reversed(described.items()))
-    header = json.dumps({"__metadata__": metadata} | described, ensure_ascii=False).encode()
+    if metadata is not None:
+        described = {"__metadata__": metadata} | described
+    header = json.dumps(described, ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)  # spaces at the end are allowed
     return struct.pack("<Q", len(header)) + header + data
 
@@ -264,6 +266,10 @@ def reads_json(book: Book) -> None:
     _, metadata = book.sequence(text, found, 2, "dicts")
     hint = "json.loads knows the escapes of JSON. eval and str do not."
     book.same(text, metadata, {"k": "/\U0001f600"}, hint)
+    text = "unpack(a file without __metadata__)"
+    found = book.attempt(text, lambda: function(by_hand(TWO, None)))
+    _, metadata = book.sequence(text, found, 2, "dicts")
+    book.same(f"{text}: the metadata", metadata, {})
 
 
 # ---------------------------------------------------------------- whole models
