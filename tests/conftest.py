@@ -27,6 +27,17 @@ def pytest_xdist_auto_num_workers():
     return 2 * n_cores()
 
 
+# The files that take longest begin first, so that no worker is left with one in the end.
+LONGEST = (
+    "test_workbook", "test_package", "test_kills", "test_interactive", "test_explorer_page",
+    "test_mutants", "test_docs", "test_docs_tools", "test_instructions", "test_terminal",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: (*LONGEST, item.path.stem).index(item.path.stem))
+
+
 def bits(numbers):
     """What == cannot tell apart: 0.0 and -0.0; and what it does: NaN and NaN."""
     return [float(x).hex() for x in numbers]

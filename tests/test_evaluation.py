@@ -526,7 +526,7 @@ def test_a_model_that_lacks_words_of_the_grammar():
     model, tokenizer = untrained(12, [word for word in grammar.WORDS if word not in ("dog", "mom")])
     result = judged(SavedModel(model, tokenizer, ()))
     assert result.fresh is None
-    assert "does not know 2 of its words, 'dog' for one" in " ".join(result.notes)
+    assert "does not know 2 of its words, such as 'dog'" in " ".join(result.notes)
 
 
 def test_a_model_of_characters():
