@@ -62,6 +62,8 @@ TOUR: dict[str, list[str | Stop]] = {
         "llmhard train --data names.txt --tokenizer char --out names.safetensors --steps 200 "
         "--n-layer 1 --n-embd 16 --n-head 2 --block-size 4",
         "llmhard train names.txt --tokenizer char --out names.safetensors --preset classic --quiet",
+        "llmhard train names.txt --tokenizer char --out filmed.safetensors --preset classic "
+        "--film 5 --threads 1",
         "llmhard train --preset classic --out piped.safetensors 2>&1 | cat",
     ],
     "train: interrupted and resumed": [
@@ -108,7 +110,11 @@ TOUR: dict[str, list[str | Stop]] = {
         "llmhard explore --help",
         "llmhard explore",
         "llmhard explore names.safetensors --out names.html",
+        "llmhard explore --model names.safetensors --film filmed.safetensors.film --out mixed.html",
+        "BROWSER=true llmhard explore filmed.safetensors --open --out names.html",
         "llmhard explore --out story.txt",
+        "cp story.txt page.html; llmhard explore --out page.html; "
+        "llmhard explore --out page.html --force",
         "llmhard explore gone.safetensors",
         "llmhard explore --workbook nowhere",
     ],
@@ -127,8 +133,21 @@ TOUR: dict[str, list[str | Stop]] = {
         "llmhard finetune --data story.txt --skip-unknown --out mine.safetensors --seed 2 --quiet",
         "llmhard finetune --model model.safetensors --out other.safetensors --steps 60 --lr 0.001 "
         "--batch-size 2 --warmup 5 --weight-decay 0 --average 0 --keep best --watch "
-        "--plot losses.png --checkpoint-every 50 --force",
+        "--plot losses.png --checkpoint-every 50 --film 3 --threads 1 --force",
         "llmhard finetune model.safetensors --out model.safetensors",
+    ],
+    "export and import": [
+        "llmhard export --help",
+        "llmhard export for-pytorch",
+        "llmhard export --model names.safetensors --to transformers for-pytorch",
+        "llmhard export . --force",
+        "llmhard export --model names.safetensors --force names",
+        "llmhard import --help",
+        "llmhard import for-pytorch --out back.safetensors",
+        "llmhard import for-pytorch --out story.txt",
+        "llmhard import names --out story-2.txt --force",
+        "llmhard sample for-pytorch -n 2 --seed 1",
+        "llmhard import mygpt",
     ],
     "info": [
         "llmhard info --help",

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mkdocs.config import load_config
 
-from docs_tools import labs, pages, prompt, session, structure
+from docs_tools import labs, pages, prompt, session, structure, tour
 from docs_tools import site as site_hooks
 from docs_tools.compare import EXACT, Tolerance, differences
 from docs_tools.errors import DocsError
@@ -786,3 +786,14 @@ def test_a_reader_can_make_a_slip(checkout):
         "return first - 1",
         "return first + 1",
     ]
+
+
+# ---------------------------------------------------------------- the tour
+
+
+def test_the_tour_comes_to_every_command_and_option(monkeypatch):
+    assert tour.forgotten() == []
+    stops = {k: v for k, v in tour.TOUR.items() if k != "export and import"}
+    monkeypatch.setattr(tour, "TOUR", stops)
+    assert "import --out" in tour.forgotten()
+    assert "export --help" in tour.forgotten()

@@ -194,7 +194,8 @@ def is_standard(book: Book, matrices: Matrices) -> None:
 
 def by_hand(matrices: Matrices, metadata: dict[str, str] | None, backwards: bool = False) -> bytes:
     """Return a file's content; backwards, the header names the last matrix first."""
-    described, data = {}, b""
+    described: dict[str, object] = {}
+    data = b""
     for name, matrix in matrices.items():
         start = len(data)
         for row in matrix:
@@ -203,9 +204,8 @@ def by_hand(matrices: Matrices, metadata: dict[str, str] | None, backwards: bool
         described[name] = {"dtype": "F64", "shape": shape, "data_offsets": [start, len(data)]}
     if backwards:
         described = dict(reversed(described.items()))
-    if metadata is not None:
-        described = {"__metadata__": metadata} | described
-    header = json.dumps(described, ensure_ascii=False).encode()
+    noted: dict[str, object] = {} if metadata is None else {"__metadata__": metadata}
+    header = json.dumps(noted | described, ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)  # spaces at the end are allowed
     return struct.pack("<Q", len(header)) + header + data
 
