@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 from types import ModuleType
 
+from benchmarks.run import processor
 from llmhard import __version__
 from llmhard.adam import Adam
 from llmhard.model import GPT, Config
@@ -112,11 +113,9 @@ def machine() -> str:
     """Say what this runs on, and when."""
     import torch
 
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    name = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
     return (
-        f"# {name}, {os.cpu_count()} processors, {platform.system()}; llmhard {__version__}, "
-        f"PyTorch {torch.__version__.partition('+')[0]}, {date.today()}"
+        f"# {processor()}, {os.cpu_count()} processors, {platform.system()}; "
+        f"llmhard {__version__}, PyTorch {torch.__version__.partition('+')[0]}, {date.today()}"
     )
 
 

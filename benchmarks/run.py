@@ -632,7 +632,7 @@ def report_machine(report: Report, versions: Sequence[str], load: str) -> None:
     flags = " ".join(compiler.accepted_flags())
     report.add("## The machine")
     report.add(
-        f"- processor: {_processor()}, {os.cpu_count()} seen by the system",
+        f"- processor: {processor()}, {os.cpu_count()} seen by the system",
         f"- system: {platform.platform()}",
         f"- compiler: {compiler.version()}, `{flags}`",
         f"- {', '.join(sorted(set(versions) - {''}))}",
@@ -640,7 +640,7 @@ def report_machine(report: Report, versions: Sequence[str], load: str) -> None:
     )
 
 
-def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Return its name, its model and its widest registers, as far as the system reports them."""
     try:
         lines = cpuinfo.read_text().splitlines()

@@ -221,7 +221,7 @@ def shell(
 
 
 def console(recorded: str) -> None:
-    """A command and what it printed when it was recorded; nothing is run."""
+    """Show a command and what it printed when it was recorded; nothing is run."""
     page.write(*_fence("console", recorded))
 
 
@@ -389,9 +389,9 @@ def figure(name: str, svg: drawing.Drawing, alt: str, caption: str = "", **toler
 
 
 def steps(name: str, pictures: Sequence[drawing.Drawing], still: drawing.Drawing, alt: str) -> None:
-    """A figure that moves: the site shows one picture after the other, with its description.
+    """Show a figure that moves: on the site one picture after the other, with its description.
 
-    On a code host, on paper and without JavaScript there is the still one.
+    On a code host, on paper and without JavaScript it is the still one.
     """
     for number, picture in enumerate(pictures, 1):
         page.figures[f"{name}-{number}.svg"] = (picture.svg(), EXACT)

@@ -10,19 +10,18 @@ commands again and compares. What they say on the standard error output is left 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from docs_tools.errors import DocsError
-from docs_tools.session import ROOT
+from docs_tools.session import ROOT, environment
 
 TRANSCRIPT = Path("docs/scale-transcript.txt")
 FOLDER = ROOT / "build" / "scale"  # where the commands run
+OURS = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 TIME_LIMIT = 1200  # seconds for a command, also on a busy machine
 STEPS, EVERY = 200, 50  # of the runs whose losses are compared with llmhard's
 _SHORT = f"--dtype float64 --steps {STEPS} --every {EVERY}"
@@ -43,26 +42,12 @@ COMMANDS = {
 }
 
 
-def environment() -> dict[str, str]:
-    """Return that of a terminal of 80 columns in a checkout, with .venv active."""
-    ours = {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "PYTHONPATH": str(ROOT),
-        "COLUMNS": "80",
-        "LC_ALL": "C.UTF-8",
-        "NO_COLOR": "1",
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    return os.environ | ours
-
-
 def run(command: str, folder: Path) -> str:
     """Return what a command prints. Raises DocsError if it fails."""
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env=environment(),
+        env=environment() | OURS,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",

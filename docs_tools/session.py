@@ -67,7 +67,7 @@ class Session:
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=self.folder,
-                env=self._environment(),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if stderr else subprocess.PIPE,
@@ -94,7 +94,7 @@ class Session:
             self._python = subprocess.Popen(
                 ["python", str(Path(__file__).with_name("prompt.py"))],
                 cwd=self.folder,
-                env=self._environment(),
+                env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 encoding="utf-8",
@@ -121,21 +121,20 @@ class Session:
             self._python.communicate()
             self._python = None
 
-    def _environment(self) -> dict[str, str]:
-        """Return the environment of a terminal with 80 columns and .venv active."""
-        binaries = Path(sys.executable).parent
-        ours = {
-            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-            "VIRTUAL_ENV": str(binaries.parent),
-            "COLUMNS": "80",
-            "LC_ALL": "C.UTF-8",
-            "NO_COLOR": "1",
-            "PYTHONUNBUFFERED": "1",  # output and errors in the order in which they come
-        }
-        theirs = {
-            k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MAKE", "MFLAGS"))
-        }
-        return theirs | ours
+
+def environment() -> dict[str, str]:
+    """Return the environment of a terminal with 80 columns and .venv active."""
+    binaries = Path(sys.executable).parent
+    ours = {
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        "VIRTUAL_ENV": str(binaries.parent),
+        "COLUMNS": "80",
+        "LC_ALL": "C.UTF-8",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",  # output and errors in the order in which they come
+    }
+    theirs = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MAKE", "MFLAGS"))}
+    return theirs | ours
 
 
 def _top_level(root: Path) -> list[str]:

@@ -137,7 +137,8 @@ def backward_steps(
             gradients = dict(gradients)
             moments.append((node, _pass_on(node, gradients, spec), gradients))
     for _, _, gradients in moments:
-        for node, node.grad in gradients.items():
+        for node in nodes:
+            node.grad = gradients[node]
             node.width = max(node.width, box_size(_caption(node, spec))[0])
     pictures = []
     for number, (giver, said, gradients) in enumerate(moments):

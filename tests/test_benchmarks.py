@@ -328,8 +328,8 @@ def test_the_training_part_asks_for_engines_that_there_are(tmp_path, monkeypatch
 )
 def test_the_page_says_which_processor(cpuinfo, said, tmp_path):
     (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert run._processor(tmp_path / "cpuinfo") == said
-    assert run._processor(tmp_path / "missing")
+    assert run.processor(tmp_path / "cpuinfo") == said
+    assert run.processor(tmp_path / "missing")
 
 
 def test_the_part_of_widths(monkeypatch):

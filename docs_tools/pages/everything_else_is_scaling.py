@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from functools import cache
-from math import log10
+from math import exp, log, log10
 from typing import NamedTuple
 
 from benchmarks import overtaking, scaling
@@ -25,8 +25,7 @@ Law = tuple[float, float, float, float]  # a, b, log A, log B
 
 def starts() -> None:
     """Give the reader the files of the labs before."""
-    for name in ("value", "layers", "model", "training"):
-        blocks.solves(name)
+    blocks.has_solved_before("saving")
 
 
 # ---------------------------------------------------------------- the law
@@ -110,10 +109,7 @@ def found_law() -> Law:
 def gap_at(law: Law, n: float, d: float) -> float:
     """Return the gap that a law tells for n parameters and d sentences."""
     a, b, log_a, log_b = law
-    return float(10 ** (a * (log_a / LOG_10 - log10(n))) + 10 ** (b * (log_b / LOG_10 - log10(d))))
-
-
-LOG_10 = 2.302585092994046
+    return exp(a * (log_a - log(n))) + exp(b * (log_b - log(d)))
 
 
 def law_figure() -> None:

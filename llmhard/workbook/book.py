@@ -193,7 +193,7 @@ class Book:
         )
 
     def _seconds(self, text: str, call: Callable[[], Any]) -> float:
-        """How long the processor works for a call."""
+        """Return how long the processor works for a call."""
         began = time.process_time()
         self.attempt(text, call)
         return time.process_time() - began

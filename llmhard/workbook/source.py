@@ -140,7 +140,7 @@ def starts_anew_in_each_round(function: Function) -> Slips:
             if not (isinstance(statement, ast.Assign) and _is_beginning(statement.value)):
                 continue
             for target in statement.targets:
-                if isinstance(target, ast.Name) and target.id in later & _filled(loop):
+                if isinstance(target, ast.Name) and target.id in later & _changed(loop, FILLING):
                     yield (
                         statement.lineno,
                         f"`{target.id}` is made anew in each round of the loop, so that only the "
@@ -154,18 +154,21 @@ def _is_beginning(value: ast.expr) -> bool:
     return isinstance(value, ast.Constant) and value.value in (0, 0.0, b"", "")
 
 
-def _filled(loop: ast.For | ast.While) -> set[str]:
-    """Return the names that something is added to in the loop."""
+FILLING = {"append", "extend", "add"}
+CHANGING = FILLING | {"insert", "update", "pop", "sort", "reverse", "remove"}
+
+
+def _changed(node: ast.AST, methods: set[str]) -> set[str]:
+    """Return the names of what these methods, `+=` or `x[i] = ...` change in the node."""
     names = set()
-    for node in ast.walk(loop):
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            names.add(node.target.id)
-        if isinstance(node, ast.Attribute) and node.attr in ("append", "extend", "add"):
-            names |= {node.value.id} if isinstance(node.value, ast.Name) else set()
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-            whole = node.targets[0].value
-            names |= {whole.id} if isinstance(whole, ast.Name) else set()
-    return names
+    for n in ast.walk(node):
+        if isinstance(n, ast.AugAssign):
+            names.add(getattr(n.target, "id", ""))
+        if isinstance(n, ast.Attribute) and n.attr in methods:
+            names.add(getattr(n.value, "id", ""))
+        if isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load):
+            names.add(getattr(n.value, "id", ""))
+    return names - {""}
 
 
 def is_never_reached(function: Function) -> Slips:
@@ -338,9 +341,6 @@ def runs_what_a_file_says(function: Function) -> Slips:
             )
 
 
-ADDING = {"append", "extend", "insert", "add", "update", "pop", "sort", "reverse", "remove"}
-
-
 def fills_its_default(function: Function) -> Slips:
     """Find arguments whose default is a list or the like, which the function changes."""
     node = function.node
@@ -351,7 +351,7 @@ def fills_its_default(function: Function) -> Slips:
         if not _is_container(default):
             continue
         names = {argument.arg, *_aliases(node, argument.arg)}
-        if names & _changed(node):
+        if names & _changed(node, CHANGING):
             yield (
                 default.lineno,
                 f"`{argument.arg}={ast.unparse(default)}` is made only once, and what is put into "
@@ -369,19 +369,6 @@ def _aliases(node: ast.AST, name: str) -> Iterator[str]:
     for n in ast.walk(node):
         if isinstance(n, ast.Assign) and getattr(n.value, "id", "") == name:
             yield from [target.id for target in n.targets if isinstance(target, ast.Name)]
-
-
-def _changed(node: ast.AST) -> set[str]:
-    """Return the names of lists and the like that something is put into or taken from."""
-    names = set()
-    for n in ast.walk(node):
-        if isinstance(n, ast.AugAssign):
-            names.add(getattr(n.target, "id", ""))
-        if isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load):
-            names.add(getattr(n.value, "id", ""))
-        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ADDING:
-            names.add(getattr(n.func.value, "id", ""))
-    return names
 
 
 RETURNS_NONE = {"append", "extend", "insert", "sort", "reverse", "shuffle", "clear"}
